@@ -1,0 +1,104 @@
+import { Type } from "typebox";
+
+const name = (pattern: string, description: string) => Type.String({ pattern, description });
+const names = (pattern: string, description: string) =>
+  Type.Array(name(pattern, description), { uniqueItems: true, maxItems: 256 });
+const strict = { additionalProperties: false } as const;
+
+const scope = Type.Union([
+  Type.Literal("operator.admin"),
+  Type.Literal("operator.read"),
+  Type.Literal("operator.write"),
+  Type.Literal("operator.approvals"),
+  Type.Literal("operator.pairing"),
+]);
+
+const hook = Type.Object(
+  {
+    name: Type.String({ pattern: "^[a-z_]+$" }),
+    filter: Type.Optional(
+      Type.Record(Type.String(), Type.Array(Type.String()), {
+        description: "Fields of the hook's event or context and the values that apply; other events never reach the plugin.",
+      }),
+    ),
+  },
+  strict,
+);
+
+/** What a plugin adds. Activation follows from it: nothing here costs anything before it is used. */
+const contributes = Type.Object(
+  {
+    tools: Type.Optional(names("^[a-z][a-z0-9_]{0,63}$", "Tool names.")),
+    channels: Type.Optional(names("^[a-z][a-z0-9-]{0,63}$", "Channel ids.")),
+    providers: Type.Optional(names("^[a-z][a-z0-9-]{0,63}$", "Provider ids.")),
+    methods: Type.Optional(
+      Type.Record(Type.String({ pattern: "^[a-zA-Z][a-zA-Z0-9.-]{0,63}$" }), scope, {
+        description: "Gateway methods and the scope each one needs.",
+      }),
+    ),
+    routes: Type.Optional(names("^(GET|POST|PUT|DELETE) /[A-Za-z0-9_./-]*\\*?$", "HTTP routes.")),
+    hooks: Type.Optional(Type.Array(Type.Union([Type.String({ pattern: "^[a-z_]+$" }), hook]), { maxItems: 64 })),
+    commands: Type.Optional(
+      Type.Record(Type.String({ pattern: "^[a-z][a-z0-9-]{0,31}$" }), Type.String({ maxLength: 120 }), {
+        description: "Commands of the rclaw program with a one-line summary.",
+      }),
+    ),
+  },
+  strict,
+);
+
+/** What a plugin may touch. What is not here is refused; the default is nothing. */
+const permissions = Type.Object(
+  {
+    net: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 253 }), {
+        maxItems: 64,
+        description:
+          'Hosts: "api.example.org", "*.example.org", "127.0.0.1:11434", or "config:baseUrl" for the host of a URL in the plugin\'s own configuration.',
+      }),
+    ),
+    env: Type.Optional(names("^[A-Z][A-Z0-9_]*$", "Environment variables it may read.")),
+    secrets: Type.Optional(names("^[a-z][a-z0-9-]*(\\.([A-Za-z0-9_-]+|\\*))*$", "Secret names it may read.")),
+    tools: Type.Optional(names("^(\\*|[a-z][a-z0-9_]{0,63})$", "Tools it may call.")),
+    providers: Type.Optional(names("^(\\*|[a-z][a-z0-9-]{0,63})$", "Providers it may ask.")),
+    channels: Type.Optional(names("^(\\*|[a-z][a-z0-9-]{0,63})$", "Channels it may send through.")),
+    methods: Type.Optional(names("^(\\*|[a-zA-Z][a-zA-Z0-9.-]{0,63})$", "Gateway methods it may call.")),
+    events: Type.Optional(names("^[a-z][a-z0-9.-]{0,63}$", "Gateway events it may send.")),
+    sessions: Type.Optional(Type.Union([Type.Literal("none"), Type.Literal("read"), Type.Literal("write")])),
+    process: Type.Optional(Type.Boolean({ description: "It may start programs." })),
+  },
+  strict,
+);
+
+/**
+ * The manifest: twelve keys at most, readable without running code. A built-in's
+ * stands in `manifests/`, anybody else's is `rclaw.plugin.json5` in the package root.
+ */
+export const manifestSchema = Type.Object(
+  {
+    id: Type.String({ pattern: "^[a-z][a-z0-9-]{0,63}$" }),
+    name: Type.String({ minLength: 1, maxLength: 64 }),
+    description: Type.String({ minLength: 1, maxLength: 200 }),
+    version: Type.Optional(Type.String({ pattern: "^\\d+\\.\\d+\\.\\d+" })),
+    runtime: Type.Union([Type.Literal("in-process"), Type.Literal("worker"), Type.Literal("wasm")]),
+    entry: Type.String({ minLength: 1, maxLength: 255, description: "Relative to the manifest's package root." }),
+    contributes,
+    permissions: Type.Optional(permissions),
+    configSchema: Type.Optional(
+      Type.Record(Type.String(), Type.Unknown(), {
+        description:
+          "JSON Schema of the plugin's own configuration. A string marked writeOnly is a secret: asked for hidden, stored apart, redacted.",
+      }),
+    ),
+    configPath: Type.Optional(
+      Type.String({
+        pattern: "^[a-zA-Z][a-zA-Z0-9.-]*$",
+        description:
+          "Where its configuration stands, when not at the usual place: channels.<id>, models.providers.<id>, tools.<id> or plugins.entries.<id>.config.",
+      }),
+    ),
+    engines: Type.Optional(Type.Object({ sdk: Type.String() }, strict)),
+    activation: Type.Optional(Type.Array(Type.Literal("startup"), { maxItems: 1 })),
+  },
+  strict,
+);

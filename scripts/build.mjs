@@ -1,0 +1,150 @@
+// Bundles the product into dist/: one file for the kernel, one per built-in plugin,
+// one per dynamic import. Why bundles, and why CommonJS: ARCHITECTURE.md, "Start-up and memory".
+import { createHash } from "node:crypto";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+import * as esbuild from "esbuild";
+
+const root = path.resolve(import.meta.dirname, "..");
+const dist = path.join(root, "dist");
+const stampFile = path.join(dist, ".build-stamp");
+const sources = ["kernel", "plugins", "plugin-sdk", "manifests", "scripts"];
+
+const filesIn = (folder) =>
+  readdirSync(path.join(root, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !/[\\/](node_modules|dist)([\\/]|$)/.test(entry.parentPath + path.sep))
+    .map((entry) => path.join(entry.parentPath, entry.name))
+    .sort();
+
+const stamp = createHash("sha256");
+for (const file of [...sources.flatMap(filesIn), path.join(root, "package.json"), path.join(root, "package-lock.json")]) {
+  stamp.update(file.slice(root.length)).update("\0").update(readFileSync(file)).update("\0");
+}
+const digest = stamp.digest("hex");
+if (process.argv.includes("--if-changed") && existsSync(stampFile) && readFileSync(stampFile, "utf8") === digest) process.exit(0);
+
+const started = performance.now();
+const { version } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8"));
+
+/** Evaluates `*.schema.ts` now, so that typebox is never loaded by a running gateway. */
+const inlineSchemas = {
+  name: "inline-schemas",
+  setup(build) {
+    build.onLoad({ filter: /\.schema\.ts$/ }, async ({ path: file }) => {
+      const { outputFiles } = await esbuild.build({
+        entryPoints: [file],
+        bundle: true,
+        write: false,
+        format: "esm",
+        platform: "node",
+        packages: "external",
+        logLevel: "silent",
+      });
+      const temp = path.join(root, "node_modules", `.schema-${createHash("sha1").update(file).digest("hex")}.mjs`);
+      writeFileSync(temp, outputFiles[0].text);
+      try {
+        const exports = await import(`${pathToFileURL(temp).href}?${digest}`);
+        const contents = Object.entries(exports)
+          .map(([name, value]) => `export const ${name} = ${JSON.stringify(value)};`)
+          .join("\n");
+        return { contents, loader: "js" };
+      } finally {
+        rmSync(temp, { force: true });
+      }
+    });
+  },
+};
+
+/** Every dynamic import is a chunk of its own, next to the file it was written in. */
+const chunks = new Map();
+const splitDynamicImports = {
+  name: "split-dynamic-imports",
+  setup(build) {
+    build.onResolve({ filter: /.*/ }, async ({ kind, path: target, importer, resolveDir, pluginData }) => {
+      if (kind !== "dynamic-import" || pluginData === "resolving" || target.startsWith("node:")) return undefined;
+      if (importer.includes(`${path.sep}node_modules${path.sep}`)) return undefined;
+      const resolved = await build.resolve(target, { kind: "import-statement", resolveDir, pluginData: "resolving" });
+      if (resolved.errors.length > 0) return { errors: resolved.errors };
+      const out = target.startsWith(".")
+        ? path.relative(root, resolved.path).replace(/\.[cm]?[jt]s$/, ".cjs")
+        : `vendor/${target.replaceAll("/", "-").replace("@", "")}.cjs`;
+      if (!chunks.has(out)) chunks.set(out, resolved.path);
+      return { path: `rclaw-chunk:${out}`, external: true };
+    });
+  },
+};
+
+// json5's `module` build drags nothing in; grammY's web build is the one without node-fetch.
+const options = {
+  bundle: true,
+  platform: "node",
+  target: "node20",
+  format: "cjs",
+  minify: true,
+  keepNames: true,
+  sourcemap: true,
+  sourcesContent: false,
+  legalComments: "none",
+  write: false,
+  logLevel: "warning",
+  absWorkingDir: root,
+  alias: { "@rclaw/plugin-sdk": path.join(root, "plugin-sdk/index.ts") },
+  // Optional natives of ws and friends: never installed, so never looked for.
+  external: ["bufferutil", "utf-8-validate"],
+  define: { "process.env.RCLAW_VERSION": JSON.stringify(version), "import.meta.dirname": "__dirname", "import.meta.filename": "__filename" },
+  plugins: [inlineSchemas, splitDynamicImports],
+};
+
+const json5 = (await import("json5")).default;
+const manifests = filesIn("manifests").filter((file) => file.endsWith(".json5"));
+const entries = new Map([["rclaw.cjs", path.join(root, "kernel/main.ts")]]);
+for (const file of manifests) {
+  const { entry } = json5.parse(readFileSync(file, "utf8"));
+  entries.set(entry.replace(/\.js$/, ".cjs"), path.join(root, entry.replace(/\.js$/, ".ts")));
+}
+for (const script of readdirSync(path.join(root, "scripts")).filter((file) => file.endsWith(".ts"))) {
+  entries.set(`scripts/${script.replace(/\.ts$/, ".cjs")}`, path.join(root, "scripts", script));
+}
+
+rmSync(dist, { recursive: true, force: true });
+const done = new Set();
+const bundle = async (out, file) => {
+  done.add(out);
+  const outfile = path.join(dist, out);
+  const result = await esbuild.build({
+    ...options,
+    entryPoints: [file],
+    outfile,
+    ...(out === "rclaw.cjs" && { banner: { js: "#!/usr/bin/env -S node --max-semi-space-size=1" } }),
+  });
+  mkdirSync(path.dirname(outfile), { recursive: true });
+  for (const { path: target, text } of result.outputFiles) {
+    // A chunk is found relative to the file that asks for it, wherever dist/ is installed.
+    const here = path.posix.dirname(out);
+    const linked = text.replaceAll(/rclaw-chunk:([\w./@-]+)/g, (_match, chunk) => {
+      const relative = path.posix.relative(here, chunk);
+      return relative.startsWith(".") ? relative : `./${relative}`;
+    });
+    writeFileSync(target, linked);
+  }
+};
+await Promise.all([...entries].map(([out, file]) => bundle(out, file)));
+for (;;) {
+  const rest = [...chunks].filter(([out]) => !done.has(out));
+  if (rest.length === 0) break;
+  await Promise.all(rest.map(([out, file]) => bundle(out, file)));
+}
+
+chmodSync(path.join(dist, "rclaw.cjs"), 0o755);
+// dist/ holds CommonJS inside a package of type "module".
+writeFileSync(path.join(dist, "package.json"), '{ "type": "commonjs" }\n');
+const index = manifests.map((file) => ({ ...json5.parse(readFileSync(file, "utf8")), file: path.relative(root, file) }));
+writeFileSync(path.join(dist, "manifests.json"), JSON.stringify(index.map((manifest) => ({ ...manifest, entry: manifest.entry.replace(/\.js$/, ".cjs") }))));
+for (const file of filesIn("plugins").filter((name) => !/\.ts$/.test(name))) {
+  const target = path.join(dist, path.relative(root, file));
+  mkdirSync(path.dirname(target), { recursive: true });
+  writeFileSync(target, readFileSync(file));
+}
+writeFileSync(stampFile, digest);
+console.error(`Built ${done.size} files in ${((performance.now() - started) / 1000).toFixed(1)} s.`);
