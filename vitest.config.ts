@@ -4,6 +4,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   resolve: {
     alias: {
+      "@rclaw/plugin-sdk/manifest.schema": path.resolve(import.meta.dirname, "plugin-sdk/manifest.schema.ts"),
       "@rclaw/plugin-sdk/testing": path.resolve(import.meta.dirname, "plugin-sdk/testing/index.ts"),
       "@rclaw/plugin-sdk": path.resolve(import.meta.dirname, "plugin-sdk/index.ts"),
     },

@@ -56,6 +56,18 @@ const inlineSchemas = {
   },
 };
 
+/** The SDK is bundled from its source, so that a build needs no build before it. */
+const sdkFromSource = {
+  name: "sdk-from-source",
+  setup(build) {
+    build.onResolve({ filter: /^@rclaw\/plugin-sdk(\/|$)/ }, ({ path: target }) => {
+      const sub = target.slice("@rclaw/plugin-sdk".length + 1);
+      const file = sub === "" ? "index.ts" : sub === "testing" ? "testing/index.ts" : `${sub}.ts`;
+      return { path: path.join(root, "plugin-sdk", file) };
+    });
+  },
+};
+
 /** Every dynamic import is a chunk of its own, next to the file it was written in. */
 const chunks = new Map();
 const splitDynamicImports = {
@@ -89,11 +101,10 @@ const options = {
   write: false,
   logLevel: "warning",
   absWorkingDir: root,
-  alias: { "@rclaw/plugin-sdk": path.join(root, "plugin-sdk/index.ts") },
   // Optional natives of ws and friends: never installed, so never looked for.
   external: ["bufferutil", "utf-8-validate"],
   define: { "process.env.RCLAW_VERSION": JSON.stringify(version), "import.meta.dirname": "__dirname", "import.meta.filename": "__filename" },
-  plugins: [inlineSchemas, splitDynamicImports],
+  plugins: [sdkFromSource, inlineSchemas, splitDynamicImports],
 };
 
 const json5 = (await import("json5")).default;

@@ -22,8 +22,8 @@ export interface Check {
   issues(value: unknown): readonly Issue[];
 }
 
-export function compile(schema: JsonSchema): Check {
-  const rule = ruleOf(schema, { root: schema, refs: new Map() });
+export function compile(schema: object): Check {
+  const rule = ruleOf(schema, { root: schema as JsonSchema, refs: new Map() });
   return {
     valid: (value) => rule(value, "", undefined),
     issues(value) {
@@ -35,8 +35,8 @@ export function compile(schema: JsonSchema): Check {
 }
 
 /** Compiles each schema once, when it is first needed. */
-export function compiler(): (schema: JsonSchema) => Check {
-  const checks = new WeakMap<JsonSchema, Check>();
+export function compiler(): (schema: object) => Check {
+  const checks = new WeakMap<object, Check>();
   return (schema) => {
     let check = checks.get(schema);
     if (!check) checks.set(schema, (check = compile(schema)));
@@ -73,8 +73,9 @@ function ruleOf(schema: unknown, scope: Scope): Rule {
     ...objectRules(node, scope),
   ];
   return (value, path, out) => {
-    if (typed && !typed(value, path, out)) return false;
-    let ok = true;
+    let ok = typed === undefined || typed(value, path, out);
+    // Like ajv, a value of the wrong type is still held against the rules that apply to what it is.
+    if (!ok && !out) return false;
     for (const rule of rest) {
       if (rule(value, path, out)) continue;
       if (!out) return false;
@@ -210,9 +211,13 @@ function anyRules(node: JsonSchema, scope: Scope): Rule[] {
   if (Array.isArray(node["oneOf"])) {
     const branches = node["oneOf"].map((branch) => ruleOf(branch, scope));
     rules.push((value, path, out) => {
-      const matches = branches.filter((branch) => branch(value, path, undefined)).length;
+      let matches = 0;
+      const why: Issue[] = [];
+      for (const branch of branches) {
+        if (branch(value, path, out && why) && ++matches > 1) break;
+      }
       if (matches === 1) return true;
-      if (out && matches === 0) for (const branch of branches) branch(value, path, out);
+      out?.push(...why);
       return fail(out, path, "oneOf", "must match exactly one schema in oneOf");
     });
   }

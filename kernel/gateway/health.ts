@@ -1,0 +1,275 @@
+import type { Caller, SessionEntry } from "@rclaw/plugin-sdk";
+import { coalesce } from "./coalesce.ts";
+import { settled } from "./frames.ts";
+import type { KernelMethod } from "./methods.ts";
+
+/** An agent as health and status show it. */
+export interface AgentLine {
+  readonly agentId: string;
+  readonly name?: string;
+  readonly isDefault: boolean;
+  readonly heartbeat: {
+    readonly enabled: boolean;
+    readonly every: string;
+    readonly everyMs: number | null;
+    readonly [field: string]: unknown;
+  };
+}
+
+export interface ChannelLines {
+  readonly channels: Readonly<Record<string, unknown>>;
+  readonly order: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  /** One line a channel for people, as `status` shows them. */
+  readonly summary: readonly string[];
+}
+
+/** What health tells of and does not own. */
+export interface HealthPorts {
+  agents(): readonly AgentLine[];
+  defaultAgentId(): string;
+  heartbeatSeconds(): number;
+  /** With `probe` the platforms are asked. */
+  channels(options: { probe: boolean; signal: AbortSignal }): Promise<ChannelLines>;
+  sessions(): readonly (SessionEntry & { readonly key: string })[];
+  /** Path of the session index, for people. */
+  sessionsPath(agentId: string): string;
+  sessionDefaults(): { readonly model?: string | null; readonly contextTokens?: number | null };
+  /** Further members: a config that fell back, a store that is degraded. Empty when all is well. */
+  notes(): Readonly<Record<string, unknown>>;
+}
+
+export interface HealthOptions {
+  readonly ports: HealthPorts;
+  now(): number;
+  /** Tells the clients, after every refresh. */
+  publish(snapshot: HealthSnapshot): void;
+  audience(): number;
+  readonly signal: AbortSignal;
+}
+
+export interface HealthSnapshot {
+  readonly ok: boolean;
+  readonly ts: number;
+  readonly durationMs: number;
+  readonly [field: string]: unknown;
+}
+
+export interface Health {
+  /** The last snapshot, or an empty object before the first. Its JSON is made once. */
+  current(): HealthSnapshot | Readonly<Record<string, never>>;
+  /** Rises with every refresh. */
+  version(): number;
+  refresh(probe: boolean): Promise<HealthSnapshot>;
+  /** Before long, once for many callers. */
+  refreshSoon(): void;
+  methods(): KernelMethod[];
+}
+
+type SessionRow = SessionEntry & { readonly key: string };
+
+const freshMs = 60_000;
+const none = settled({});
+
+export function createHealth({ ports, now, publish, audience, signal }: HealthOptions): Health {
+  let current: HealthSnapshot | undefined;
+  let versions = 1;
+  const running = new Map<boolean, Promise<HealthSnapshot>>();
+
+  async function take(probe: boolean): Promise<HealthSnapshot> {
+    const started = now();
+    const snapshot = settled(await gather(ports, { probe, signal, started, now }));
+    current = snapshot;
+    versions++;
+    publish(snapshot);
+    return snapshot;
+  }
+
+  /** Callers that come while one is being taken share it. */
+  function refresh(probe: boolean): Promise<HealthSnapshot> {
+    let promise = running.get(probe);
+    if (!promise) {
+      promise = take(probe).finally(() => running.delete(probe));
+      running.set(probe, promise);
+    }
+    return promise;
+  }
+
+  // A failed refresh keeps the last snapshot; whoever asks next gets the error.
+  const refreshQuietly = (): void => void refresh(false).catch(() => undefined);
+  const refreshSoon = coalesce(refreshQuietly, audience, signal);
+  const timer = setInterval(() => {
+    if (audience() > 0) refreshQuietly();
+  }, freshMs);
+  timer.unref();
+  signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+
+  return {
+    current: () => current ?? none,
+    version: () => versions,
+    refresh,
+    refreshSoon,
+    methods: () => [
+      {
+        name: "health",
+        // The one method that every role may call.
+        scope: null,
+        role: "any",
+        handle: async ({ params }) => {
+          if (wantsProbe(params)) return refresh(true);
+          return current && now() - current.ts < freshMs ? current : refresh(false);
+        },
+      },
+      {
+        name: "status",
+        scope: "operator.read",
+        handle: async ({ caller, signal: callSignal }) => status(ports, caller, callSignal, now()),
+      },
+    ],
+  };
+}
+
+function wantsProbe(params: unknown): boolean {
+  return typeof params === "object" && params !== null && "probe" in params && params.probe === true;
+}
+
+async function gather(
+  ports: HealthPorts,
+  { probe, signal, started, now }: { probe: boolean; signal: AbortSignal; started: number; now(): number },
+): Promise<HealthSnapshot> {
+  const { channels, order, labels } = await ports.channels({ probe, signal });
+  const rows = ports.sessions();
+  const defaultAgentId = ports.defaultAgentId();
+  const time = now();
+  const sessionsOf = (agentId: string): object => {
+    const own = rows.filter(({ key }) => agentOf(key, defaultAgentId) === agentId);
+    return {
+      path: ports.sessionsPath(agentId),
+      count: own.length,
+      recent: latest(own, 5).map((row) => brief(row, time)),
+    };
+  };
+  return {
+    ok: true,
+    ts: time,
+    durationMs: time - started,
+    channels,
+    channelOrder: order,
+    channelLabels: labels,
+    heartbeatSeconds: ports.heartbeatSeconds(),
+    defaultAgentId,
+    agents: ports.agents().map((agent) => ({ ...agent, sessions: sessionsOf(agent.agentId) })),
+    sessions: sessionsOf(defaultAgentId),
+    ...ports.notes(),
+  };
+}
+
+async function status(
+  ports: HealthPorts,
+  caller: Caller,
+  signal: AbortSignal,
+  time: number,
+): Promise<object> {
+  const { summary } = await ports.channels({ probe: false, signal });
+  const rows = ports.sessions();
+  const agents = ports.agents();
+  const defaultAgentId = ports.defaultAgentId();
+  const defaults = ports.sessionDefaults();
+  // Keys and paths tell who talks to the owner and where files lie: for administrators.
+  const mayRead = caller.scopes.includes("operator.admin");
+  const recentOf = (list: readonly SessionRow[]): object[] =>
+    mayRead ? latest(list, 10).map((row) => full(row, defaults, time)) : [];
+  const byAgent = agents.map(({ agentId }) => {
+    const own = rows.filter(({ key }) => agentOf(key, defaultAgentId) === agentId);
+    return {
+      agentId,
+      path: mayRead ? ports.sessionsPath(agentId) : "[redacted]",
+      count: own.length,
+      recent: recentOf(own),
+    };
+  });
+  return {
+    heartbeat: {
+      defaultAgentId,
+      agents: agents.map(({ agentId, heartbeat: { enabled, every, everyMs } }) => ({
+        agentId,
+        enabled,
+        every,
+        everyMs,
+      })),
+    },
+    channelSummary: summary,
+    queuedSystemEvents: [],
+    sessions: {
+      paths: mayRead ? [...new Set(byAgent.map(({ path }) => path))] : [],
+      count: rows.length,
+      defaults: mayRead
+        ? { model: defaults.model ?? null, contextTokens: defaults.contextTokens ?? null }
+        : { model: null, contextTokens: null },
+      recent: recentOf(rows),
+      byAgent,
+    },
+    ...ports.notes(),
+  };
+}
+
+function agentOf(key: string, defaultAgentId: string): string {
+  return /^agent:([^:]+):/.exec(key)?.[1] ?? defaultAgentId;
+}
+
+/** The newest few, without sorting all of them: there may be very many sessions. */
+function latest(rows: readonly SessionRow[], count: number): readonly SessionRow[] {
+  const top: SessionRow[] = [];
+  for (const row of rows) {
+    const last = top[count - 1];
+    if (last && last.updatedAt >= row.updatedAt) continue;
+    const at = top.findIndex((other) => other.updatedAt < row.updatedAt);
+    top.splice(at === -1 ? top.length : at, 0, row);
+    if (top.length > count) top.pop();
+  }
+  return top;
+}
+
+function brief({ key, updatedAt }: SessionRow, time: number): object {
+  return { key, updatedAt, age: time - updatedAt };
+}
+
+function full(row: SessionRow, defaults: ReturnType<HealthPorts["sessionDefaults"]>, time: number): object {
+  const {
+    key,
+    sessionId,
+    updatedAt,
+    inputTokens,
+    outputTokens,
+    totalTokens = null,
+    thinkingLevel,
+    verboseLevel,
+    abortedLastRun,
+  } = row;
+  const contextTokens =
+    typeof row["contextTokens"] === "number" ? row["contextTokens"] : (defaults.contextTokens ?? null);
+  const canShare = totalTokens !== null && contextTokens !== null && contextTokens > 0;
+  return {
+    key,
+    kind: kindOf(key),
+    sessionId,
+    updatedAt,
+    age: time - updatedAt,
+    ...(thinkingLevel !== undefined && { thinkingLevel }),
+    ...(verboseLevel !== undefined && { verboseLevel }),
+    ...(abortedLastRun !== undefined && { abortedLastRun }),
+    ...(inputTokens !== undefined && { inputTokens }),
+    ...(outputTokens !== undefined && { outputTokens }),
+    totalTokens,
+    remainingTokens: canShare ? Math.max(0, contextTokens - totalTokens) : null,
+    percentUsed: canShare ? Math.min(999, Math.round((totalTokens / contextTokens) * 100)) : null,
+    model: row.modelOverride ?? defaults.model ?? null,
+    contextTokens,
+    flags: [],
+  };
+}
+
+function kindOf(key: string): "direct" | "group" | "global" | "unknown" {
+  if (key === "global" || key === "unknown") return key;
+  return /:(?:group|channel):/.test(key) ? "group" : "direct";
+}

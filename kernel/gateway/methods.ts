@@ -1,0 +1,127 @@
+import { type Caller, type Method, RclawError, type Scope } from "@rclaw/plugin-sdk";
+import { compiler, describeIssues } from "../schema/check.ts";
+
+/** A method the kernel itself answers; `scope: null` is open to every role, as only `health` is. */
+export interface KernelMethod extends Method {
+  readonly scope: Scope | null;
+  readonly role?: Role;
+}
+
+export type Role = "operator" | "node" | "any";
+
+export interface MethodEntry {
+  readonly name: string;
+  readonly scope: Scope | null;
+  readonly role: Role;
+  /** "kernel", or the id of the plugin whose manifest declares it. */
+  readonly owner: string;
+}
+
+export interface CallOptions {
+  readonly caller: Caller;
+  readonly signal: AbortSignal;
+  accept?(payload: unknown): void;
+}
+
+export interface Methods {
+  declare(entry: Omit<MethodEntry, "role"> & { role?: Role }): Disposable;
+  /** The live handler of a declared method. */
+  provide(owner: string, method: Method): Disposable;
+  names(): readonly string[];
+  entry(name: string): MethodEntry | undefined;
+  call(name: string, params: unknown, options: CallOptions): Promise<unknown>;
+}
+
+export interface MethodsOptions {
+  /** Brings the plugin that declares a method to life; resolves when its handlers are registered. */
+  activate(owner: string): Promise<void>;
+}
+
+/**
+ * The one table of requests. Scopes stand in the table, not in the handlers, so a
+ * method cannot exist without one and a refusal needs no plugin to be loaded.
+ */
+export function createMethods({ activate }: MethodsOptions): Methods {
+  const entries = new Map<string, MethodEntry>();
+  const handlers = new Map<string, Method>();
+  const check = compiler();
+
+  async function handlerOf(entry: MethodEntry): Promise<Method> {
+    const ready = handlers.get(entry.name);
+    if (ready) return ready;
+    await activate(entry.owner);
+    const handler = handlers.get(entry.name);
+    if (handler) return handler;
+    throw new RclawError(
+      "PLUGIN_FAILED",
+      `plugin "${entry.owner}" declares method ${entry.name} but registered no handler; see: rclaw plugin info ${entry.owner}`,
+    );
+  }
+
+  function run(method: Method, params: unknown, { caller, signal, accept }: CallOptions): Promise<unknown> {
+    if (method.params) {
+      const rule = check(method.params);
+      if (!rule.valid(params)) {
+        throw new RclawError("INVALID_REQUEST", `invalid ${method.name} params: ${describeIssues(rule.issues(params))}`);
+      }
+    }
+    return method.handle({ params, caller, signal, accept: accept ?? (() => undefined) });
+  }
+
+  return {
+    declare({ role = "operator", ...entry }) {
+      const taken = entries.get(entry.name);
+      if (taken) {
+        throw new RclawError("CONFLICT", `"${entry.owner}" declares method ${entry.name}, which "${taken.owner}" already has`);
+      }
+      entries.set(entry.name, { ...entry, role });
+      return { [Symbol.dispose]: () => void entries.delete(entry.name) };
+    },
+    provide(owner, method) {
+      if (entries.get(method.name)?.owner !== owner) {
+        throw new RclawError("PERMISSION_DENIED", `"${owner}" registers method ${method.name}, which its manifest does not declare`);
+      }
+      handlers.set(method.name, method);
+      return {
+        [Symbol.dispose]: () => {
+          if (handlers.get(method.name) === method) handlers.delete(method.name);
+        },
+      };
+    },
+    names: () => [...entries.keys()],
+    entry: (name) => entries.get(name),
+    async call(name, params, options) {
+      const entry = entries.get(name);
+      authorize(entry, options.caller);
+      if (!entry) throw new RclawError("INVALID_REQUEST", `unknown method: ${name}`);
+      const given = params ?? {};
+      const ready = handlers.get(name);
+      return run(ready ?? (await handlerOf(entry)), given, options);
+    },
+  };
+}
+
+/** Unknown methods are refused like admin ones, so that a caller without that scope cannot probe for names. */
+function authorize(entry: MethodEntry | undefined, caller: Caller): void {
+  if (entry?.scope === null) return;
+  const role = entry?.role ?? "operator";
+  if (role !== "any" && caller.role !== role) {
+    throw new RclawError("INVALID_REQUEST", `unauthorized role: ${caller.role}`);
+  }
+  if (caller.role === "node") return;
+  const scope = entry?.scope ?? "operator.admin";
+  if (!covers(caller.scopes, scope)) throw new RclawError("INVALID_REQUEST", `missing scope: ${scope}`);
+}
+
+function covers(granted: readonly Scope[], needed: Scope): boolean {
+  if (granted.includes("operator.admin") || granted.includes(needed)) return true;
+  return needed === "operator.read" && granted.includes("operator.write");
+}
+
+/** Declares and provides in one step, for the kernel's own methods. */
+export function addKernelMethods(methods: Methods, list: readonly KernelMethod[]): void {
+  for (const { scope, role, ...method } of list) {
+    methods.declare({ name: method.name, scope, owner: "kernel", ...(role && { role }) });
+    methods.provide("kernel", method);
+  }
+}

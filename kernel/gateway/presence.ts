@@ -1,0 +1,156 @@
+import { arch, hostname, networkInterfaces, release, type } from "node:os";
+import type { Caller } from "@rclaw/plugin-sdk";
+import { coalesce } from "./coalesce.ts";
+import { settled } from "./frames.ts";
+import type { ConnectedClient } from "./handshake.ts";
+import type { KernelMethod } from "./methods.ts";
+import { printable } from "./text.ts";
+
+/** Who is there, in the protocol's shape. */
+export interface PresenceEntry {
+  readonly text: string;
+  readonly ts: number;
+  readonly host?: string;
+  readonly ip?: string;
+  readonly version?: string;
+  readonly platform?: string;
+  readonly deviceFamily?: string;
+  readonly modelIdentifier?: string;
+  readonly mode?: string;
+  readonly reason?: string;
+  readonly deviceId?: string;
+  readonly instanceId?: string;
+  readonly roles?: readonly string[];
+  readonly scopes?: readonly string[];
+}
+
+export interface PresenceOptions {
+  readonly version: string;
+  now(): number;
+  /** Tells the clients; called some time after a change, once for several. */
+  publish(list: readonly PresenceEntry[]): void;
+  audience(): number;
+  readonly signal: AbortSignal;
+}
+
+export interface Presence {
+  /** The gateway first, then the most recent. */
+  list(): readonly PresenceEntry[];
+  connect(client: ConnectedClient): void;
+  disconnect(caller: Caller): void;
+  /** Rises with every change. */
+  version(): number;
+  methods(): KernelMethod[];
+}
+
+interface Row {
+  entry: PresenceEntry;
+  connections: number;
+}
+
+const goneMs = 300_000;
+const maxRows = 200;
+
+export function createPresence({ version, now, publish, audience, signal }: PresenceOptions): Presence {
+  const rows = new Map<string, Row>();
+  const keys = new Map<string, string>();
+  const self = selfEntry(version);
+  let changes = 1;
+  const publishSoon = coalesce(() => publish(list()), audience, signal);
+
+  function list(): readonly PresenceEntry[] {
+    const time = now();
+    for (const [key, { entry, connections }] of rows) {
+      if (connections === 0 && entry.ts + goneMs < time) rows.delete(key);
+    }
+    const others = [...rows.values()].map(({ entry }) => entry).sort((a, b) => b.ts - a.ts);
+    return [{ ...self, ts: time }, ...others];
+  }
+
+  /** Somebody who left goes first; the map keeps the order of arrival. */
+  function makeRoom(): void {
+    if (rows.size < maxRows) return;
+    const [first] = [...rows].find(([, row]) => row.connections === 0) ?? [...rows][0] ?? [];
+    if (first !== undefined) rows.delete(first);
+  }
+
+  return {
+    list,
+    version: () => changes,
+    connect(client) {
+      const { caller, params, deviceId } = client;
+      // Every command of the command line connects for a moment; nobody wants to see that.
+      if (params.client.mode === "cli" || caller.connId === undefined) return;
+      const key = deviceId ?? params.client.instanceId ?? caller.connId;
+      const before = rows.get(key)?.connections ?? 0;
+      rows.delete(key);
+      makeRoom();
+      rows.set(key, { entry: settled(entryOf(client, now())), connections: before + 1 });
+      keys.set(caller.connId, key);
+      changes++;
+    },
+    disconnect({ connId = "" }) {
+      const key = keys.get(connId);
+      if (key === undefined) return;
+      keys.delete(connId);
+      const row = rows.get(key);
+      if (!row) return;
+      row.connections--;
+      if (row.connections > 0) return;
+      row.entry = settled({ ...row.entry, reason: "disconnect", ts: now() });
+      changes++;
+      publishSoon();
+    },
+    methods: () => [
+      {
+        name: "system-presence",
+        scope: "operator.read",
+        handle: async () => list(),
+      },
+    ],
+  };
+}
+
+function entryOf({ caller, params, deviceId, ip }: ConnectedClient, ts: number): PresenceEntry {
+  const { client } = params;
+  const host = printable(client.displayName ?? client.id);
+  const instanceId = deviceId ?? client.instanceId;
+  return {
+    host,
+    ...(ip !== undefined && { ip }),
+    version: printable(client.version),
+    platform: printable(client.platform),
+    ...(client.deviceFamily !== undefined && { deviceFamily: printable(client.deviceFamily) }),
+    ...(client.modelIdentifier !== undefined && { modelIdentifier: printable(client.modelIdentifier) }),
+    mode: client.mode,
+    ...(deviceId !== undefined && { deviceId }),
+    roles: [caller.role],
+    ...(caller.scopes.length > 0 && { scopes: caller.scopes }),
+    ...(instanceId !== undefined && { instanceId: printable(instanceId) }),
+    reason: "connect",
+    ts,
+    text: `Node: ${host} · mode ${client.mode}`,
+  };
+}
+
+function selfEntry(version: string): Omit<PresenceEntry, "ts"> {
+  const host = hostname();
+  const ip = ownAddress();
+  const platform = `${type().toLowerCase()} ${release()}`;
+  return {
+    host,
+    ...(ip !== undefined && { ip }),
+    version,
+    platform,
+    deviceFamily: type(),
+    modelIdentifier: arch(),
+    mode: "gateway",
+    reason: "self",
+    text: `Gateway: ${host}${ip === undefined ? "" : ` (${ip})`} · app ${version} · mode gateway · reason self`,
+  };
+}
+
+function ownAddress(): string | undefined {
+  const all = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  return all.find(({ family, internal }) => family === "IPv4" && !internal)?.address;
+}

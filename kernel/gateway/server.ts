@@ -1,0 +1,303 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { hostname } from "node:os";
+import type { Duplex } from "node:stream";
+import { type Caller, type Logger, RclawError } from "@rclaw/plugin-sdk";
+import { WebSocketServer } from "ws";
+import { type AuthRules, createAuthority } from "./auth.ts";
+import { type BearerVerdict, judgeBearer } from "./bearer.ts";
+import { type BroadcastOptions, createBroadcaster } from "./broadcast.ts";
+import { ClientSocket, Connection } from "./connection.ts";
+import { type StateVersion, toJson } from "./frames.ts";
+import type { ConnectedClient } from "./handshake.ts";
+import { defaultLimits, type Limits } from "./limits.ts";
+import type { Methods } from "./methods.ts";
+import { isOriginAllowed } from "./origin.ts";
+import { peerOf } from "./peer.ts";
+import { createWaitingRoom } from "./waiting.ts";
+
+/** The state a client starts from, as hello-ok carries it. */
+export interface HelloSnapshot {
+  readonly presence: readonly object[];
+  readonly health: object;
+  readonly stateVersion: StateVersion;
+  readonly uptimeMs: number;
+  readonly configPath: string;
+  readonly stateDir: string;
+  readonly sessionDefaults: object;
+  readonly authMode: string;
+}
+
+export interface GatewayOptions {
+  readonly auth: AuthRules;
+  readonly methods: Methods;
+  readonly version: string;
+  readonly log: Logger;
+  /** Read anew for every attempt, like `auth`. */
+  readonly allowedOrigins: readonly string[];
+  /** For hello-ok. */
+  readonly events: readonly string[];
+  snapshot(caller: Caller): HelloSnapshot;
+  readonly limits?: Partial<Limits>;
+  /** Requests that are neither an upgrade nor answered cheaply here. */
+  http(request: IncomingMessage, response: ServerResponse): void;
+  /** A client was let in; called before `snapshot`, so that it finds itself in it. */
+  joined?(client: ConnectedClient): void;
+  /** Its hello-ok is on the way. */
+  greeted?(client: ConnectedClient): void;
+  /** A client that had joined is gone. */
+  left?(caller: Caller): void;
+  /** For `/readyz`; a gateway that closes is never ready. */
+  isReady?(): boolean;
+  now?(): number;
+}
+
+export interface Gateway {
+  listen(port: number, hosts: readonly string[]): Promise<{ port: number }>;
+  broadcast(event: string, payload: unknown, options?: BroadcastOptions): void;
+  send(connId: string, event: string, payload: unknown): boolean;
+  connections(): number;
+  closeWhere(test: (caller: Caller) => boolean, code: number, reason: string): void;
+  /** The gateway's token as a bearer, counted by the same limiter as the socket's. */
+  bearer(request: IncomingMessage): BearerVerdict;
+  /** May the page behind this request act here? True when no page is behind it. */
+  isOriginAllowed(request: IncomingMessage): boolean;
+  close(reason: { event: object }): Promise<void>;
+}
+
+export function createGateway(options: GatewayOptions): Gateway {
+  const { log, methods } = options;
+  const now = options.now ?? Date.now;
+  const limits: Limits = { ...defaultLimits, ...options.limits };
+  const authority = createAuthority(options.auth, limits.auth, now);
+  const broadcaster = createBroadcaster({ maxBufferedBytes: limits.maxBufferedBytes, now });
+  const waiting = createWaitingRoom(limits, now);
+  const life = new AbortController();
+  const servers: Server[] = [];
+  const hello = helloWriter(options, limits);
+
+  const shared = {
+    limits,
+    methods,
+    authority,
+    get allowedOrigins() {
+      return options.allowedOrigins;
+    },
+    log,
+    now,
+    hello(connection: Connection, client: ConnectedClient, protocol: number): string {
+      waiting.leave(connection);
+      options.joined?.(client);
+      return hello(connection.id, client.caller, protocol);
+    },
+    ready(connection: Connection, client: ConnectedClient): void {
+      broadcaster.add(connection);
+      options.greeted?.(client);
+    },
+    gone(connection: Connection): void {
+      waiting.leave(connection);
+      broadcaster.remove(connection);
+      if (connection.caller) options.left?.(connection.caller);
+    },
+  };
+
+  const receiving = {
+    noServer: true,
+    WebSocket: ClientSocket,
+    perMessageDeflate: false,
+    clientTracking: false,
+    maxPayload: limits.preAuthBytes,
+    closeTimeout: limits.closeMs,
+  };
+  const upgrades = new WebSocketServer(receiving);
+
+  function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const peer = peerOf(request.socket.remoteAddress, request.headers, options.auth.trustedProxies ?? []);
+    if (life.signal.aborted) return refuse(socket, "503 Service Unavailable", "the gateway is stopping");
+    if (peer.isUnattributed) {
+      const hint =
+        "proxy_attribution_required: a proxy on this machine forwards for others; name it in gateway.trustedProxies";
+      return refuse(socket, "403 Forbidden", hint);
+    }
+    const place = waiting.take(peer);
+    if (!place)
+      return refuse(
+        socket,
+        "503 Service Unavailable",
+        "too many connections are waiting to connect; try again shortly",
+      );
+    upgrades.handleUpgrade(request, socket, head, (ws) => {
+      const connection = new Connection(shared, ws, socket, peer);
+      waiting.enter(connection, place);
+      connection.challenge();
+    });
+    // A bad upgrade is answered by `ws`, which then never calls back.
+    waiting.giveBack(place);
+  }
+
+  function serve(request: IncomingMessage, response: ServerResponse): void {
+    const path = request.url ?? "";
+    const isProbe = (name: string): boolean => path === name || path.startsWith(`${name}?`);
+    if (isProbe("/healthz")) return probe(request, response, true);
+    if (isProbe("/readyz"))
+      return probe(request, response, !life.signal.aborted && (options.isReady?.() ?? true));
+    options.http(request, response);
+  }
+
+  async function listenOn(host: string, port: number): Promise<number> {
+    const server = createServer({ connectionsCheckingInterval: Math.min(limits.headersMs, 5_000) }, serve);
+    server.headersTimeout = limits.headersMs;
+    server.requestTimeout = limits.requestMs;
+    server.on("upgrade", upgrade);
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ port, host, ipv6Only: host.includes(":"), backlog: 4_096 }, () => {
+        server.off("error", reject);
+        resolve();
+      });
+    });
+    server.on("error", acceptErrors(log, now));
+    servers.push(server);
+    return (server.address() as AddressInfo).port;
+  }
+
+  return {
+    async listen(port, hosts) {
+      const [first = "127.0.0.1", ...rest] = hosts;
+      try {
+        const bound = await listenOn(first, port).catch((error: unknown) =>
+          Promise.reject(explain(error, first, port)),
+        );
+        for (const host of rest) {
+          await listenOn(host, bound).catch((error: unknown) => {
+            if (!isAbsent(error) || host !== "::1") throw explain(error, host, bound);
+            log.debug({ host }, "this machine has no IPv6 loopback");
+          });
+        }
+        broadcaster.start(limits.tickMs, life.signal);
+        return { port: bound };
+      } catch (error) {
+        for (const server of servers.splice(0)) server.close();
+        throw error;
+      }
+    },
+    broadcast: broadcaster.broadcast,
+    send: broadcaster.send,
+    connections: () => broadcaster.size,
+    closeWhere(test, code, reason) {
+      for (const connection of broadcaster.all()) {
+        if (connection.caller && test(connection.caller)) connection.close(code, reason);
+      }
+    },
+    bearer: (request) => judgeBearer(request, authority),
+    isOriginAllowed: ({ headers: { origin, host } }) =>
+      origin === undefined || isOriginAllowed(origin, host, options.allowedOrigins, options.auth.mode),
+    async close({ event }) {
+      if (life.signal.aborted) return;
+      life.abort();
+      const closed = Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+      broadcaster.broadcast("shutdown", event);
+      const clients = [...broadcaster.all(), ...waiting.all()];
+      waiting.close();
+      for (const client of clients) client.close(1012, "service restart");
+      const deadline = setTimeout(() => {
+        for (const client of clients) client.terminate();
+        for (const server of servers) server.closeAllConnections();
+      }, limits.closeMs);
+      await closed;
+      clearTimeout(deadline);
+    },
+  };
+}
+
+/** hello-ok as JSON. Presence and health are the same for all: their text is made once per change, not once per client. */
+function helloWriter(
+  options: GatewayOptions,
+  limits: Limits,
+): (connId: string, caller: Caller, protocol: number) => string {
+  const events = JSON.stringify(options.events);
+  const policy = JSON.stringify({
+    maxPayload: limits.maxPayload,
+    maxBufferedBytes: limits.maxBufferedBytes,
+    tickIntervalMs: limits.tickMs,
+  });
+  const host = hostname();
+  return (connId, caller, protocol) => {
+    const { presence, health, ...rest } = options.snapshot(caller);
+    const server = JSON.stringify({ version: options.version, connId, host });
+    const features = `{"methods":${JSON.stringify(options.methods.names())},"events":${events}}`;
+    const snapshot = `{"presence":[${presence.map(toJson).join(",")}],"health":${toJson(health)},${JSON.stringify(rest).slice(1)}`;
+    const auth = JSON.stringify({ role: caller.role, scopes: caller.scopes });
+    return `{"type":"hello-ok","protocol":${protocol},"server":${server},"features":${features},"snapshot":${snapshot},"auth":${auth},"policy":${policy}}`;
+  };
+}
+
+function probe(request: IncomingMessage, response: ServerResponse, ok: boolean): void {
+  const isRead = request.method === "GET" || request.method === "HEAD";
+  response.writeHead(isRead ? (ok ? 200 : 503) : 405, {
+    "Content-Type": "application/json; charset=utf-8",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    ...(!isRead && { Allow: "GET, HEAD" }),
+  });
+  response.end(isRead ? `{"ok":${ok}}` : undefined);
+}
+
+/** A refusal before there is a WebSocket to refuse on. */
+function refuse(socket: Duplex, status: string, message: string): void {
+  socket.on("error", () => undefined);
+  socket.once("finish", () => socket.destroy());
+  const head = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${message.length}`;
+  socket.end(`${head}\r\n\r\n${message}`);
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
+}
+
+function isAbsent(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === "EADDRNOTAVAIL" || code === "EAFNOSUPPORT";
+}
+
+function explain(error: unknown, host: string, port: number): RclawError {
+  const details = { host, port };
+  switch (codeOf(error)) {
+    case "EADDRINUSE":
+      return new RclawError(
+        "PORT_IN_USE",
+        `port ${port} on ${host} is taken by another program; stop that one, or choose another port with gateway.port`,
+        { cause: error, details },
+      );
+    case "EACCES":
+      return new RclawError(
+        "PERMISSION_DENIED",
+        `this user may not listen on port ${port}; choose one above 1023 with gateway.port`,
+        { cause: error, details },
+      );
+    case "EADDRNOTAVAIL":
+      return new RclawError("CONFIG_INVALID", `this machine has no address ${host}; correct gateway.bind`, {
+        cause: error,
+        details,
+      });
+    default:
+      return new RclawError("UNAVAILABLE", `cannot listen on ${host} port ${port}: ${String(error)}`, {
+        cause: error,
+        details,
+      });
+  }
+}
+
+/**
+ * Accepting fails when the process runs out of file descriptors. Node goes on by itself as
+ * soon as some are free, if only somebody listens for the error; it may come thousands of times.
+ */
+function acceptErrors(log: Logger, now: () => number): (error: Error) => void {
+  let quietUntil = 0;
+  return (error) => {
+    if (now() < quietUntil) return;
+    quietUntil = now() + 10_000;
+    log.error({ err: error }, "cannot accept a connection; existing ones go on");
+  };
+}

@@ -1,0 +1,144 @@
+import { type Caller, type Command, type Logger, type PluginContext, type Scope } from "@rclaw/plugin-sdk";
+import type { CallExtras } from "./client.ts";
+import type { ConfigPaths } from "./config/load.ts";
+import { createEgress } from "./egress.ts";
+import { addKernelMethods, createMethods } from "./gateway/methods.ts";
+import { createHookBus } from "./hooks/bus.ts";
+import { Lifetime } from "./lifetime.ts";
+import { createLog } from "./log.ts";
+import { createPluginParts } from "./parts/plugins.ts";
+import { createServing, type Started } from "./parts/serving.ts";
+import { createSessionParts } from "./parts/sessions.ts";
+import { createRedactor } from "./redact.ts";
+import { createSecrets } from "./secrets.ts";
+import { readLock } from "./sessions/lock.ts";
+import { createStorage } from "./storage.ts";
+
+export interface KernelOptions {
+  readonly paths: ConfigPaths;
+  readonly env: NodeJS.ProcessEnv;
+  /** Where the built files and the manifests stand. */
+  readonly root: string;
+  readonly version: string;
+  readonly level: string;
+  /** Takes whole log lines. */
+  write(line: string): void;
+}
+
+export interface Kernel {
+  readonly log: Logger;
+  readonly stateDir: string;
+  readonly configFile: string;
+  /** Serves the gateway protocol until `stop`. */
+  start(options: { port?: number }): Promise<Started>;
+  /** Running answers get up to 10 s, then everything ends and nothing is left open. */
+  stop(reason: string): Promise<void>;
+  /** Calls a method as the person at the command line. */
+  call(method: string, params: unknown, extras?: CallExtras): Promise<unknown>;
+  command(name: string): Promise<Command>;
+  onEvent(listener: (event: string, payload: unknown) => void): Disposable;
+  /** The gateway that runs on this state folder, be it this one or another process. */
+  running(): Promise<{ url: string; pid: number } | undefined>;
+  credentials(): { token?: string; password?: string };
+  pageUrl(url: string): string;
+  /** What answers now, in words. */
+  defaultModel(): Promise<string>;
+  warnings(): readonly string[];
+  /** Takes down the plugin an error came from; false when it came from nowhere we know. */
+  blame(error: unknown): boolean;
+}
+
+const allScopes: readonly Scope[] = ["operator.admin", "operator.read", "operator.write", "operator.approvals", "operator.pairing"];
+const commandConn = "command";
+
+/** Puts the parts together in the order they need each other. Nothing of a plugin runs here. */
+export async function createKernel(options: KernelOptions): Promise<Kernel> {
+  const { paths, env, root, version } = options;
+  const redactor = createRedactor();
+  const log = createLog({ level: options.level, redactor, write: options.write });
+  const life = new Lifetime();
+  const listeners = new Set<(event: string, payload: unknown) => void>();
+
+  const egress = createEgress({ log });
+  life.defer(() => egress.close());
+  const secrets = createSecrets({ stateDir: paths.stateDir, redactor });
+  const storage = createStorage(paths.stateDir);
+  const methods = createMethods({ activate: (owner) => plugins.host.activate(owner) });
+  const hooks = createHookBus({ log, activate: (plugin) => plugins.host.activate(plugin) });
+
+  const emit = (event: string, payload: unknown): void => {
+    for (const listener of listeners) listener(event, payload);
+  };
+  const gateway: PluginContext["gateway"] = {
+    broadcast(event, payload, how) {
+      emit(event, payload);
+      serving.gateway()?.broadcast(event, payload, how);
+    },
+    send(connId, event, payload) {
+      if (connId !== commandConn) return serving.gateway()?.send(connId, event, payload) ?? false;
+      emit(event, payload);
+      return true;
+    },
+  };
+
+  const plugins = await createPluginParts({
+    paths, env, root, version, log, redactor, egress, secrets, storage, methods, hooks, gateway, life,
+    sessions: () => sessions,
+    isServing: () => serving.gateway() !== undefined,
+  });
+  const { settings } = plugins;
+  const sessions = createSessionParts({ paths, settings, methods, hooks, log, lookup: () => plugins.lookup, owner: () => serving.describe() });
+  const serving = createServing({ paths, version, log, env, settings, plugins, sessions, methods, hooks, life });
+
+  addKernelMethods(methods, [...plugins.methods(), ...sessions.methods(), ...serving.methods()]);
+  plugins.declareAll();
+
+  function credentials(): { token?: string; password?: string } {
+    const { auth } = settings.config().gateway ?? {};
+    const token = env["RUSTY_CLAW_GATEWAY_TOKEN"] || auth?.token;
+    return { ...(token && { token }), ...(auth?.password && { password: auth.password }) };
+  }
+
+  async function call(method: string, params: unknown, { signal, onAccepted }: CallExtras = {}): Promise<unknown> {
+    const caller: Caller = { kind: "command", principal: "command", role: "operator", scopes: allScopes, connId: commandConn, caps: ["tool-events"], isOwner: true };
+    return methods.call(method, params, { caller, signal: signal ?? life.signal, accept: (payload) => onAccepted?.(payload) });
+  }
+
+  return {
+    log,
+    stateDir: paths.stateDir,
+    configFile: paths.configFile,
+    start: ({ port }) => serving.start(port),
+    async stop(reason) {
+      await serving.drain(reason);
+      await plugins.host.close();
+      await serving.close(reason);
+      await life[Symbol.asyncDispose]();
+    },
+    call,
+    command: (name) => plugins.lookup("commands", name),
+    onEvent(listener) {
+      listeners.add(listener);
+      return { [Symbol.dispose]: () => void listeners.delete(listener) };
+    },
+    async running() {
+      const lock = await readLock(paths.stateDir);
+      return lock?.url ? { url: lock.url, pid: lock.pid } : undefined;
+    },
+    credentials,
+    pageUrl(url) {
+      const { token } = credentials();
+      return `${url.replace(/^ws/, "http")}/${token ? `#token=${encodeURIComponent(token)}` : ""}`;
+    },
+    async defaultModel() {
+      try {
+        const { provider, model, reason } = (await call("models.default", {})) as { provider: string; model: string; reason: string };
+        return `${provider}/${model}${reason ? ` (${reason})` : ""}`;
+      } catch (error) {
+        return `none answers: ${(error as Error).message}`;
+      }
+    },
+    warnings: () => [...plugins.warnings(), ...sessions.warnings()],
+    blame: (error) => plugins.blame(error),
+  };
+}

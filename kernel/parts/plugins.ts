@@ -1,0 +1,262 @@
+import path from "node:path";
+import { type Logger, type Manifest, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
+import type { ConfigPaths } from "../config/load.ts";
+import { valueAt } from "../config/load.ts";
+import type { Egress } from "../egress.ts";
+import { createFiles, checkPath } from "../files.ts";
+import type { Methods, KernelMethod } from "../gateway/methods.ts";
+import type { HookBus } from "../hooks/bus.ts";
+import { Lifetime } from "../lifetime.ts";
+import { type Catalog, configPathOf, contributed, createCatalog, hooksOf } from "../plugins/catalog.ts";
+import { createPluginContext, type KernelPorts } from "../plugins/context.ts";
+import { discoverBuiltIns, discoverInstalled, type FoundManifest } from "../plugins/discover.ts";
+import { createPluginHost } from "../plugins/host.ts";
+import { pluginMethods } from "../plugins/methods.ts";
+import { netGrants } from "../plugins/permissions.ts";
+import { allowDenyGate } from "../policy/gates/allow-deny.ts";
+import { groupGate } from "../policy/gates/group.ts";
+import { hooksGate } from "../policy/gates/hooks.ts";
+import { profileGate } from "../policy/gates/profile.ts";
+import { sandboxGate } from "../policy/gates/sandbox.ts";
+import { nameLists } from "../policy/names.ts";
+import { createPolicy } from "../policy/pipeline.ts";
+import { createLookup, createRegistries, createWorkspaces, providerPort, toolPort } from "../ports.ts";
+import type { Redactor } from "../redact.ts";
+import { loadInProcess } from "../runtime/in-process.ts";
+import type { Secrets } from "../secrets.ts";
+import { parseKey } from "../sessions/key.ts";
+import { openSettings } from "../settings.ts";
+import type { createStorage } from "../storage.ts";
+import { probePlugin } from "./probe.ts";
+import type { SessionParts } from "./sessions.ts";
+
+export interface PluginPartsOptions {
+  readonly paths: ConfigPaths;
+  readonly env: NodeJS.ProcessEnv;
+  readonly root: string;
+  readonly version: string;
+  readonly log: Logger;
+  readonly redactor: Redactor;
+  readonly egress: Egress;
+  readonly secrets: Secrets;
+  readonly storage: ReturnType<typeof createStorage>;
+  readonly methods: Methods;
+  readonly hooks: HookBus;
+  readonly gateway: PluginContext["gateway"];
+  readonly life: Lifetime;
+  sessions(): SessionParts;
+  isServing(): boolean;
+}
+
+/** Names no plugin may take: answered by the gateway itself before any plugin is asked. */
+const reservedRoutes = ["GET /healthz", "GET /readyz", "GET /metrics"];
+
+export type PluginParts = Awaited<ReturnType<typeof createPluginParts>>;
+
+/** Manifests, catalog, host, policy, and what a plugin is given: everything the kernel knows of plugins. */
+export async function createPluginParts(options: PluginPartsOptions) {
+  const { paths, env, root, version, log, redactor, egress, secrets, storage, methods, hooks, life } = options;
+  const builtIns = await discoverBuiltIns(root);
+  const installed = await discoverInstalled(path.join(paths.stateDir, "plugins"), log);
+  let catalog: Catalog = createCatalog([...builtIns.found, ...installed.found], { methods: [], routes: reservedRoutes });
+  const settings = await openSettings({ paths, env, redactor, log, catalog: () => catalog });
+  const registries = createRegistries();
+
+  const isBuiltIn = (id: string): boolean => catalog.plugins.get(id)?.builtIn ?? false;
+  const isEnabled = (manifest: Manifest): boolean => settings.isEnabled(manifest, isBuiltIn(manifest.id));
+  const isConfigured = (manifest: Manifest): boolean =>
+    (manifest.contributes.channels ?? []).some((id) => {
+      const own = valueAt(settings.config(), `channels.${id}`);
+      return typeof own === "object" && own !== null && valueAt(own, "enabled") !== false;
+    });
+  /** Runs without being asked for: a channel with an account, or a plugin that says so. */
+  const runsByItself = (manifest: Manifest): boolean =>
+    options.isServing() && isEnabled(manifest) && (isConfigured(manifest) || (manifest.activation ?? []).includes("startup"));
+
+  const host = createPluginHost({
+    catalog: () => catalog,
+    log,
+    isEnabled,
+    load: ({ manifest, entry }) => loadRuntime(manifest, entry),
+    context: ({ manifest }, lifetime) =>
+      createPluginContext({ manifest, version: manifest.version ?? version, config: settings.pluginConfig(manifest), lifetime, kernel: ports }),
+    async onActive({ manifest }, lifetime) {
+      if (!options.isServing()) return;
+      for (const id of contributed(manifest, "channels")) {
+        const channel = registries.channels.get(id);
+        if (channel && isConfigured(manifest)) await options.sessions().startChannel(channel, lifetime.signal);
+      }
+    },
+    wantsToRun: runsByItself,
+  });
+  const lookup = createLookup({ catalog: () => catalog, host, registries });
+
+  const listOf = nameLists(isBuiltIn);
+  const rules = () => settings.config().tools ?? {};
+  const policy = createPolicy({
+    hooks,
+    log,
+    gates: [
+      profileGate(rules, listOf),
+      allowDenyGate(rules, listOf),
+      groupGate({
+        groupOf(sessionKey) {
+          const { kind, channel, rest } = parseKey(sessionKey);
+          const groupId = rest.split(":")[2];
+          return kind === "group" && channel !== undefined && groupId !== undefined ? { channel, groupId: decodeURIComponent(groupId) } : undefined;
+        },
+        groups: (channel) => valueAt(settings.config(), `channels.${channel}.groups`) as never,
+        listOf,
+      }),
+      sandboxGate(checkPath),
+      hooksGate(hooks),
+    ],
+  });
+
+  const workspace = createWorkspaces((agentId) => {
+    const configured = valueAt(settings.config(), "agents.defaults.workspace");
+    const base = typeof configured === "string" && configured ? expandHome(configured, env) : path.join(paths.stateDir, "workspace");
+    return agentId === "main" ? base : `${base}-${agentId}`;
+  });
+  const filesByRoot = new Map<string, ReturnType<typeof createFiles>>();
+
+  const ports: KernelPorts = {
+    log,
+    hooks,
+    registries,
+    provideMethod: (plugin, method) => methods.provide(plugin, method),
+    tools: toolPort({
+      catalog: () => catalog,
+      lookup,
+      policy,
+      log,
+      workspace,
+      filesIn(folder) {
+        let files = filesByRoot.get(folder);
+        if (!files) filesByRoot.set(folder, (files = createFiles(folder)));
+        return files;
+      },
+    }),
+    channels: {
+      deliver: (...call) => options.sessions().channels.deliver(...call),
+      typing: (...call) => options.sessions().channels.typing(...call),
+    },
+    providers: providerPort(() => catalog, lookup),
+    callMethod: (plugin, signal, method, params, extras = {}) => {
+      const scope = methods.entry(method)?.scope;
+      const caller = { kind: "plugin", principal: `plugin:${plugin}`, role: "operator", scopes: scope ? [scope] : [], caps: [], isOwner: false } as const;
+      return methods.call(method, params, { caller, signal: extras.signal ?? signal, ...(extras.onAccepted && { accept: extras.onAccepted }) });
+    },
+    get sessions() {
+      return options.sessions().forPlugins(workspace);
+    },
+    get runs() {
+      return options.sessions().runs;
+    },
+    gateway: options.gateway,
+    secrets,
+    env: (name) => env[name] || undefined,
+    fetchFor: (manifest, config) => egress.fetchFor(netGrants(manifest, config), manifest.id),
+    storageFor: (plugin) => storage.for(plugin),
+  };
+
+  const declared = new Map<string, Lifetime>();
+  /** What an enabled plugin's manifest says, made known without running it. */
+  function declare({ manifest }: FoundManifest): void {
+    const lifetime = new Lifetime();
+    declared.set(manifest.id, lifetime);
+    for (const [name, scope] of Object.entries(manifest.contributes.methods ?? {})) {
+      const entry = methods.declare({ name, scope, owner: manifest.id });
+      lifetime.defer(() => entry[Symbol.dispose]());
+    }
+    for (const hook of hooksOf(manifest)) {
+      const interest = hooks.declare({ ...hook, plugin: manifest.id });
+      lifetime.defer(() => interest[Symbol.dispose]());
+    }
+  }
+
+  function declareAll(): void {
+    // The kernel's own methods are known now, so a plugin that claims one is found out.
+    catalog = createCatalog([...builtIns.found, ...installed.found], { methods: methods.names(), routes: reservedRoutes });
+    for (const [id, item] of catalog.plugins) if (!catalog.conflicts.has(id) && isEnabled(item.manifest)) declare(item);
+  }
+
+  async function undeclare(id: string): Promise<void> {
+    await declared.get(id)?.[Symbol.asyncDispose]();
+    declared.delete(id);
+  }
+
+  /** A changed configuration restarts exactly the plugins that read what changed. */
+  async function apply(changed: readonly string[]): Promise<void> {
+    for (const [id, item] of catalog.plugins) {
+      if (catalog.conflicts.has(id)) continue;
+      const enabled = isEnabled(item.manifest);
+      if (!enabled) {
+        await host.deactivate(id);
+        await undeclare(id);
+        continue;
+      }
+      if (!declared.has(id)) declare(item);
+      const own = configPathOf(item.manifest);
+      const touched = changed.some((at) => at === own || at.startsWith(`${own}.`) || own.startsWith(`${at}.`));
+      const wasUp = host.status(id).state !== "inactive";
+      if (touched && wasUp) await host.deactivate(id);
+      if (!runsByItself(item.manifest) && !(touched && wasUp)) continue;
+      await host.activate(id).catch((error: unknown) => log.error({ err: error, plugin: id }, "plugin did not start after a configuration change"));
+    }
+  }
+  settings.onChange(apply);
+  life.defer(() => Promise.all([...declared.keys()].map(undeclare)));
+
+  return {
+    settings,
+    host,
+    lookup,
+    registries,
+    workspace,
+    catalog: () => catalog,
+    declareAll,
+    /** Brings up what runs by itself; one that fails does not hold up the others. */
+    async startAll(): Promise<void> {
+      const starting = [...catalog.plugins.values()].filter(({ manifest }) => !catalog.conflicts.has(manifest.id) && runsByItself(manifest));
+      await Promise.allSettled(starting.map(({ manifest }) => host.activate(manifest.id)));
+    },
+    methods: (): KernelMethod[] =>
+      pluginMethods({
+        catalog: () => catalog,
+        host,
+        version,
+        config: () => settings.config(),
+        configure: (values) => settings.configure(values),
+        setSecret: (name, value) => secrets.set(name, value),
+        hasSecret: (name) => secrets.has(name),
+        probe: (found, config) => probePlugin({ found, config, version, kernel: ports, load: loadRuntime, signal: life.signal }),
+        isServing: options.isServing,
+        forget: (id) => storage.remove(id),
+      }),
+    warnings(): string[] {
+      const refused = [...builtIns.refused, ...installed.refused].map(({ reason }) => reason);
+      const conflicts = [...catalog.conflicts].map(([id, reason]) => `plugin "${id}" is off: ${reason}`);
+      const { source, issues, warnings } = settings.current();
+      const config = [...issues, ...warnings].map(({ path: at, message }) => `${at}: ${message}`);
+      const fellBack = source === "last-known-good" ? ["the configuration is invalid; running on the last one that was valid"] : [];
+      return [...fellBack, ...config, ...refused, ...conflicts];
+    },
+    blame(error: unknown): boolean {
+      const stack = error instanceof Error ? (error.stack ?? "") : "";
+      const culprit = [...catalog.plugins.values()].find(({ entry }) => stack.includes(path.dirname(entry) + path.sep));
+      if (!culprit) return false;
+      void host.blame(culprit.manifest.id, error);
+      return true;
+    },
+  };
+}
+
+async function loadRuntime(manifest: Manifest, entry: string) {
+  if (manifest.runtime === "in-process") return loadInProcess(manifest.id, entry);
+  throw new RclawError("UNAVAILABLE", `plugin "${manifest.id}" wants runtime "${manifest.runtime}", which this version cannot run yet; only "in-process" works`);
+}
+
+function expandHome(folder: string, env: NodeJS.ProcessEnv): string {
+  return folder.startsWith("~/") && env["HOME"] ? path.join(env["HOME"], folder.slice(2)) : path.resolve(folder);
+}

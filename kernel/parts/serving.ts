@@ -1,0 +1,269 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { networkInterfaces } from "node:os";
+import { type Logger, RclawError } from "@rclaw/plugin-sdk";
+import { configMethods } from "../config/methods.ts";
+import type { ConfigPaths } from "../config/load.ts";
+import { watchConfig } from "../config/watch.ts";
+import { type ChannelLines, createHealth } from "../gateway/health.ts";
+import type { KernelMethod, Methods } from "../gateway/methods.ts";
+import { createPresence } from "../gateway/presence.ts";
+import { createGateway, type Gateway } from "../gateway/server.ts";
+import type { HookBus } from "../hooks/bus.ts";
+import type { Lifetime } from "../lifetime.ts";
+import type { LockInfo } from "../sessions/lock.ts";
+import type { Settings } from "../settings.ts";
+import type { PluginParts } from "./plugins.ts";
+import type { SessionParts } from "./sessions.ts";
+
+export interface ServingOptions {
+  readonly paths: ConfigPaths;
+  readonly version: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly log: Logger;
+  readonly settings: Settings;
+  readonly plugins: PluginParts;
+  readonly sessions: SessionParts;
+  readonly methods: Methods;
+  readonly hooks: HookBus;
+  readonly life: Lifetime;
+}
+
+export interface Started {
+  readonly url: string;
+  readonly port: number;
+}
+
+const drainMs = 10_000;
+
+/** Events a client may see, for hello-ok. */
+const events = ["connect.challenge", "agent", "chat", "presence", "tick", "shutdown", "health"];
+
+/** The gateway's own life: listening, telling clients how things are, and stopping without losing anything. */
+export function createServing(options: ServingOptions) {
+  const { paths, version, env, log, settings, plugins, sessions, methods, hooks, life } = options;
+  const startedAt = Date.now();
+  let gateway: Gateway | undefined;
+  let started: Started | undefined;
+  let isStopping = false;
+  const publishing = { now: Date.now, audience: () => gateway?.connections() ?? 0, signal: life.signal };
+  const versions = () => ({ presence: presence.version(), health: health.version() });
+
+  const presence = createPresence({
+    ...publishing,
+    version,
+    publish: (list) => gateway?.broadcast("presence", { presence: list }, { dropIfSlow: true, stateVersion: versions() }),
+  });
+  const health = createHealth({
+    ...publishing,
+    publish: (snapshot) => gateway?.broadcast("health", snapshot, { stateVersion: versions() }),
+    ports: {
+      agents: () => [{ agentId: "main", isDefault: true, heartbeat: { enabled: false, every: "disabled", everyMs: null } }],
+      defaultAgentId: () => "main",
+      heartbeatSeconds: () => 0,
+      channels: channelLines,
+      sessions: () => sessions.list(),
+      sessionsPath: () => sessions.indexPath,
+      sessionDefaults: () => ({}),
+      notes() {
+        const { source, issues } = settings.current();
+        const store = sessions.state();
+        return {
+          ...(source === "file" ? {} : { config: { source, issues } }),
+          ...(store.status === "ok" && store.quarantined === 0 ? {} : { store }),
+        };
+      },
+    },
+  });
+
+  /** Health shows what `channels.status` answers; there is no second account of it. */
+  async function channelLines({ probe, signal }: { probe: boolean; signal: AbortSignal }): Promise<ChannelLines> {
+    const caller = { kind: "command", principal: "health", role: "operator", scopes: ["operator.read"], caps: [], isOwner: true } as const;
+    const status = (await methods.call("channels.status", { probe }, { caller, signal })) as {
+      channels: Record<string, { running?: boolean; lastError?: string }>;
+      channelOrder: string[];
+      channelLabels: Record<string, string>;
+    };
+    const summary = status.channelOrder.map((id) => {
+      const { running, lastError } = status.channels[id] ?? {};
+      return `${status.channelLabels[id] ?? id}: ${running ? "running" : (lastError ?? "not running")}`;
+    });
+    return { channels: status.channels, order: status.channelOrder, labels: status.channelLabels, summary };
+  }
+
+  /** Writes are refused from the moment the gateway begins to stop; reads go on until the sockets close. */
+  const guarded: Methods = {
+    ...methods,
+    call(name, params, call) {
+      if (isStopping && methods.entry(name)?.scope === "operator.write") {
+        return Promise.reject(new RclawError("UNAVAILABLE", "the gateway is stopping; try again when it is back", { retryable: true }));
+      }
+      return methods.call(name, params, call);
+    },
+  };
+
+  const authRules = {
+    get mode() {
+      return settings.config().gateway?.auth?.mode ?? "token";
+    },
+    get token() {
+      return env["RUSTY_CLAW_GATEWAY_TOKEN"] || settings.config().gateway?.auth?.token;
+    },
+    get password() {
+      return settings.config().gateway?.auth?.password;
+    },
+    get trustedProxies() {
+      return settings.config().gateway?.trustedProxies;
+    },
+    get controlUi() {
+      return settings.config().gateway?.controlUi;
+    },
+  };
+
+  let answer: Promise<(request: IncomingMessage, response: ServerResponse) => void> | undefined;
+  /** fastify costs 10 MB and 50 ms: it is loaded by the first request that needs it. */
+  function http(request: IncomingMessage, response: ServerResponse): void {
+    answer ??= import("../gateway/http.ts").then(({ createHttp }) =>
+      createHttp({
+        log,
+        auth: (incoming) => gateway?.bearer(incoming) ?? { ok: false },
+        isOriginAllowed: (incoming) => gateway?.isOriginAllowed(incoming) ?? false,
+        routes: {
+          find: (method, path) => {
+            const name = matchRoute(plugins.catalog().names("routes"), method, path);
+            return name === undefined ? undefined : plugins.lookup("routes", name);
+          },
+          methods: (path) => ["GET", "POST", "PUT", "PATCH", "DELETE"].filter((method) => matchRoute(plugins.catalog().names("routes"), method, path)),
+        },
+      }),
+    );
+    answer.then(
+      (handle) => handle(request, response),
+      (error: unknown) => {
+        answer = undefined;
+        log.error({ err: error }, "HTTP is not available");
+        response.writeHead(503, { "content-type": "text/plain" }).end("HTTP is not available; see the gateway's log\n");
+      },
+    );
+  }
+
+  async function start(port: number | undefined): Promise<Started> {
+    const config = settings.config().gateway;
+    const hosts = hostsOf(config?.bind ?? "loopback", config?.customBindHost);
+    const mode = config?.auth?.mode ?? "token";
+    if (mode === "none" && !hosts.every((host) => host === "127.0.0.1" || host === "::1")) {
+      throw new RclawError("CONFIG_INVALID", "gateway.bind opens the gateway to the network while gateway.auth.mode is none; set a token or bind to loopback");
+    }
+    await sessions.store();
+    gateway = createGateway({
+      auth: authRules,
+      methods: guarded,
+      version,
+      log,
+      allowedOrigins: config?.controlUi?.allowedOrigins ?? [],
+      events,
+      http,
+      joined: (client) => presence.connect(client),
+      greeted: () => health.refreshSoon(),
+      left: (caller) => presence.disconnect(caller),
+      isReady: () => started !== undefined && !isStopping,
+      snapshot: () => ({
+        presence: presence.list(),
+        health: health.current(),
+        stateVersion: versions(),
+        uptimeMs: Date.now() - startedAt,
+        configPath: paths.configFile,
+        stateDir: paths.stateDir,
+        sessionDefaults: sessionDefaults(settings),
+        authMode: settings.config().gateway?.auth?.mode ?? "token",
+      }),
+    });
+    const listening = await gateway.listen(port ?? config?.port ?? 18_789, hosts);
+    started = { port: listening.port, url: `ws://${hosts[0]?.includes(":") ? `[${hosts[0]}]` : (hosts[0] ?? "127.0.0.1")}:${listening.port}` };
+    await sessions.updateLock();
+    watch();
+    // A channel that is slow to connect must not keep the gateway from serving.
+    void plugins.startAll().then(resume);
+    void hooks.run("gateway_start", { port: started.port }, { port: started.port });
+    return started;
+  }
+
+  /** Runs that a crash left behind are taken up by the plugin whose method accepted them. */
+  async function resume(): Promise<void> {
+    const store = await sessions.store();
+    const owners = new Set(store.runs.unsettled().map(({ method }) => methods.entry(method)?.owner));
+    for (const owner of owners) {
+      if (owner === undefined || owner === "kernel") continue;
+      await plugins.host.activate(owner).catch((error: unknown) => log.error({ err: error, plugin: owner }, "unfinished runs could not be taken up"));
+    }
+  }
+
+  function watch(): void {
+    watchConfig({
+      loaded: settings.current(),
+      reload: () => settings.reload(),
+      signal: life.signal,
+      onChange({ loaded, changedPaths, restartNeeded }) {
+        if (restartNeeded.length > 0) log.warn({ keys: restartNeeded }, "restart needed: these settings take effect when the gateway starts again");
+        void settings.takeOver(loaded, changedPaths);
+        health.refreshSoon();
+      },
+    });
+  }
+
+  return {
+    gateway: () => gateway,
+    start,
+    describe: (): LockInfo => ({ pid: process.pid, ...(started && { url: started.url, port: started.port }) }),
+    methods: (): KernelMethod[] => [
+      ...configMethods({ current: () => settings.current(), write: (raw) => settings.write(raw), plugins: () => settings.pluginSchemas() }),
+      ...presence.methods(),
+      ...health.methods(),
+    ],
+    /** No new work; what runs gets its time. */
+    async drain(reason: string): Promise<void> {
+      if (!started || isStopping) return;
+      isStopping = true;
+      sessions.stopReceiving();
+      await hooks.run("gateway_stop", { reason }, { port: started.port });
+      const until = Date.now() + drainMs;
+      while (sessions.unsettled() > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 25));
+    },
+    async close(_reason: string): Promise<void> {
+      await gateway?.close({ event: { reason: "gateway stopping", restartExpectedMs: null } });
+      await sessions.close();
+      gateway = undefined;
+    },
+  };
+}
+
+function sessionDefaults(settings: Settings): object {
+  const { session } = settings.config();
+  const mainKey = session?.mainKey ?? "main";
+  const scope = session?.scope ?? "per-sender";
+  return { defaultAgentId: "main", mainKey, mainSessionKey: scope === "global" ? "global" : `agent:main:${mainKey}`, scope };
+}
+
+/** The most exact declared route: a literal path first, then the longest `/*`. */
+function matchRoute(routes: readonly string[], method: string, path: string): string | undefined {
+  const exact = `${method} ${path}`;
+  if (routes.includes(exact)) return exact;
+  return routes
+    .filter((route) => route.endsWith("/*") && exact.startsWith(route.slice(0, -1)))
+    .sort((a, b) => b.length - a.length)
+    .at(0);
+}
+
+function hostsOf(bind: string, custom: string | undefined): readonly string[] {
+  if (bind === "lan") return ["0.0.0.0"];
+  if (bind === "custom") {
+    if (custom) return [custom];
+    throw new RclawError("CONFIG_INVALID", 'gateway.bind is "custom" but gateway.customBindHost is missing');
+  }
+  if (bind === "tailnet") {
+    // Tailscale hands out addresses of the carrier-grade NAT range 100.64.0.0/10.
+    const address = Object.values(networkInterfaces()).flat().find((item) => item?.family === "IPv4" && /^100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\./.test(item.address));
+    if (address) return [address.address, "127.0.0.1"];
+    throw new RclawError("CONFIG_INVALID", 'gateway.bind is "tailnet" but this machine has no Tailscale address; start Tailscale or bind to loopback');
+  }
+  return ["127.0.0.1", "::1"];
+}

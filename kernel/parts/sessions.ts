@@ -1,0 +1,134 @@
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
+import { type Channel, type Logger, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
+import { createChannels } from "../channels.ts";
+import { type ConfigPaths, valueAt } from "../config/load.ts";
+import type { KernelMethod, Methods } from "../gateway/methods.ts";
+import type { HookBus } from "../hooks/bus.ts";
+import { createPairing, pairingMethods } from "../pairing.ts";
+import type { Lookup } from "../ports.ts";
+import type { KeyRules } from "../sessions/key.ts";
+import { canonicalKey } from "../sessions/key.ts";
+import { acquireLock, type LockInfo } from "../sessions/lock.ts";
+import { sessionMethods } from "../sessions/methods.ts";
+import { SessionStore } from "../sessions/store.ts";
+import type { Settings } from "../settings.ts";
+
+export interface SessionPartsOptions {
+  readonly paths: ConfigPaths;
+  readonly settings: Settings;
+  readonly methods: Methods;
+  readonly hooks: HookBus;
+  readonly log: Logger;
+  lookup(): Lookup;
+  /** What the lock file says of this process. */
+  owner(): LockInfo;
+}
+
+export type SessionParts = ReturnType<typeof createSessionParts>;
+
+/** Conversations: the store, who may talk, and the way between channels and runs. */
+export function createSessionParts(options: SessionPartsOptions) {
+  const { paths, settings, methods, hooks, log } = options;
+  const keys = (): KeyRules => {
+    const { session } = settings.config();
+    return { defaultAgentId: "main", mainKey: session?.mainKey ?? "main", ...(session?.scope && { scope: session.scope }) };
+  };
+  let opening: Promise<SessionStore> | undefined;
+  let opened: SessionStore | undefined;
+  let lock: Awaited<ReturnType<typeof acquireLock>> | undefined;
+  /** Ends first when the gateway stops: no new messages, while the answers under way go on. */
+  const receiving = new AbortController();
+
+  /** Opened by whoever needs it first: a command that only reads the configuration never takes the lock. */
+  function store(): Promise<SessionStore> {
+    opening ??= open().catch((error: unknown) => {
+      opening = undefined;
+      throw error;
+    });
+    return opening;
+  }
+
+  async function open(): Promise<SessionStore> {
+    await mkdir(paths.stateDir, { recursive: true, mode: 0o700 });
+    lock = await acquireLock(paths.stateDir, options.owner());
+    opened = await SessionStore.open({ dir: path.join(paths.stateDir, "sessions"), keys: keys(), log });
+    return opened;
+  }
+
+  const ready = (): SessionStore => {
+    if (opened) return opened;
+    throw new RclawError("UNAVAILABLE", "the session store is not open yet", { retryable: true });
+  };
+
+  const pairing = createPairing({ dir: path.join(paths.stateDir, "credentials"), log });
+  const channels = createChannels({
+    channel: (id) => options.lookup()("channels", id),
+    methods,
+    hooks,
+    pairing,
+    config: () => settings.config(),
+    keys,
+    log,
+  });
+
+  const runs: PluginContext["runs"] = {
+    accept: async (run) => (await store()).runs.accept(run),
+    mark: async (run, state, error) => (await store()).runs.mark(run, state, error),
+    unsettled: () => ready().runs.unsettled(),
+    find: (method, principal, id) => ready().runs.find(method, principal, id),
+  };
+
+  return {
+    store,
+    runs,
+    channels,
+    startChannel: (channel: Channel, signal: AbortSignal): Promise<void> => channels.start(channel, AbortSignal.any([signal, receiving.signal])),
+    stopReceiving: () => receiving.abort(),
+    updateLock: async (): Promise<void> => lock?.update(options.owner()),
+    unsettled: (): number => opened?.runs.unsettled().length ?? 0,
+    forPlugins: (workspace: (agentId: string) => Promise<string>): PluginContext["sessions"] => ({
+      canonical: (key) => canonicalKey(key, keys()),
+      list: async () => (await store()).list(),
+      find: async (key) => (await store()).find(key),
+      tail: async (key, limit) => (await store()).tail(key, limit),
+      open: async (key, signal) => (await store()).open(key, signal),
+      reset: async (key, reason, signal) => (await store()).reset(key, reason, signal),
+      workspace,
+    }),
+    list: () => opened?.list() ?? [],
+    state: () => opened?.state ?? { status: "ok" as const, quarantined: 0 },
+    indexPath: path.join(paths.stateDir, "sessions", "sessions.json"),
+    methods: (): KernelMethod[] => [
+      ...sessionMethods({ store, defaults: () => modelDefaults(settings.config()) }),
+      ...channels.channelMethods(),
+      ...pairingMethods({
+        pairing,
+        async notify(channel, accountId, to, signal) {
+          await channels.deliver(channel, { accountId, to, text: "You are let in: this assistant answers you from now on." }, signal);
+        },
+      }),
+    ],
+    warnings(): string[] {
+      const { status, reason, quarantined } = opened?.state ?? { status: "ok", quarantined: 0 };
+      return [
+        ...(status === "degraded" ? [`the session store is degraded: ${reason ?? "unknown reason"}`] : []),
+        ...(quarantined > 0 ? [`${quarantined} damaged transcript lines were set aside; see *.quarantine.jsonl in ${paths.stateDir}`] : []),
+      ];
+    },
+    async close(): Promise<void> {
+      await opening?.catch(() => undefined);
+      await opened?.close();
+      await lock?.release();
+    },
+  };
+}
+
+/** What the operator chose as the model, for lists that show it; who answers is another plugin's business. */
+function modelDefaults(config: unknown): { modelProvider?: string; model?: string } {
+  const chosen = valueAt(config, "agents.defaults.model");
+  const ref = typeof chosen === "string" ? chosen : valueAt(chosen, "primary");
+  if (typeof ref !== "string") return {};
+  const slash = ref.indexOf("/");
+  return slash > 0 ? { modelProvider: ref.slice(0, slash), model: ref.slice(slash + 1) } : { model: ref };
+}

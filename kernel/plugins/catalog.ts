@@ -1,0 +1,85 @@
+import type { HookName, Manifest } from "@rclaw/plugin-sdk";
+import { hookTable } from "../hooks/table.ts";
+import type { FoundManifest } from "./discover.ts";
+
+/** The kinds of named things a plugin can add; hooks have no owner, everybody may listen. */
+export const kinds = ["tools", "channels", "providers", "methods", "routes", "commands"] as const;
+export type Kind = (typeof kinds)[number];
+
+export interface Catalog {
+  readonly plugins: ReadonlyMap<string, FoundManifest>;
+  /** Why a plugin may not run: it claims what another one has, or breaks a rule that no schema can say. */
+  readonly conflicts: ReadonlyMap<string, string>;
+  /** The plugin that declared a name, if it is not in conflict. */
+  owner(kind: Kind, name: string): string | undefined;
+  names(kind: Kind): readonly string[];
+}
+
+export interface HookDeclaration {
+  readonly name: HookName;
+  readonly filter?: Readonly<Record<string, readonly string[]>>;
+}
+
+/**
+ * Who declared what, known without running code. First come, first served, and
+ * built-ins come first: a stranger's plugin cannot shadow one, nor the kernel.
+ */
+export function createCatalog(found: readonly FoundManifest[], reserved: { methods: readonly string[]; routes: readonly string[] }): Catalog {
+  const plugins = new Map<string, FoundManifest>();
+  const conflicts = new Map<string, string>();
+  const owners = new Map<string, string>();
+  const kernelNames = new Set([
+    ...reserved.methods.map((name) => `methods ${name}`),
+    ...reserved.routes.map((name) => `routes ${name}`),
+    "commands gateway",
+  ]);
+
+  for (const item of [...found].sort((a, b) => Number(b.builtIn) - Number(a.builtIn))) {
+    const { manifest } = item;
+    if (plugins.has(manifest.id)) {
+      conflicts.set(manifest.id, `two plugins have the id "${manifest.id}": ${plugins.get(manifest.id)?.file} and ${item.file}`);
+      continue;
+    }
+    plugins.set(manifest.id, item);
+    const claims = kinds.flatMap((kind) => contributed(manifest, kind).map((name) => ({ kind, name, key: `${kind} ${name}` })));
+    const taken = claims.find(({ key }) => owners.has(key) || kernelNames.has(key));
+    const unknown = hooksOf(manifest).find(({ name }) => !Object.hasOwn(hookTable, name));
+    if (unknown) {
+      conflicts.set(manifest.id, `there is no hook "${unknown.name}"`);
+    } else if (taken) {
+      const owner = owners.get(taken.key) ?? "the kernel";
+      conflicts.set(manifest.id, `${taken.kind.replace(/s$/, "")} "${taken.name}" already belongs to ${owner}`);
+    } else {
+      for (const { key } of claims) owners.set(key, manifest.id);
+    }
+  }
+
+  return {
+    plugins,
+    conflicts,
+    owner: (kind, name) => owners.get(`${kind} ${name}`),
+    names: (kind) => [...owners.keys()].filter((key) => key.startsWith(`${kind} `)).map((key) => key.slice(kind.length + 1)),
+  };
+}
+
+export function contributed({ contributes }: Manifest, kind: Kind): readonly string[] {
+  const value = contributes[kind];
+  if (!value) return [];
+  return Array.isArray(value) ? value : Object.keys(value);
+}
+
+export function hooksOf({ contributes }: Manifest): readonly HookDeclaration[] {
+  return (contributes.hooks ?? []).map((item) =>
+    typeof item === "string" ? { name: item as HookName } : { name: item.name as HookName, ...(item.filter && { filter: item.filter }) },
+  );
+}
+
+/** Where a plugin's configuration stands when its manifest does not say. */
+export function configPathOf(manifest: Manifest): string {
+  if (manifest.configPath) return manifest.configPath;
+  const { id, contributes } = manifest;
+  if (contributes.channels?.includes(id)) return `channels.${id}`;
+  if (contributes.providers?.includes(id)) return `models.providers.${id}`;
+  if (contributes.tools?.includes(id)) return `tools.${id}`;
+  return `plugins.entries.${id}.config`;
+}

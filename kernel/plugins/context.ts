@@ -1,0 +1,224 @@
+import type {
+  Channel,
+  Command,
+  HookHandler,
+  HookName,
+  Logger,
+  Manifest,
+  Method,
+  PluginContext,
+  Provider,
+  Route,
+  Tool,
+} from "@rclaw/plugin-sdk";
+import { RclawError } from "@rclaw/plugin-sdk";
+import type { HookBus } from "../hooks/bus.ts";
+import type { Lifetime } from "../lifetime.ts";
+import { contributed, hooksOf, type Kind } from "./catalog.ts";
+import { require, requireSessions } from "./permissions.ts";
+import type { Registry } from "./registry.ts";
+
+/** The verbs of the kernel, before any plugin's permissions are applied to them. */
+export interface KernelPorts {
+  readonly log: Logger & { child?(fields: object): Logger };
+  readonly hooks: HookBus;
+  readonly registries: {
+    readonly tools: Registry<Tool>;
+    readonly channels: Registry<Channel>;
+    readonly providers: Registry<Provider>;
+    readonly routes: Registry<Route>;
+    readonly commands: Registry<Command>;
+  };
+  provideMethod(plugin: string, method: Method): Disposable;
+  readonly tools: Pick<PluginContext["tools"], "list" | "call">;
+  readonly channels: Pick<PluginContext["channels"], "deliver" | "typing">;
+  readonly providers: Pick<PluginContext["providers"], "ids" | "ready" | "models" | "stream">;
+  callMethod(plugin: string, signal: AbortSignal, ...call: Parameters<PluginContext["methods"]["call"]>): Promise<unknown>;
+  readonly sessions: PluginContext["sessions"];
+  readonly runs: PluginContext["runs"];
+  readonly gateway: PluginContext["gateway"];
+  readonly secrets: PluginContext["secrets"];
+  env(name: string): string | undefined;
+  fetchFor(manifest: Manifest, config: unknown): typeof fetch;
+  storageFor(plugin: string): PluginContext["storage"];
+}
+
+export interface ContextOptions {
+  readonly manifest: Manifest;
+  readonly version: string;
+  readonly config: unknown;
+  readonly lifetime: Lifetime;
+  readonly kernel: KernelPorts;
+}
+
+/** The world as one plugin sees it: every verb asks the manifest first, everything registered dies with the lifetime. */
+export function createPluginContext({ manifest, version, config, lifetime, kernel }: ContextOptions): PluginContext {
+  const { id } = manifest;
+  const own = { manifest, lifetime, kernel };
+  return {
+    id,
+    version,
+    config,
+    log: kernel.log.child?.({ plugin: id }) ?? kernel.log,
+    signal: lifetime.signal,
+    tools: { ...registrar(own, "tools", kernel.registries.tools, ({ name }) => name), ...toolVerbs(own) },
+    channels: { ...registrar(own, "channels", kernel.registries.channels, (channel) => channel.id), ...channelVerbs(own) },
+    providers: { ...registrar(own, "providers", kernel.registries.providers, (provider) => provider.id), ...providerVerbs(own) },
+    methods: {
+      register: (method) => {
+        declared(manifest, "methods", method.name);
+        return lifetime.defer(disposer(kernel.provideMethod(id, method)));
+      },
+      call: async (method, params, options) => {
+        require(manifest, "methods", method);
+        return kernel.callMethod(id, lifetime.signal, method, params, options);
+      },
+    },
+    routes: registrar(own, "routes", kernel.registries.routes, ({ route }) => route),
+    commands: registrar(own, "commands", kernel.registries.commands, ({ name }) => name),
+    hooks: hookVerbs(own),
+    sessions: sessionVerbs(own),
+    runs: runVerbs(own),
+    gateway: {
+      broadcast: (event, payload, options) => {
+        require(manifest, "events", event);
+        kernel.gateway.broadcast(event, payload, options);
+      },
+      send: (connId, event, payload) => {
+        require(manifest, "events", event);
+        return kernel.gateway.send(connId, event, payload);
+      },
+    },
+    fetch: kernel.fetchFor(manifest, config),
+    secrets: {
+      get: async (name) => {
+        require(manifest, "secrets", name);
+        return kernel.secrets.get(name);
+      },
+      resolve: async (value) => {
+        if (value.startsWith("secret:")) require(manifest, "secrets", value.slice("secret:".length));
+        return kernel.secrets.resolve(value);
+      },
+    },
+    env: (name) => {
+      require(manifest, "env", name);
+      return kernel.env(name);
+    },
+    storage: kernel.storageFor(id),
+    defer: (fn) => lifetime.defer(fn),
+  };
+}
+
+type Own = Pick<ContextOptions, "manifest" | "lifetime" | "kernel">;
+
+function declared(manifest: Manifest, kind: Kind, name: string): void {
+  if (contributed(manifest, kind).includes(name)) return;
+  throw new RclawError(
+    "PERMISSION_DENIED",
+    `plugin "${manifest.id}" registers ${kind.replace(/s$/, "")} "${name}", which its manifest does not declare; it needs contributes: { ${kind}: [${JSON.stringify(name)}] }`,
+  );
+}
+
+function disposer(disposable: Disposable): () => void {
+  return () => disposable[Symbol.dispose]();
+}
+
+function registrar<T>({ manifest, lifetime }: Own, kind: Kind, registry: Registry<T>, nameOf: (item: T) => string) {
+  return {
+    register(item: T): Disposable {
+      const name = nameOf(item);
+      declared(manifest, kind, name);
+      return lifetime.defer(disposer(registry.register(manifest.id, name, item)));
+    },
+  };
+}
+
+function toolVerbs({ manifest, kernel }: Own): KernelPorts["tools"] {
+  return {
+    async list(place) {
+      const all = await kernel.tools.list(place);
+      const may: readonly string[] = manifest.permissions?.tools ?? [];
+      return may.includes("*") ? all : all.filter(({ name }) => may.includes(name));
+    },
+    async call(name, params, place) {
+      require(manifest, "tools", name);
+      return kernel.tools.call(name, params, place);
+    },
+  };
+}
+
+function channelVerbs({ manifest, kernel }: Own): KernelPorts["channels"] {
+  return {
+    async deliver(channel, message, signal) {
+      require(manifest, "channels", channel);
+      return kernel.channels.deliver(channel, message, signal);
+    },
+    async typing(channel, target, signal) {
+      require(manifest, "channels", channel);
+      return kernel.channels.typing(channel, target, signal);
+    },
+  };
+}
+
+function providerVerbs({ manifest, kernel }: Own): KernelPorts["providers"] {
+  const may: readonly string[] = manifest.permissions?.providers ?? [];
+  return {
+    ids: () => kernel.providers.ids().filter((id) => may.includes("*") || may.includes(id)),
+    async ready(id, signal) {
+      require(manifest, "providers", id);
+      return kernel.providers.ready(id, signal);
+    },
+    async models(id, signal) {
+      require(manifest, "providers", id);
+      return kernel.providers.models(id, signal);
+    },
+    stream(id, request, signal) {
+      require(manifest, "providers", id);
+      return kernel.providers.stream(id, request, signal);
+    },
+  };
+}
+
+function hookVerbs({ manifest, lifetime, kernel }: Own): PluginContext["hooks"] {
+  return {
+    on<Name extends HookName>(name: Name, handler: HookHandler<Name>, options?: { priority?: number; timeoutMs?: number }) {
+      const declaration = hooksOf(manifest).find((hook) => hook.name === name);
+      if (!declaration) {
+        throw new RclawError(
+          "PERMISSION_DENIED",
+          `plugin "${manifest.id}" listens to hook ${name}, which its manifest does not declare; it needs contributes: { hooks: ["${name}"] }`,
+        );
+      }
+      return lifetime.defer(disposer(kernel.hooks.on({ ...declaration, name, plugin: manifest.id }, handler, options)));
+    },
+    async run(name, event, context) {
+      requireSessions(manifest, "write");
+      // The bus's result is the same type; the SDK words it without the kernel's name for it.
+      return kernel.hooks.run(name, event, context) as never;
+    },
+  };
+}
+
+function sessionVerbs({ manifest, kernel: { sessions } }: Own): PluginContext["sessions"] {
+  const reading = (): void => requireSessions(manifest, "read");
+  const writing = (): void => requireSessions(manifest, "write");
+  return {
+    canonical: (key) => sessions.canonical(key),
+    list: async () => (reading(), sessions.list()),
+    find: async (key) => (reading(), sessions.find(key)),
+    tail: async (key, limit) => (reading(), sessions.tail(key, limit)),
+    open: async (key, signal) => (writing(), sessions.open(key, signal)),
+    reset: async (key, reason, signal) => (writing(), sessions.reset(key, reason, signal)),
+    workspace: async (agentId) => (reading(), sessions.workspace(agentId)),
+  };
+}
+
+function runVerbs({ manifest, kernel: { runs } }: Own): PluginContext["runs"] {
+  const writing = (): void => requireSessions(manifest, "write");
+  return {
+    accept: async (run) => (writing(), runs.accept(run)),
+    mark: async (run, state, error) => (writing(), runs.mark(run, state, error)),
+    unsettled: () => (writing(), runs.unsettled()),
+    find: (method, principal, id) => (writing(), runs.find(method, principal, id)),
+  };
+}

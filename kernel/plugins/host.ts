@@ -1,0 +1,214 @@
+import { isRclawError, type Logger, type Manifest, type Plugin, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
+import { deadline } from "../hooks/bus.ts";
+import { Lifetime } from "../lifetime.ts";
+import type { Catalog } from "./catalog.ts";
+import type { FoundManifest } from "./discover.ts";
+
+export type PluginState = "inactive" | "activating" | "active" | "failed" | "disabled";
+
+export interface PluginStatus {
+  readonly id: string;
+  readonly state: PluginState;
+  readonly enabled: boolean;
+  readonly error?: string;
+  /** Milliseconds; how long the last activation took. */
+  readonly timings?: { readonly importMs: number; readonly activateMs: number };
+  readonly restarts: number;
+}
+
+export interface PluginHostOptions {
+  catalog(): Catalog;
+  readonly log: Logger;
+  isEnabled(manifest: Manifest): boolean;
+  load(found: FoundManifest): Promise<Plugin>;
+  context(found: FoundManifest, lifetime: Lifetime): PluginContext;
+  /** After a plugin came to life; the kernel starts its channels here. A failure is the plugin's failure. */
+  onActive?(found: FoundManifest, lifetime: Lifetime): Promise<void>;
+  /** Plugins that should come back by themselves after a failure, because nobody would ask for them. */
+  wantsToRun?(manifest: Manifest): boolean;
+  readonly timing?: { readonly activateMs?: number; readonly backoffMs?: number; readonly maxBackoffMs?: number };
+  now?(): number;
+}
+
+const forgiveMs = 60_000;
+
+interface Slot {
+  state: PluginState;
+  lifetime: Lifetime | undefined;
+  activating: Promise<void> | undefined;
+  error: string | undefined;
+  timings: PluginStatus["timings"];
+  failures: number;
+  restarts: number;
+  retryAt: number;
+  activeSince: number;
+  retry: NodeJS.Timeout | undefined;
+}
+
+export type PluginHost = ReturnType<typeof createPluginHost>;
+
+/**
+ * Brings plugins to life when somebody needs them and takes them down again.
+ * One that throws, rejects or hangs is named, kept away for a growing while and
+ * tried again; the gateway goes on without it.
+ */
+export function createPluginHost(options: PluginHostOptions) {
+  const { catalog, log, isEnabled, load, context, onActive, wantsToRun, timing = {}, now = Date.now } = options;
+  const { activateMs = 10_000, backoffMs = 500, maxBackoffMs = 60_000 } = timing;
+  const slots = new Map<string, Slot>();
+  let closed = false;
+
+  function slotOf(id: string): Slot {
+    let slot = slots.get(id);
+    if (!slot) {
+      slot = {
+        state: "inactive",
+        lifetime: undefined,
+        activating: undefined,
+        error: undefined,
+        timings: undefined,
+        failures: 0,
+        restarts: 0,
+        retryAt: 0,
+        activeSince: 0,
+        retry: undefined,
+      };
+      slots.set(id, slot);
+    }
+    return slot;
+  }
+
+  function found(id: string): FoundManifest {
+    const item = catalog().plugins.get(id);
+    if (!item) throw new RclawError("NOT_FOUND", `there is no plugin "${id}"; see: rclaw plugin list`);
+    return item;
+  }
+
+  async function activate(id: string): Promise<void> {
+    const item = found(id);
+    const slot = slotOf(id);
+    if (slot.state === "active") return;
+    if (closed) throw new RclawError("UNAVAILABLE", `the gateway is stopping; plugin "${id}" was not started`);
+    const conflict = catalog().conflicts.get(id);
+    if (conflict) throw new RclawError("CONFLICT", `plugin "${id}" may not run: ${conflict}`);
+    if (!isEnabled(item.manifest)) throw new RclawError("UNAVAILABLE", `plugin "${id}" is disabled; to enable it: rclaw plugin enable ${id}`);
+    const wait = slot.retryAt - now();
+    if (wait > 0) {
+      throw new RclawError("UNAVAILABLE", `plugin "${id}" failed (${slot.error}) and is kept off for ${Math.ceil(wait / 1_000)} s; to try now: rclaw plugin reload ${id}`, {
+        retryable: true,
+        details: { plugin: id, retryAfterMs: wait },
+      });
+    }
+    slot.activating ??= start(item, slot).finally(() => (slot.activating = undefined));
+    await slot.activating;
+  }
+
+  async function start(item: FoundManifest, slot: Slot): Promise<void> {
+    const { id } = item.manifest;
+    const lifetime = new Lifetime();
+    slot.state = "activating";
+    slot.lifetime = lifetime;
+    const begun = performance.now();
+    try {
+      const plugin = await deadline(load(item), activateMs, `loading plugin "${id}"`);
+      const loaded = performance.now();
+      await deadline(Promise.resolve(plugin.activate(context(item, lifetime))), activateMs, `activating plugin "${id}"`);
+      await onActive?.(item, lifetime);
+      if (lifetime.signal.aborted) throw new RclawError("ABORTED", `plugin "${id}" was stopped while it started`);
+      slot.timings = { importMs: loaded - begun, activateMs: performance.now() - loaded };
+      slot.state = "active";
+      slot.error = undefined;
+      slot.retryAt = 0;
+      slot.activeSince = now();
+    } catch (error) {
+      await end(id, lifetime);
+      if (slot.lifetime === lifetime) fail(item, slot, error);
+      if (isRclawError(error)) throw error;
+      throw new RclawError("PLUGIN_FAILED", `plugin "${id}" could not start: ${(error as Error).message}`, { cause: error, details: { plugin: id } });
+    }
+  }
+
+  function fail(item: FoundManifest, slot: Slot, error: unknown): void {
+    const { id } = item.manifest;
+    const cause = error instanceof Error ? error : new Error(String(error));
+    log.error({ err: cause, plugin: id }, `plugin "${id}" failed`);
+    slot.state = "failed";
+    slot.lifetime = undefined;
+    slot.error = cause.message;
+    // A plugin that ran well for a while starts its count anew.
+    if (slot.activeSince > 0 && now() - slot.activeSince > forgiveMs) slot.failures = 0;
+    slot.activeSince = 0;
+    // The wait grows with each failure; a jitter keeps plugins that fell together from rising together.
+    const wait = Math.min(maxBackoffMs, backoffMs * 2 ** slot.failures) * (0.8 + Math.random() * 0.4);
+    slot.failures++;
+    slot.retryAt = now() + wait;
+    clearTimeout(slot.retry);
+    if (closed || !(wantsToRun?.(item.manifest) ?? false)) return;
+    slot.retry = setTimeout(() => {
+      slot.retryAt = 0;
+      slot.restarts++;
+      activate(id).catch(() => undefined);
+    }, wait);
+    slot.retry.unref();
+  }
+
+  async function end(id: string, lifetime: Lifetime): Promise<void> {
+    try {
+      await deadline(lifetime[Symbol.asyncDispose](), activateMs, `stopping plugin "${id}"`);
+    } catch (error) {
+      log.error({ err: error, plugin: id }, `plugin "${id}" did not stop cleanly`);
+    }
+  }
+
+  async function deactivate(id: string): Promise<void> {
+    const slot = slots.get(id);
+    if (!slot) return;
+    clearTimeout(slot.retry);
+    slot.retryAt = 0;
+    slot.failures = 0;
+    const { lifetime } = slot;
+    slot.lifetime = undefined;
+    slot.state = "inactive";
+    slot.error = undefined;
+    if (lifetime) await end(id, lifetime);
+    // A start that was under way has seen its lifetime end; nobody else may begin before it is gone.
+    await slot.activating?.catch(() => undefined);
+    slot.state = "inactive";
+  }
+
+  function status(id: string): PluginStatus {
+    const slot = slotOf(id);
+    const enabled = isEnabled(found(id).manifest);
+    const conflict = catalog().conflicts.get(id);
+    const error = conflict ?? slot.error;
+    return {
+      id,
+      enabled,
+      state: conflict ? "failed" : enabled ? slot.state : "disabled",
+      restarts: slot.restarts,
+      ...(error !== undefined && { error }),
+      ...(slot.timings && { timings: slot.timings }),
+    };
+  }
+
+  return {
+    activate,
+    deactivate,
+    status,
+    list: (): readonly PluginStatus[] => [...catalog().plugins.keys()].map(status),
+    isActive: (id: string): boolean => slots.get(id)?.state === "active",
+    /** Takes a running plugin down after something of it failed outside any call, such as a timer that threw. */
+    async blame(id: string, error: unknown): Promise<void> {
+      const slot = slots.get(id);
+      if (!slot?.lifetime) return;
+      const { lifetime } = slot;
+      fail(found(id), slot, error);
+      await end(id, lifetime);
+    },
+    /** Takes everything down, newest first. */
+    async close(): Promise<void> {
+      closed = true;
+      for (const id of [...slots.keys()].reverse()) await deactivate(id);
+    },
+  };
+}

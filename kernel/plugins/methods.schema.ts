@@ -1,0 +1,15 @@
+import { Type } from "typebox";
+
+const strict = { additionalProperties: false } as const;
+const id = Type.String({ minLength: 1, maxLength: 64 });
+
+export const noParams = Type.Object({}, strict);
+export const idParams = Type.Object({ id }, strict);
+export const addParams = Type.Object(
+  {
+    id,
+    account: Type.Optional(Type.String({ pattern: "^[a-z0-9][a-z0-9_-]{0,63}$" })),
+    values: Type.Optional(Type.Record(Type.String(), Type.String({ maxLength: 65_536 }))),
+  },
+  strict,
+);

@@ -1,0 +1,222 @@
+import { defineMethod, type JsonSchema, RclawError } from "@rclaw/plugin-sdk";
+import { valueAt } from "../config/load.ts";
+import type { KernelMethod } from "../gateway/methods.ts";
+import { type Catalog, configPathOf } from "./catalog.ts";
+import type { FoundManifest } from "./discover.ts";
+import type { PluginHost, PluginStatus } from "./host.ts";
+import { addParams, idParams, noParams } from "./methods.schema.ts";
+
+export interface PluginMethodsOptions {
+  catalog(): Catalog;
+  readonly host: Pick<PluginHost, "status" | "activate" | "deactivate">;
+  readonly version: string;
+  config(): unknown;
+  /** Writes several config values at once, comments kept; undefined removes. Applied live when it resolves. */
+  configure(values: readonly { path: string; value: unknown }[]): Promise<void>;
+  setSecret(name: string, value: string | undefined): Promise<void>;
+  hasSecret(name: string): Promise<boolean>;
+  /** Tries a configuration on the real platform without keeping anything. Undefined when there is nothing to try. */
+  probe(found: FoundManifest, config: unknown): Promise<{ ok: boolean; name?: string; error?: string } | undefined>;
+  /** A gateway serves here, so an enabled plugin starts at once. */
+  isServing(): boolean;
+  forget(id: string): Promise<void>;
+}
+
+interface Question {
+  readonly key: string;
+  readonly title: string;
+  readonly description?: string;
+  readonly secret: boolean;
+  readonly required: boolean;
+  readonly isSet: boolean;
+}
+
+/** rclaw's own methods around plugins; the command line is their first client. */
+export function pluginMethods(options: PluginMethodsOptions): KernelMethod[] {
+  const { catalog, host, version, config } = options;
+
+  function found(id: string): FoundManifest {
+    const item = catalog().plugins.get(id);
+    if (item) return item;
+    const near = [...catalog().plugins.keys()].find((known) => known.startsWith(id.slice(0, 3)));
+    throw new RclawError("NOT_FOUND", `there is no plugin "${id}"${near ? `; did you mean "${near}"?` : ""} See: rclaw plugin list`);
+  }
+
+  function row({ manifest, builtIn }: FoundManifest): Record<string, unknown> {
+    const { id, ...status }: PluginStatus = host.status(manifest.id);
+    const { name, description, runtime, contributes } = manifest;
+    return { id, name, description, version: manifest.version ?? version, runtime, builtIn, ...status, contributes };
+  }
+
+  async function setEnabled(id: string, enabled: boolean): Promise<unknown> {
+    found(id);
+    await options.configure([{ path: `plugins.entries.${id}.enabled`, value: enabled }]);
+    return { id, state: host.status(id).state };
+  }
+
+  async function questions({ manifest }: FoundManifest): Promise<Question[]> {
+    const current = valueAt(config(), configPathOf(manifest));
+    const result: Question[] = [];
+    for (const [key, property] of Object.entries(propertiesOf(manifest.configSchema))) {
+      if (property["writeOnly"] !== true && !requiredOf(manifest.configSchema).includes(key)) continue;
+      // A secret that is only for some uses, such as a webhook's, is not asked of everybody.
+      if (property["x-ask"] === false) continue;
+      const value = valueAt(current, key);
+      result.push({
+        key,
+        title: typeof property["title"] === "string" ? property["title"] : key,
+        ...(typeof property["description"] === "string" && { description: property["description"] }),
+        secret: property["writeOnly"] === true,
+        required: requiredOf(manifest.configSchema).includes(key) || property["writeOnly"] === true,
+        isSet: typeof value === "string" && value !== "",
+      });
+    }
+    return result;
+  }
+
+  async function add({ id, account, values = {} }: { id: string; account?: string; values?: Record<string, string> }): Promise<unknown> {
+    const item = found(id);
+    const { manifest } = item;
+    const known = propertiesOf(manifest.configSchema);
+    for (const key of Object.keys(values)) {
+      if (!Object.hasOwn(known, key)) throw new RclawError("INVALID_REQUEST", `plugin "${id}" has no setting "${key}"`);
+    }
+    const base = configPathOf(manifest);
+    const at = account ? `${base}.accounts.${account}` : base;
+    const isSecret = (key: string): boolean => known[key]?.["writeOnly"] === true;
+    const current = (valueAt(config(), base) as Record<string, unknown> | undefined) ?? {};
+    const candidate = account
+      ? { ...current, accounts: { ...(current["accounts"] as object | undefined), [account]: values } }
+      : { ...current, ...values };
+    const probe = Object.keys(values).length > 0 ? await options.probe(item, candidate) : undefined;
+    if (probe && !probe.ok) {
+      throw new RclawError("UNAVAILABLE", `${manifest.name} refused the settings: ${probe.error ?? "no reason given"}. Nothing was stored`, { details: { plugin: id } });
+    }
+    const changes: { path: string; value: unknown }[] = [];
+    for (const [key, value] of Object.entries(values)) {
+      const name = `${id}.${account ?? "default"}${key === "botToken" || key === "apiKey" || key === "token" ? "" : `.${key}`}`;
+      if (isSecret(key)) await options.setSecret(name, value);
+      changes.push({ path: `${at}.${key}`, value: isSecret(key) ? `secret:${name}` : value });
+    }
+    changes.push({ path: `plugins.entries.${id}.enabled`, value: true });
+    await options.configure(changes);
+    const started = host.status(id).state === "active";
+    const next = options.isServing() ? (started ? "rclaw channels status" : `rclaw plugin info ${id}`) : "rclaw gateway";
+    return { id, enabled: true, started, ...(probe && { probe }), next };
+  }
+
+  return [
+    {
+      scope: "operator.read",
+      ...defineMethod({
+        name: "plugins.list",
+        params: noParams,
+        handle: async () => ({ plugins: [...catalog().plugins.values()].map(row) }),
+      }),
+    },
+    {
+      scope: "operator.read",
+      ...defineMethod({
+        name: "plugins.info",
+        params: idParams,
+        async handle({ params: { id } }) {
+          const item = found(id);
+          return { ...row(item), manifest: item.manifest, file: item.file, configPath: configPathOf(item.manifest), permissions: item.manifest.permissions ?? {} };
+        },
+      }),
+    },
+    {
+      scope: "operator.read",
+      ...defineMethod({
+        name: "plugins.plan",
+        params: idParams,
+        async handle({ params: { id } }) {
+          const item = found(id);
+          return { ...capabilities(item), questions: await questions(item) };
+        },
+      }),
+    },
+    { scope: "operator.admin", ...defineMethod({ name: "plugins.add", params: addParams, handle: ({ params }) => add(params) }) },
+    {
+      scope: "operator.admin",
+      ...defineMethod({ name: "plugins.enable", params: idParams, handle: ({ params: { id } }) => setEnabled(id, true) }),
+    },
+    {
+      scope: "operator.admin",
+      ...defineMethod({ name: "plugins.disable", params: idParams, handle: ({ params: { id } }) => setEnabled(id, false) }),
+    },
+    {
+      scope: "operator.admin",
+      ...defineMethod({
+        name: "plugins.reload",
+        params: idParams,
+        async handle({ params: { id } }) {
+          found(id);
+          const wasActive = host.status(id).state === "active";
+          await host.deactivate(id);
+          if (wasActive || options.isServing()) await host.activate(id);
+          return { id, state: host.status(id).state };
+        },
+      }),
+    },
+    {
+      scope: "operator.admin",
+      ...defineMethod({
+        name: "plugins.remove",
+        params: idParams,
+        async handle({ params: { id } }) {
+          const { manifest } = found(id);
+          await host.deactivate(id);
+          const base = configPathOf(manifest);
+          for (const name of secretsIn(valueAt(config(), base))) await options.setSecret(name, undefined);
+          await options.configure([
+            { path: base, value: undefined },
+            { path: `plugins.entries.${id}`, value: { enabled: false } },
+          ]);
+          await options.forget(id);
+          return { id, state: host.status(id).state };
+        },
+      }),
+    },
+  ];
+}
+
+/** The same list for every place that asks a person for consent. */
+function capabilities({ manifest, builtIn }: FoundManifest) {
+  const { contributes, permissions = {}, runtime } = manifest;
+  const trust = runtime === "in-process" ? "in-process (full trust)" : runtime === "worker" ? "worker thread (trusted code)" : "WASM sandbox";
+  const adds = Object.entries(contributes).flatMap(([kind, value]) => {
+    const names = Array.isArray(value) ? value.map((item) => (typeof item === "string" ? item : item.name)) : Object.keys(value);
+    return names.map((name) => `${kind.replace(/s$/, "")} ${name}`);
+  });
+  const verbs = (["tools", "providers", "channels", "methods", "events"] as const).flatMap((kind) =>
+    (permissions[kind] ?? []).map((name) => `${kind.replace(/s$/, "")} ${name}`),
+  );
+  return {
+    manifest,
+    builtIn,
+    trust,
+    adds,
+    mayReach: permissions.net ?? [],
+    mayRead: [
+      ...(permissions.secrets ?? []).map((name) => `secret ${name}`),
+      ...(permissions.env ?? []).map((name) => `environment ${name}`),
+      ...(permissions.sessions && permissions.sessions !== "none" ? [`sessions (${permissions.sessions})`] : []),
+    ],
+    mayUse: [...verbs, ...(permissions.process ? ["programs on this machine"] : [])],
+  };
+}
+
+function propertiesOf(schema: JsonSchema | undefined): Record<string, Record<string, unknown>> {
+  return (schema?.["properties"] as Record<string, Record<string, unknown>> | undefined) ?? {};
+}
+
+function requiredOf(schema: JsonSchema | undefined): readonly string[] {
+  return (schema?.["required"] as readonly string[] | undefined) ?? [];
+}
+
+/** Names of the secrets that a plugin's configuration refers to. */
+function secretsIn(value: unknown): string[] {
+  if (typeof value === "string") return value.startsWith("secret:") ? [value.slice("secret:".length)] : [];
+  return typeof value === "object" && value !== null ? Object.values(value).flatMap(secretsIn) : [];
+}

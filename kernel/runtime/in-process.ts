@@ -1,0 +1,25 @@
+import { pathToFileURL } from "node:url";
+import { type Plugin, RclawError } from "@rclaw/plugin-sdk";
+
+/**
+ * Loads a plugin into this process. The built chunks are CommonJS, because an ESM
+ * import of node:http alone costs 12 MB on Node 24; a third party may ship ESM.
+ */
+export async function loadInProcess(id: string, entry: string): Promise<Plugin> {
+  const loaded: unknown = entry.endsWith(".cjs") ? nodeRequire(entry) : await import(entry.endsWith(".ts") ? entry : pathToFileURL(entry).href);
+  const plugin = defaultExport(defaultExport(loaded));
+  if (typeof (plugin as Partial<Plugin> | undefined)?.activate === "function") return plugin as Plugin;
+  throw new RclawError("PLUGIN_FAILED", `plugin "${id}": ${entry} has no default export made by definePlugin()`);
+}
+
+function nodeRequire(file: string): unknown {
+  const load = process.getBuiltinModule("node:module").createRequire(file);
+  // A reload must see the file as it is now.
+  delete load.cache[load.resolve(file)];
+  return load(file);
+}
+
+/** CommonJS made from ESM wraps the default export once more when it is imported. */
+function defaultExport(module: unknown): unknown {
+  return typeof module === "object" && module !== null && "default" in module ? module.default : module;
+}

@@ -1,0 +1,74 @@
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { RclawError } from "@rclaw/plugin-sdk";
+import { writeAtomic } from "./atomic.ts";
+import type { Redactor } from "./redact.ts";
+
+/** Secrets by name in one 0600 file, apart from the configuration that people show each other. */
+export interface Secrets {
+  get(name: string): Promise<string>;
+  /** A config value: `secret:<name>` is looked up, anything else stands for itself. */
+  resolve(value: string): Promise<string>;
+  has(name: string): Promise<boolean>;
+  /** Durable when it resolves; undefined removes it. */
+  set(name: string, value: string | undefined): Promise<void>;
+}
+
+export function createSecrets({ stateDir, redactor }: { stateDir: string; redactor: Redactor }): Secrets {
+  const file = path.join(stateDir, "secrets.json");
+  let cache: Promise<Map<string, string>> | undefined;
+  let writing = Promise.resolve();
+
+  async function read(): Promise<Map<string, string>> {
+    let text: string;
+    try {
+      text = await readFile(file, "utf8");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return new Map();
+      throw new RclawError("UNAVAILABLE", `${file} cannot be read: ${(error as Error).message}`, { cause: error });
+    }
+    let parsed: unknown;
+    try {
+      parsed = JSON.parse(text);
+    } catch {
+      // The parser's message would quote the file.
+      throw new RclawError("CONFIG_INVALID", `${file} is not valid JSON; mend it or remove it and add the secrets again`);
+    }
+    const entries = Object.entries(parsed as Record<string, unknown>).filter((entry): entry is [string, string] => typeof entry[1] === "string");
+    for (const [, value] of entries) redactor.add(value);
+    return new Map(entries);
+  }
+
+  const load = (): Promise<Map<string, string>> => {
+    // A file that could not be read is tried again: somebody may have mended it.
+    cache ??= read().catch((error: unknown) => {
+      cache = undefined;
+      throw error;
+    });
+    return cache;
+  };
+
+  async function get(name: string): Promise<string> {
+    const value = (await load()).get(name);
+    if (value !== undefined) return value;
+    throw new RclawError("NOT_FOUND", `there is no secret "${name}"; the plugin that needs it asks for it with: rclaw plugin add`, { details: { secret: name } });
+  }
+
+  return {
+    get,
+    resolve: (value) => (value.startsWith("secret:") ? get(value.slice("secret:".length)) : Promise.resolve(value)),
+    has: async (name) => (await load()).has(name),
+    set(name, value) {
+      if (value !== undefined) redactor.add(value);
+      const next = writing.then(async () => {
+        const map = new Map(await load());
+        if (value === undefined) map.delete(name);
+        else map.set(name, value);
+        await writeAtomic(file, `${JSON.stringify(Object.fromEntries(map), null, 2)}\n`);
+        cache = Promise.resolve(map);
+      });
+      writing = next.catch(() => undefined);
+      return next;
+    },
+  };
+}

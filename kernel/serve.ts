@@ -1,0 +1,113 @@
+import { homedir } from "node:os";
+import { isRclawError } from "@rclaw/plugin-sdk";
+import type { Kernel } from "./kernel.ts";
+import type { GlobalOptions } from "./main.ts";
+import { openKernel } from "./open.ts";
+
+/** `rclaw gateway`: serves until it is told to stop. Resolves with the exit code. */
+export async function serve(options: GlobalOptions, args: readonly string[]): Promise<number> {
+  const [stray] = args;
+  if (stray !== undefined) {
+    process.stderr.write(`rclaw gateway: unexpected "${stray}". See: rclaw --help\n`);
+    return 2;
+  }
+  const kernel = await openKernel(options, "file");
+  const stopped = stopOnSignals(kernel, options);
+  const stopWatching = watchForStrays(kernel);
+  try {
+    const { url, port } = await kernel.start(options.port === undefined ? {} : { port: options.port });
+    if (options.json) process.stdout.write(`${JSON.stringify({ url, port, pid: process.pid, stateDir: kernel.stateDir })}\n`);
+    else await printScreen(kernel, url, options);
+    if (options.openUi) await openPage(kernel.pageUrl(url));
+    return await stopped.done;
+  } catch (error) {
+    await kernel.stop("could not start").catch(() => undefined);
+    if (!isRclawError(error)) throw error;
+    process.stderr.write(`rclaw: ${error.message} [${error.code}]\n`);
+    return 1;
+  } finally {
+    stopped.forget();
+    stopWatching();
+  }
+}
+
+function stopOnSignals(kernel: Kernel, { json }: GlobalOptions): { done: Promise<number>; forget(): void } {
+  let asked = false;
+  let finish: (code: number) => void = () => undefined;
+  const done = new Promise<number>((resolve) => (finish = resolve));
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (asked) process.exit(130);
+    asked = true;
+    if (!json) process.stderr.write("\nStopping: running answers get up to 10 s. Ctrl-C again ends it at once.\n");
+    kernel.stop(signal).then(
+      () => finish(0),
+      (error: unknown) => {
+        process.stderr.write(`rclaw: stopping failed: ${(error as Error).message}\n`);
+        finish(1);
+      },
+    );
+  };
+  process.on("SIGINT", onSignal);
+  process.on("SIGTERM", onSignal);
+  return {
+    done,
+    forget() {
+      process.off("SIGINT", onSignal);
+      process.off("SIGTERM", onSignal);
+    },
+  };
+}
+
+/**
+ * What fails outside any call - a timer of a plugin that throws, a promise nobody
+ * waits for - is laid at the door of the plugin whose file it came from. What
+ * came from the kernel itself ends the process: its state can no longer be trusted.
+ */
+function watchForStrays(kernel: Kernel): () => void {
+  const onStray = (error: unknown): void => {
+    if (kernel.blame(error)) return;
+    kernel.log.error({ err: error }, "the gateway failed and stops");
+    process.stderr.write(`rclaw: the gateway failed and stops: ${(error as Error | undefined)?.message}\n`);
+    void kernel.stop("internal error").finally(() => process.exit(70));
+    setTimeout(() => process.exit(70), 3_000).unref();
+  };
+  process.on("uncaughtException", onStray);
+  process.on("unhandledRejection", onStray);
+  return () => {
+    process.off("uncaughtException", onStray);
+    process.off("unhandledRejection", onStray);
+  };
+}
+
+async function printScreen(kernel: Kernel, url: string, { version }: GlobalOptions): Promise<void> {
+  const colour = process.stdout.isTTY && !process.env["NO_COLOR"];
+  const paint = (code: string, text: string): string => (colour ? `\u001B[${code}m${text}\u001B[0m` : text);
+  const short = (file: string): string => (file.startsWith(homedir()) ? `~${file.slice(homedir().length)}` : file);
+  const model = await kernel.defaultModel();
+  const row = (label: string, value: string): string => `  ${paint("2", label.padEnd(9))}${value}`;
+  const lines = [
+    "",
+    `${paint("1", "rclaw")} ${version} is ready.`,
+    "",
+    row("Chat", paint("4;36", kernel.pageUrl(url))),
+    row("Model", model),
+    row("Config", short(kernel.configFile)),
+    row("Data", short(kernel.stateDir)),
+    ...kernel.warnings().map((warning) => row(paint("33", "Warning"), warning)),
+    "",
+    `  Open the link and type ${paint("1", "list the files in the workspace")}.`,
+    `  From another terminal: ${paint("1", "npx rclaw agent")} to chat here, ${paint("1", "npx rclaw plugin add telegram")} for Telegram, ${paint("1", "npx rclaw status")}.`,
+    "  Ctrl-C stops the gateway.",
+    "",
+  ];
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+/** Asked for with --ui only. */
+async function openPage(page: string): Promise<void> {
+  const { spawn } = await import("node:child_process");
+  const opener = process.platform === "darwin" ? "open" : process.platform === "win32" ? "explorer" : "xdg-open";
+  const child = spawn(opener, [page], { stdio: "ignore", detached: true });
+  child.on("error", () => process.stderr.write(`rclaw: no browser could be opened; the page is at ${page}\n`));
+  child.unref();
+}

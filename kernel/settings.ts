@@ -1,0 +1,132 @@
+import type { JsonSchema, Logger, Manifest } from "@rclaw/plugin-sdk";
+import { RclawError } from "@rclaw/plugin-sdk";
+import { writeAtomic } from "./atomic.ts";
+import { setIn } from "./config/edit.ts";
+import { type Config, type ConfigPaths, type LoadedConfig, loadConfig, type PluginConfigSchema, valueAt } from "./config/load.ts";
+import { type Catalog, configPathOf } from "./plugins/catalog.ts";
+import type { Redactor } from "./redact.ts";
+import { compile, describeIssues } from "./schema/check.ts";
+import { withDefaults } from "./schema/defaults.ts";
+
+export interface SettingsOptions {
+  readonly paths: ConfigPaths;
+  readonly env: NodeJS.ProcessEnv;
+  readonly redactor: Redactor;
+  readonly log: Logger;
+  catalog(): Catalog;
+}
+
+/** The running configuration: what was loaded, what plugins see of it, and the one way to change it. */
+export interface Settings {
+  current(): LoadedConfig;
+  config(): Config;
+  reload(): Promise<LoadedConfig>;
+  /** Replaces the file's text and takes it over. */
+  write(raw: string): Promise<LoadedConfig>;
+  /** Sets or removes values by dotted path, keeping comments. */
+  configure(values: readonly { path: string; value: unknown }[]): Promise<void>;
+  pluginSchemas(): readonly PluginConfigSchema[];
+  /** A plugin's own part, defaults filled in; CONFIG_INVALID when it does not fit its schema. */
+  pluginConfig(manifest: Manifest): unknown;
+  isEnabled(manifest: Manifest, builtIn: boolean): boolean;
+  /** Called after every change that was taken over, with the dotted paths that differ. */
+  onChange(listener: (changed: readonly string[]) => Promise<void>): void;
+  takeOver(loaded: LoadedConfig, changed: readonly string[]): Promise<void>;
+}
+
+export async function openSettings({ paths, env, redactor, log, catalog }: SettingsOptions): Promise<Settings> {
+  const listeners: ((changed: readonly string[]) => Promise<void>)[] = [];
+  const pluginSchemas = (): PluginConfigSchema[] =>
+    [...catalog().plugins.values()].flatMap(({ manifest }) =>
+      manifest.configSchema ? [{ owner: manifest.id, path: configPathOf(manifest), schema: manifest.configSchema }] : [],
+    );
+  const load = (): Promise<LoadedConfig> => loadConfig({ paths, env, plugins: pluginSchemas() });
+
+  let loaded = await load();
+  keepSecrets(loaded);
+
+  /** Secrets that stand in the file itself must not be seen either. */
+  function keepSecrets({ config }: LoadedConfig): void {
+    const { auth } = config.gateway ?? {};
+    for (const secret of [auth?.token, auth?.password, env["RUSTY_CLAW_GATEWAY_TOKEN"]]) if (secret) redactor.add(secret);
+    for (const { path, schema } of pluginSchemas()) for (const secret of writeOnlyValues(schema, valueAt(config, path))) redactor.add(secret);
+  }
+
+  async function takeOver(next: LoadedConfig, changed: readonly string[]): Promise<void> {
+    loaded = next;
+    keepSecrets(next);
+    for (const listener of listeners) {
+      await listener(changed).catch((error: unknown) => log.error({ err: error }, "a configuration change was not taken over everywhere"));
+    }
+  }
+
+  async function write(raw: string): Promise<LoadedConfig> {
+    const before = loaded.config;
+    await writeAtomic(paths.configFile, raw);
+    const next = await load();
+    await takeOver(next, changedPaths(before, next.config));
+    return next;
+  }
+
+  return {
+    current: () => loaded,
+    config: () => loaded.config,
+    reload: load,
+    write,
+    async configure(values) {
+      const { raw } = loaded;
+      if (raw === null) throw new RclawError("CONFIG_INVALID", `${paths.configFile} cannot be read; mend it before changing it`);
+      const text = values.reduce((result, { path, value }) => setIn(result, path.split("."), value), raw);
+      if (text !== raw) await write(text);
+    },
+    pluginSchemas,
+    pluginConfig(manifest) {
+      const given = valueAt(loaded.config, configPathOf(manifest));
+      const schema = manifest.configSchema;
+      if (!schema) return given ?? {};
+      const filled = withDefaults(schema, given) ?? {};
+      const issues = compile(schema).issues(filled);
+      if (issues.length === 0) return filled;
+      throw new RclawError("CONFIG_INVALID", `the configuration of plugin "${manifest.id}" at ${configPathOf(manifest)} is invalid: ${describeIssues(issues)}`, {
+        details: { plugin: manifest.id },
+      });
+    },
+    isEnabled: (manifest, builtIn) => isEnabled(loaded.config, manifest, builtIn),
+    onChange: (listener) => void listeners.push(listener),
+    takeOver,
+  };
+}
+
+/** What did not come with rclaw is off until somebody switches it on. */
+function isEnabled(config: Config, { id, contributes }: Manifest, builtIn: boolean): boolean {
+  const { plugins } = config;
+  if (plugins?.enabled === false && !builtIn) return false;
+  if (plugins?.deny?.includes(id)) return false;
+  const entry = plugins?.entries?.[id];
+  if (entry?.enabled !== undefined) return entry.enabled;
+  if (contributes.channels?.includes(id) && valueAt(config, `channels.${id}.enabled`) === false) return false;
+  return builtIn || (plugins?.allow?.includes(id) ?? false);
+}
+
+function* writeOnlyValues(schema: JsonSchema, value: unknown): Generator<string> {
+  if (typeof value === "string") {
+    if (schema["writeOnly"] === true && !value.startsWith("secret:")) yield value;
+    return;
+  }
+  if (typeof value !== "object" || value === null) return;
+  const properties = (schema["properties"] as Record<string, JsonSchema> | undefined) ?? {};
+  const extra = schema["additionalProperties"];
+  for (const [key, item] of Object.entries(value)) {
+    const sub = properties[key] ?? (typeof extra === "object" && extra !== null ? (extra as JsonSchema) : undefined);
+    if (sub) yield* writeOnlyValues(sub, item);
+  }
+}
+
+/** Dotted paths of the leaves that differ. */
+export function changedPaths(before: unknown, after: unknown, path = ""): string[] {
+  if (Object.is(before, after)) return [];
+  const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
+  if (!isObject(before) || !isObject(after)) return JSON.stringify(before) === JSON.stringify(after) ? [] : [path];
+  const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+  return [...keys].flatMap((key) => changedPaths(before[key], after[key], path ? `${path}.${key}` : key));
+}

@@ -1,0 +1,123 @@
+import { type Caller, type Logger, RclawError } from "@rclaw/plugin-sdk";
+import { addKernelMethods, createMethods, type KernelMethod } from "../../../kernel/gateway/methods.ts";
+import { createPresence, type Presence } from "../../../kernel/gateway/presence.ts";
+import { createHealth, type Health, type HealthPorts } from "../../../kernel/gateway/health.ts";
+import { createGateway, type Gateway, type GatewayOptions } from "../../../kernel/gateway/server.ts";
+
+export const token = "proto-test-token";
+
+export interface TestGateway extends AsyncDisposable {
+  readonly gateway: Gateway;
+  readonly presence: Presence;
+  readonly health: Health;
+  readonly port: number;
+  readonly url: string;
+  readonly logged: { level: string; fields: object; message: string | undefined }[];
+}
+
+export const emptyPorts: HealthPorts = {
+  agents: () => [
+    {
+      agentId: "main",
+      isDefault: true,
+      heartbeat: {
+        enabled: true,
+        every: "30m",
+        everyMs: 1_800_000,
+        prompt: "Read HEARTBEAT.md.",
+        target: "none",
+        ackMaxChars: 300,
+      },
+    },
+  ],
+  defaultAgentId: () => "main",
+  heartbeatSeconds: () => 1_800,
+  channels: async () => ({ channels: {}, order: [], labels: {}, summary: [] }),
+  sessions: () => [],
+  sessionsPath: (agentId) => `/state/agents/${agentId}/sessions.json`,
+  sessionDefaults: () => ({ model: "mock-1", contextTokens: 128_000 }),
+  notes: () => ({}),
+};
+
+/** A gateway on a free port with presence and health wired as the kernel wires them. */
+export async function startGateway(
+  options: Partial<Omit<GatewayOptions, "methods">> & {
+    methods?: readonly KernelMethod[];
+    ports?: Partial<HealthPorts>;
+    hosts?: readonly string[];
+  } = {},
+): Promise<TestGateway> {
+  const { methods: extra = [], ports, hosts = ["127.0.0.1", "::1"], ...rest } = options;
+  const life = new AbortController();
+  const now = rest.now ?? Date.now;
+  const logged: TestGateway["logged"] = [];
+  const line =
+    (level: string) =>
+    (fields: object, message?: string): void =>
+      void logged.push({ level, fields, message });
+  const log: Logger = { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
+
+  const methods = createMethods({
+    activate: () => Promise.reject(new RclawError("NOT_FOUND", "no plugins in this test")),
+  });
+  const stateVersion = () => ({ presence: presence.version(), health: health.version() });
+  const audience = () => gateway.connections();
+  const presence = createPresence({
+    version: "0.0.0-test",
+    now,
+    audience,
+    signal: life.signal,
+    publish: (list) =>
+      gateway.broadcast("presence", { presence: list }, { dropIfSlow: true, stateVersion: stateVersion() }),
+  });
+  const health = createHealth({
+    ports: { ...emptyPorts, ...ports },
+    now,
+    audience,
+    signal: life.signal,
+    publish: (snapshot) => gateway.broadcast("health", snapshot, { stateVersion: stateVersion() }),
+  });
+  addKernelMethods(methods, [...health.methods(), ...presence.methods(), ...extra]);
+  const gateway = createGateway({
+    auth: { mode: "token", token },
+    version: "0.0.0-test",
+    allowedOrigins: [],
+    events: ["connect.challenge", "agent", "chat", "presence", "tick", "shutdown", "health"],
+    snapshot: (_caller: Caller) => ({
+      presence: presence.list(),
+      health: health.current(),
+      stateVersion: stateVersion(),
+      uptimeMs: 1,
+      configPath: "/state/config.json",
+      stateDir: "/state",
+      sessionDefaults: {
+        defaultAgentId: "main",
+        mainKey: "main",
+        mainSessionKey: "agent:main:main",
+        scope: "per-sender",
+      },
+      authMode: "token",
+    }),
+    http: (_request, response) => void response.writeHead(404).end(),
+    joined: (client) => presence.connect(client),
+    greeted: () => health.refreshSoon(),
+    left: (caller) => presence.disconnect(caller),
+    ...rest,
+    now,
+    methods,
+    log,
+  });
+  const { port } = await gateway.listen(0, hosts);
+  return {
+    gateway,
+    presence,
+    health,
+    port,
+    url: `ws://127.0.0.1:${port}`,
+    logged,
+    async [Symbol.asyncDispose]() {
+      life.abort();
+      await gateway.close({ event: { reason: "gateway stopping", restartExpectedMs: null } });
+    },
+  };
+}
