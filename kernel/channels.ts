@@ -126,15 +126,13 @@ export function createChannels(options: ChannelsOptions): Channels {
     const { dmScope } = (config()["session"] ?? {}) as { dmScope?: DmScope };
     const isDirect = chatType === "direct";
     return channelSessionKey({
-      ...{
-        agentId: defaultAgentId,
-        mainKey,
-        dmScope: dmScope ?? "per-channel-peer",
-        channel,
-        accountId,
-        peerId,
-        threadId,
-      },
+      agentId: defaultAgentId,
+      mainKey,
+      dmScope: dmScope ?? "per-channel-peer",
+      channel,
+      accountId,
+      peerId,
+      threadId,
       chatType: isDirect || chatType === "channel" ? chatType : "group",
     });
   }
@@ -164,13 +162,11 @@ export function createChannels(options: ChannelsOptions): Channels {
       ...(threadId !== undefined && { threadId }),
     };
     const caller: Caller = {
-      ...{
-        kind: "plugin",
-        principal: `plugin:${channel}`,
-        role: "operator",
-        scopes: ["operator.write"],
-        caps: [],
-      },
+      kind: "plugin",
+      principal: `plugin:${channel}`,
+      role: "operator",
+      scopes: ["operator.write"],
+      caps: [],
       isOwner: verdict.isOwner,
     };
     // Waiting for the answer here would let one slow run hold up every other chat of the channel.
@@ -181,7 +177,7 @@ export function createChannels(options: ChannelsOptions): Channels {
         taken();
       };
       methods.call("agent", params, { caller, signal, accept }).then(accept, (error: unknown) => {
-        if (!accepted) return refused(error as Error);
+        if (!accepted) return refused(error);
         log.error({ err: error, channel, idempotencyKey: params.idempotencyKey }, "run failed");
       });
     });

@@ -1,6 +1,7 @@
 import { lookup as dnsLookup } from "node:dns/promises";
 import type { IncomingMessage } from "node:http";
 import type { LookupFunction } from "node:net";
+import { callbackify } from "node:util";
 import { type Logger, isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import { createAddressRules } from "./egress/address.ts";
 import { exchange } from "./egress/exchange.ts";
@@ -52,23 +53,23 @@ export function createEgress({
   const pool = createPool(idleMs);
 
   function lookupFor(target: Target, owner: string): LookupFunction {
-    return (host, { all }, callback) => {
-      const answer = async (): Promise<readonly ResolvedAddress[]> => {
-        const addresses = await resolve(host);
-        // One bad answer spoils all: which of them is used is the attacker's choice.
-        for (const { address } of addresses) {
-          const refusal = refuseAddress(target, address, rules, owner);
-          if (refusal) throw refusal;
-        }
-        if (addresses.length === 0) throw Object.assign(new Error("no address"), { code: "ENOTFOUND" });
-        return addresses;
-      };
-      answer().then(
-        (addresses) =>
-          all ? callback(null, [...addresses]) : callback(null, addresses[0]!.address, addresses[0]!.family),
-        (error: NodeJS.ErrnoException) => callback(error, "", 0),
-      );
-    };
+    const vetted = callbackify(async (host: string): Promise<readonly ResolvedAddress[]> => {
+      const addresses = await resolve(host);
+      // One bad answer spoils all: which of them is used is the attacker's choice.
+      for (const { address } of addresses) {
+        const refusal = refuseAddress(target, address, rules, owner);
+        if (refusal) throw refusal;
+      }
+      if (addresses.length === 0) throw Object.assign(new Error("no address"), { code: "ENOTFOUND" });
+      return addresses;
+    });
+    return (host, { all }, callback) =>
+      vetted(host, (error, addresses) => {
+        const [first] = addresses ?? [];
+        if (error || !first) callback(error, "", 0);
+        else if (all) callback(null, [...addresses]);
+        else callback(null, first.address, first.family);
+      });
   }
 
   return {
@@ -128,8 +129,7 @@ export function createEgress({
           throw error;
         }
       };
-      // The runtime's own `Request` class is never made here; its fields are read by shape.
-      return guarded as typeof fetch;
+      return guarded;
     },
     close: () => pool.close(),
   };
@@ -152,7 +152,7 @@ async function readRequest(
   signal: AbortSignal | undefined,
 ): Promise<OutgoingRequest> {
   const given: Partial<RequestLike> =
-    typeof input === "object" && input !== null && !(input instanceof URL) ? (input as RequestLike) : {};
+    typeof input === "object" && input !== null && !(input instanceof URL) ? input : {};
   const text = input instanceof URL ? input.href : (given.url ?? String(input));
   if (!URL.canParse(text)) throw new RclawError("INVALID_REQUEST", "the address to fetch is not a URL");
   const method = (init.method ?? given.method ?? "GET").toUpperCase();

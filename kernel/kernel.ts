@@ -63,7 +63,7 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
   life.defer(() => egress.close());
   const secrets = createSecrets({ stateDir: paths.stateDir, redactor });
   const storage = createStorage(paths.stateDir);
-  const methods = createMethods({ activate: (owner) => plugins.host.activate(owner) });
+  const methods = createMethods({ activate: (owner) => (owner === "kernel" ? sessions.provideMethods() : plugins.host.activate(owner)) });
   const hooks = createHookBus({ log, activate: (plugin) => plugins.host.activate(plugin) });
 
   const emit = (event: string, payload: unknown): void => {
@@ -87,10 +87,11 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     isServing: () => serving.gateway() !== undefined,
   });
   const { settings } = plugins;
-  const sessions = createSessionParts({ paths, settings, methods, hooks, log, lookup: () => plugins.lookup, owner: () => serving.describe() });
+  const sessions = createSessionParts({ paths, settings, methods, hooks, log, lookup: () => plugins.lookup, isActive: (id) => plugins.host.isActive(id), owner: () => serving.describe() });
   const serving = createServing({ paths, version, log, env, settings, plugins, sessions, methods, hooks, life });
 
   addKernelMethods(methods, [...plugins.methods(), ...sessions.methods(), ...serving.methods()]);
+  sessions.declareMethods();
   plugins.declareAll();
 
   function credentials(): { token?: string; password?: string } {

@@ -1,8 +1,9 @@
 import type { JsonSchema, Logger, Manifest } from "@rclaw/plugin-sdk";
 import { RclawError } from "@rclaw/plugin-sdk";
-import { writeAtomic } from "./atomic.ts";
 import { setIn } from "./config/edit.ts";
 import { type Config, type ConfigPaths, type LoadedConfig, loadConfig, type PluginConfigSchema, valueAt } from "./config/load.ts";
+import { changeBetween } from "./config/watch.ts";
+import { writeConfig } from "./config/write.ts";
 import { type Catalog, configPathOf } from "./plugins/catalog.ts";
 import type { Redactor } from "./redact.ts";
 import { compile, describeIssues } from "./schema/check.ts";
@@ -37,9 +38,7 @@ export interface Settings {
 export async function openSettings({ paths, env, redactor, log, catalog }: SettingsOptions): Promise<Settings> {
   const listeners: ((changed: readonly string[]) => Promise<void>)[] = [];
   const pluginSchemas = (): PluginConfigSchema[] =>
-    [...catalog().plugins.values()].flatMap(({ manifest }) =>
-      manifest.configSchema ? [{ owner: manifest.id, path: configPathOf(manifest), schema: manifest.configSchema }] : [],
-    );
+    [...catalog().plugins.values()].map(({ manifest }) => ({ owner: manifest.id, path: configPathOf(manifest), schema: manifest.configSchema ?? {} }));
   const load = (): Promise<LoadedConfig> => loadConfig({ paths, env, plugins: pluginSchemas() });
 
   let loaded = await load();
@@ -61,10 +60,9 @@ export async function openSettings({ paths, env, redactor, log, catalog }: Setti
   }
 
   async function write(raw: string): Promise<LoadedConfig> {
-    const before = loaded.config;
-    await writeAtomic(paths.configFile, raw);
-    const next = await load();
-    await takeOver(next, changedPaths(before, next.config));
+    const before = loaded;
+    const next = await writeConfig({ paths, env, plugins: pluginSchemas(), raw });
+    await takeOver(next, changeBetween(before, next)?.changedPaths ?? []);
     return next;
   }
 
@@ -85,7 +83,8 @@ export async function openSettings({ paths, env, redactor, log, catalog }: Setti
       const schema = manifest.configSchema;
       if (!schema) return given ?? {};
       const filled = withDefaults(schema, given) ?? {};
-      const issues = compile(schema).issues(filled);
+      // A key that is unknown here was warned about when the file was loaded; a migrated configuration has many.
+      const issues = compile(schema).issues(filled).filter(({ keyword }) => keyword !== "additionalProperties");
       if (issues.length === 0) return filled;
       throw new RclawError("CONFIG_INVALID", `the configuration of plugin "${manifest.id}" at ${configPathOf(manifest)} is invalid: ${describeIssues(issues)}`, {
         details: { plugin: manifest.id },
@@ -120,13 +119,4 @@ function* writeOnlyValues(schema: JsonSchema, value: unknown): Generator<string>
     const sub = properties[key] ?? (typeof extra === "object" && extra !== null ? (extra as JsonSchema) : undefined);
     if (sub) yield* writeOnlyValues(sub, item);
   }
-}
-
-/** Dotted paths of the leaves that differ. */
-export function changedPaths(before: unknown, after: unknown, path = ""): string[] {
-  if (Object.is(before, after)) return [];
-  const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
-  if (!isObject(before) || !isObject(after)) return JSON.stringify(before) === JSON.stringify(after) ? [] : [path];
-  const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
-  return [...keys].flatMap((key) => changedPaths(before[key], after[key], path ? `${path}.${key}` : key));
 }

@@ -199,7 +199,7 @@ export function createServing(options: ServingOptions) {
 
   function watch(): void {
     watchConfig({
-      loaded: settings.current(),
+      loaded: () => settings.current(),
       reload: () => settings.reload(),
       signal: life.signal,
       onChange({ loaded, changedPaths, restartNeeded }) {
@@ -213,7 +213,7 @@ export function createServing(options: ServingOptions) {
   return {
     gateway: () => gateway,
     start,
-    describe: (): LockInfo => ({ pid: process.pid, ...(started && { url: started.url, port: started.port }) }),
+    describe: (): LockInfo => ({ ...(started && { url: started.url, port: started.port }) }),
     methods: (): KernelMethod[] => [
       ...configMethods({ current: () => settings.current(), write: (raw) => settings.write(raw), plugins: () => settings.pluginSchemas() }),
       ...presence.methods(),

@@ -10,7 +10,7 @@ import type { Lookup } from "../ports.ts";
 import type { KeyRules } from "../sessions/key.ts";
 import { canonicalKey } from "../sessions/key.ts";
 import { acquireLock, type LockInfo } from "../sessions/lock.ts";
-import { sessionMethods } from "../sessions/methods.ts";
+import { type SessionEvents, sessionMethods } from "../sessions/methods.ts";
 import { SessionStore } from "../sessions/store.ts";
 import type { Settings } from "../settings.ts";
 
@@ -21,9 +21,18 @@ export interface SessionPartsOptions {
   readonly hooks: HookBus;
   readonly log: Logger;
   lookup(): Lookup;
+  isActive(plugin: string): boolean;
   /** What the lock file says of this process. */
   owner(): LockInfo;
 }
+
+const storeMethods = {
+  "sessions.list": "operator.read",
+  "sessions.preview": "operator.read",
+  "sessions.patch": "operator.admin",
+  "sessions.reset": "operator.admin",
+  "sessions.delete": "operator.admin",
+} as const;
 
 export type SessionParts = ReturnType<typeof createSessionParts>;
 
@@ -36,6 +45,7 @@ export function createSessionParts(options: SessionPartsOptions) {
   };
   let opening: Promise<SessionStore> | undefined;
   let opened: SessionStore | undefined;
+  let providing: Promise<void> | undefined;
   let lock: Awaited<ReturnType<typeof acquireLock>> | undefined;
   /** Ends first when the gateway stops: no new messages, while the answers under way go on. */
   const receiving = new AbortController();
@@ -72,6 +82,28 @@ export function createSessionParts(options: SessionPartsOptions) {
     log,
   });
 
+  /** A run that still writes would bring the session back. Whoever has such a method knows about runs. */
+  async function stopRuns(sessionKey: string): Promise<void> {
+    const owner = methods.entry("chat.abort")?.owner;
+    if (owner === undefined || !options.isActive(owner)) return;
+    const caller = { kind: "command", principal: "kernel", role: "operator", scopes: ["operator.admin"], caps: [], isOwner: true } as const;
+    await methods.call("chat.abort", { sessionKey }, { caller, signal: receiving.signal }).catch((error: unknown) => log.warn({ err: error, sessionKey }, "a run was not stopped"));
+  }
+
+  const events: SessionEvents = {
+    async beforeReset(sessionKey, { reason }) {
+      await stopRuns(sessionKey);
+      const sessionFile = opened?.sessionFile(sessionKey);
+      await hooks.run("before_reset", { reason, ...(sessionFile !== undefined && { sessionFile }) }, { sessionKey });
+    },
+    beforeDelete: (sessionKey) => stopRuns(sessionKey),
+    onEnd(_key, before, after) {
+      const resumedFrom = before?.sessionId;
+      if (resumedFrom !== undefined) void hooks.run("session_end", { sessionId: resumedFrom, messageCount: 0 }, { sessionId: resumedFrom });
+      if (after) void hooks.run("session_start", { sessionId: after.sessionId, ...(resumedFrom !== undefined && { resumedFrom }) }, { sessionId: after.sessionId });
+    },
+  };
+
   const runs: PluginContext["runs"] = {
     accept: async (run) => (await store()).runs.accept(run),
     mark: async (run, state, error) => (await store()).runs.mark(run, state, error),
@@ -99,8 +131,20 @@ export function createSessionParts(options: SessionPartsOptions) {
     list: () => opened?.list() ?? [],
     state: () => opened?.state ?? { status: "ok" as const, quarantined: 0 },
     indexPath: path.join(paths.stateDir, "sessions", "sessions.json"),
+    /** Declared at once, answered once somebody asks: the store is opened for it then. */
+    declareMethods(): void {
+      for (const [name, scope] of Object.entries(storeMethods)) methods.declare({ name, scope, owner: "kernel" });
+    },
+    provideMethods(): Promise<void> {
+      providing ??= store().then((live) => {
+        const list = sessionMethods({ store: live, defaults: () => modelDefaults(settings.config()), events });
+        for (const { scope: _scope, role: _role, ...method } of list) methods.provide("kernel", method);
+      });
+      // A locked state folder may be free the next time somebody asks.
+      providing.catch(() => (providing = undefined));
+      return providing;
+    },
     methods: (): KernelMethod[] => [
-      ...sessionMethods({ store, defaults: () => modelDefaults(settings.config()) }),
       ...channels.channelMethods(),
       ...pairingMethods({
         pairing,

@@ -1,0 +1,13 @@
+import { Type } from "typebox";
+
+const strict = { additionalProperties: false } as const;
+
+export const channelsStatusParams = Type.Object(
+  { probe: Type.Optional(Type.Boolean()), timeoutMs: Type.Optional(Type.Integer({ minimum: 0 })) },
+  strict,
+);
+
+export const channelsLogoutParams = Type.Object(
+  { channel: Type.String({ minLength: 1 }), accountId: Type.Optional(Type.String()) },
+  strict,
+);

@@ -1,0 +1,152 @@
+import { type TProperties, Type } from "typebox";
+
+/** A section that is complete even when the file does not mention it. */
+const section = <Properties extends TProperties>(
+  properties: Properties,
+  options: { description?: string } = {},
+) =>
+  Type.Object(properties, {
+    ...options,
+    default: Object.fromEntries(
+      Object.entries(properties).flatMap(([key, schema]) =>
+        "default" in schema ? [[key, schema.default]] : [],
+      ),
+    ),
+  });
+
+const strings = (description: string) => Type.Array(Type.String(), { default: [], description });
+const flag = (value: boolean, description: string) => Type.Boolean({ default: value, description });
+const optionalStrings = (description: string) => Type.Optional(Type.Array(Type.String(), { description }));
+const secret = (description: string) => Type.Optional(Type.String({ writeOnly: true, description }));
+const positive = (value: number, description: string) =>
+  Type.Integer({ minimum: 1, maximum: 2_147_483_647, default: value, description });
+
+const toolPolicy = {
+  profile: Type.Optional(Type.Enum(["minimal", "coding", "messaging", "full"])),
+  allow: optionalStrings("Only these tools and groups of tools."),
+  alsoAllow: optionalStrings("These as well, on top of the profile."),
+  deny: optionalStrings("Never these; wins over everything else."),
+};
+
+const gateway = section({
+  mode: Type.Enum(["local", "remote"], {
+    default: "local",
+    description: "Whether this machine runs the gateway or only talks to one.",
+  }),
+  port: Type.Integer({ minimum: 0, maximum: 65_535, default: 18_789 }),
+  bind: Type.Enum(["loopback", "lan", "tailnet", "auto", "custom"], {
+    default: "loopback",
+    description: "Which addresses of this machine accept connections.",
+  }),
+  customBindHost: Type.Optional(Type.String({ description: 'The address to listen on with bind "custom".' })),
+  auth: section({
+    mode: Type.Enum(["token", "password", "none"], { default: "token" }),
+    token: secret("Whoever has it controls the assistant."),
+    password: secret('Asked for with mode "password".'),
+    rateLimit: section({
+      maxAttempts: positive(10, "Failures of one address before it is locked out."),
+      windowMs: positive(60_000, "Time in which they count."),
+      lockoutMs: positive(300_000, "How long the lock-out lasts."),
+    }),
+  }),
+  trustedProxies: strings("Addresses or CIDR ranges whose forwarding headers are believed."),
+  controlUi: section({
+    enabled: flag(true, "Serve the Control UI on the gateway's port."),
+    allowedOrigins: strings("Origins of web pages that may connect, besides the gateway's own."),
+  }),
+  tls: section({
+    enabled: flag(false, "Serve https and wss."),
+    certPath: Type.Optional(Type.String()),
+    keyPath: Type.Optional(Type.String()),
+    caPath: Type.Optional(Type.String()),
+  }),
+  reload: section({
+    debounceMs: Type.Integer({
+      minimum: 0,
+      maximum: 60_000,
+      default: 300,
+      description: "Quiet time after a change of the file before it is read.",
+    }),
+  }),
+  remote: Type.Optional(
+    Type.Object({
+      url: Type.Optional(Type.String()),
+      token: secret("The other gateway's token."),
+      password: secret("The other gateway's password."),
+      tlsFingerprint: Type.Optional(Type.String()),
+    }),
+  ),
+});
+
+const session = section({
+  scope: Type.Enum(["per-sender", "global"], { default: "per-sender" }),
+  dmScope: Type.Enum(["main", "per-peer", "per-channel-peer", "per-account-channel-peer"], {
+    default: "per-channel-peer",
+    description: "Which direct messages share a conversation.",
+  }),
+  mainKey: Type.String({ minLength: 1, default: "main" }),
+  identityLinks: Type.Record(Type.String(), Type.Array(Type.String()), {
+    default: {},
+    description: "People and their addresses on several channels.",
+  }),
+});
+
+const tools = section({
+  profile: Type.Enum(["minimal", "coding", "messaging", "full"], { default: "full" }),
+  allow: toolPolicy.allow,
+  alsoAllow: toolPolicy.alsoAllow,
+  deny: strings("Never these tools; wins over everything else."),
+  sandbox: Type.Optional(
+    Type.Object({ tools: Type.Optional(Type.Object(toolPolicy)) }, { additionalProperties: true }),
+  ),
+});
+
+const pluginEntry = Type.Object({
+  enabled: Type.Optional(Type.Boolean()),
+  config: Type.Optional(Type.Object({}, { additionalProperties: true })),
+});
+
+/**
+ * The kernel's own keys. What plugins own (`channels.telegram`, `agents`, ...) is
+ * only named here as far as the kernel reads it; their manifests have the schemas.
+ */
+export const configSchema = Type.Object({
+  gateway,
+  session,
+  tools,
+  agents: Type.Optional(
+    Type.Object(
+      {
+        defaults: Type.Optional(
+          Type.Object({ workspace: Type.Optional(Type.String()) }, { additionalProperties: true }),
+        ),
+      },
+      { additionalProperties: true },
+    ),
+  ),
+  messages: section({
+    groupChat: section({
+      mentionPatterns: strings("Regular expressions that count as naming the assistant in a group."),
+    }),
+  }),
+  commands: section({
+    ownerAllowFrom: Type.Array(Type.Union([Type.String(), Type.Number()]), {
+      default: [],
+      description: 'Who owns this assistant, as "telegram:123456789".',
+    }),
+  }),
+  plugins: section({
+    enabled: flag(true, "False switches every plugin off."),
+    allow: optionalStrings("Only these plugins."),
+    deny: strings("Never these plugins; wins over everything else."),
+    entries: Type.Record(Type.String(), pluginEntry, { default: {} }),
+  }),
+  channels: Type.Record(Type.String(), Type.Unknown(), { default: {} }),
+  models: section({ providers: Type.Record(Type.String(), Type.Unknown(), { default: {} }) }),
+  logging: section({
+    level: Type.Enum(["silent", "fatal", "error", "warn", "info", "debug", "trace"], { default: "info" }),
+  }),
+  egress: section({
+    allowCidrs: strings("Private address ranges that plugins may reach besides the ones they name."),
+  }),
+});

@@ -1,0 +1,141 @@
+import { mkdir, open, readFile, stat, unlink } from "node:fs/promises";
+import path from "node:path";
+import { RclawError } from "@rclaw/plugin-sdk";
+import { writeAtomic } from "../atomic.ts";
+import { codeOf } from "./disk.ts";
+
+export interface LockInfo {
+  readonly url?: string;
+  readonly port?: number;
+}
+
+export interface LockHolder extends LockInfo {
+  readonly pid: number;
+  /** When the process started, in the system's ticks: another process that got the same pid later has another number. */
+  readonly startTicks?: number;
+  readonly startedAt: number;
+}
+
+export interface Lock {
+  /** Says where the gateway can be reached, once that is known. */
+  update(info: LockInfo): Promise<void>;
+  release(): Promise<void>;
+}
+
+// A lock that is being written is shorter than one; after this time its writer is dead.
+const writtenWithinMs = 3_000;
+
+/** Takes the state folder for this process, or throws GATEWAY_LOCKED naming who has it. A dead holder's lock is taken over. */
+export async function acquireLock(stateDir: string, info: LockInfo): Promise<Lock> {
+  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  const file = lockFile(stateDir);
+  const started = await startTicks(process.pid);
+  const own = { pid: process.pid, ...(started !== undefined && { startTicks: started }), startedAt: Date.now() };
+  while (!(await create(file, JSON.stringify({ ...own, ...info })))) await clearStale(stateDir, file);
+  return {
+    update: (next) => writeAtomic(file, JSON.stringify({ ...own, ...info, ...next })),
+    async release() {
+      const holder = await read(file);
+      if (holder?.pid === own.pid && holder.startTicks === own.startTicks) await remove(file);
+    },
+  };
+}
+
+/** Who holds the state folder, or undefined when nobody alive does. */
+export async function readLock(stateDir: string): Promise<LockHolder | undefined> {
+  const holder = await read(lockFile(stateDir));
+  return holder && (await isAlive(holder)) ? holder : undefined;
+}
+
+/**
+ * Removes a dead holder's lock. Of several processes that found it dead only one may,
+ * or a slow one would remove the lock that a fast one has just made; so that has a lock of its own.
+ */
+async function clearStale(stateDir: string, file: string): Promise<void> {
+  const turn = `${file}.takeover`;
+  if (!(await create(turn, String(process.pid)))) {
+    if (await isOlderThan(turn, writtenWithinMs)) await remove(turn);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return;
+  }
+  try {
+    const holder = await read(file);
+    if (holder && (await isAlive(holder))) throw locked(stateDir, holder);
+    if (holder || (await isOlderThan(file, writtenWithinMs))) await remove(file);
+  } finally {
+    await remove(turn);
+  }
+}
+
+async function create(file: string, text: string): Promise<boolean> {
+  let handle;
+  try {
+    handle = await open(file, "wx", 0o600);
+  } catch (error) {
+    if (codeOf(error) === "EEXIST") return false;
+    throw error;
+  }
+  try {
+    await handle.writeFile(text);
+  } finally {
+    await handle.close();
+  }
+  return true;
+}
+
+async function read(file: string): Promise<LockHolder | undefined> {
+  try {
+    const value = JSON.parse(await readFile(file, "utf8")) as Partial<LockHolder> | null;
+    return typeof value?.pid === "number" && value.pid > 0 ? (value as LockHolder) : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError || codeOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+async function isAlive({ pid, startTicks: started }: LockHolder): Promise<boolean> {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    // EPERM: it lives, and belongs to somebody else.
+    if (codeOf(error) !== "EPERM") return false;
+  }
+  if (process.platform !== "linux") return true;
+  const ticks = await startTicks(pid);
+  return ticks !== undefined && (started === undefined || ticks === started);
+}
+
+/** Linux only. Undefined as well for a process that has ended but was not yet waited for. */
+async function startTicks(pid: number): Promise<number | undefined> {
+  if (process.platform !== "linux") return undefined;
+  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+  // The second field is the program's name in brackets, which may itself hold brackets and blanks.
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  const [state] = fields;
+  const ticks = Number(fields[19]);
+  return state === "Z" || state === "X" || !Number.isFinite(ticks) ? undefined : ticks;
+}
+
+async function isOlderThan(file: string, ms: number): Promise<boolean> {
+  const found = await stat(file).catch(() => undefined);
+  return found !== undefined && Date.now() - found.mtimeMs > ms;
+}
+
+async function remove(file: string): Promise<void> {
+  await unlink(file).catch((error: unknown) => {
+    if (codeOf(error) !== "ENOENT") throw error;
+  });
+}
+
+function lockFile(stateDir: string): string {
+  return path.join(stateDir, "gateway.lock");
+}
+
+function locked(stateDir: string, { pid, url }: LockHolder): RclawError {
+  const where = url === undefined ? "" : ` at ${url}`;
+  return new RclawError(
+    "GATEWAY_LOCKED",
+    `a gateway (pid ${pid}) already runs on ${stateDir}${where}; stop it first, or give this one a folder of its own with RUSTY_CLAW_STATE_DIR`,
+    { details: { pid, ...(url !== undefined && { url }) } },
+  );
+}

@@ -1,0 +1,474 @@
+import { randomUUID } from "node:crypto";
+import fs from "node:fs";
+import { mkdir, readdir } from "node:fs/promises";
+import path from "node:path";
+import { type Logger, RclawError, type Session, type SessionEntry, type TranscriptEntry } from "@rclaw/plugin-sdk";
+import { catalogFile, type CatalogRow, readCatalog, writeCatalog } from "./catalog.ts";
+import { Checkpoint } from "./checkpoint.ts";
+import { faultOf } from "./disk.ts";
+import { Journal } from "./journal.ts";
+import { canonicalKey, type KeyRules, transcriptHash } from "./key.ts";
+import { seal } from "./lines.ts";
+import { type Loaded, loadSession } from "./load.ts";
+import { Quarantine } from "./quarantine.ts";
+import { endRecord } from "./records.ts";
+import { readJournal, type Replay } from "./replay.ts";
+import { Runs } from "./runs.ts";
+import { HeldSession } from "./session.ts";
+import { afterReset, idsIn, rowOf, type SessionState } from "./state.ts";
+import { readHead, readTail } from "./tail.ts";
+import { Transcript } from "./transcript.ts";
+import { Writeback } from "./writeback.ts";
+import { Writers } from "./writers.ts";
+import { Draft, headerBody, type NewEntry, newPoint, type Point } from "./writing.ts";
+
+export interface SessionStoreOptions {
+  /** `<state>/sessions`. */
+  readonly dir: string;
+  readonly keys: KeyRules;
+  readonly log: Logger;
+  /** Milliseconds since the epoch. */
+  now?(): number;
+  /** Written into new transcripts; default the process's. */
+  readonly cwd?: string;
+  readonly commit?: {
+    /** Records that share one sync at most. Default 4,096. */
+    readonly maxRecords?: number;
+    /** A longer journal is checkpointed. Default 16 MiB. */
+    readonly rotateBytes?: number;
+    /** Quiet time after which what was written is checkpointed. Default 2,000. */
+    readonly idleMs?: number;
+  };
+}
+
+export interface StoreState {
+  readonly status: "ok" | "degraded";
+  /** Why nothing can be stored at the moment. */
+  readonly reason?: string;
+  /** Unreadable lines that are left out. */
+  readonly quarantined: number;
+}
+
+export interface DeleteOptions {
+  /** False keeps the transcript under a name of its own instead of the archive's. Default true. */
+  readonly deleteTranscript?: boolean;
+}
+
+// More than this in memory only means that the disk takes the journal but not the transcripts.
+const maxBacklog = 64 * 1_048_576;
+
+/**
+ * The sessions on the disk. A write is acknowledged when the journal is synced; the
+ * transcripts follow within milliseconds and are the truth: `sessions.json` can always
+ * be rebuilt from them, and the journal only holds what they may still lack.
+ */
+export class SessionStore {
+  readonly runs: Runs;
+  readonly #options: SessionStoreOptions;
+  readonly #folder: string;
+  readonly #log: Logger;
+  readonly #now: () => number;
+  readonly #quarantine: Quarantine;
+  readonly #writeback: Writeback;
+  readonly #writers = new Writers();
+  readonly #sessions = new Map<string, SessionState>();
+  /** Transcripts whose key is not known until somebody asks for it. */
+  readonly #unnamed = new Map<string, Loaded>();
+  readonly #checkpoint: Checkpoint;
+  #journal: Journal;
+  #catalogChanged = false;
+  #closed: Promise<void> | undefined;
+
+  /** Opens the folder and brings back what a crash left in the journal. */
+  static async open(options: SessionStoreOptions): Promise<SessionStore> {
+    const store = new SessionStore(options);
+    try {
+      await store.#load();
+    } catch (error) {
+      const fault = faultOf(error);
+      throw new RclawError("STORE_DEGRADED", `cannot open the sessions in ${options.dir}: ${fault}. Make the folder readable and writable for this user.`, {
+        cause: error,
+      });
+    }
+    return store;
+  }
+
+  private constructor(options: SessionStoreOptions) {
+    this.#options = options;
+    this.#log = options.log;
+    this.#now = options.now ?? Date.now;
+    this.#folder = path.join(options.dir, "transcripts");
+    this.#quarantine = new Quarantine(this.#folder, this.#log);
+    this.#writeback = new Writeback({ folder: this.#folder, log: this.#log });
+    this.#checkpoint = new Checkpoint({
+      dir: options.dir,
+      log: this.#log,
+      writeback: this.#writeback,
+      idleMs: options.commit?.idleMs ?? 2_000,
+      journal: () => this.#journal,
+      save: async () => {
+        await this.runs.save();
+        await this.#saveCatalog();
+      },
+    });
+    this.#journal = this.#newJournal({ segments: [], abandoned: new Map() });
+    this.runs = new Runs({
+      file: path.join(options.dir, "runs.json"),
+      log: this.#log,
+      now: this.#now,
+      journal: () => {
+        this.#checkpoint.touch();
+        return this.#journal;
+      },
+    });
+  }
+
+  get state(): StoreState {
+    const reason = this.#journal.fault ?? this.#writeback.fault ?? this.#checkpoint.fault;
+    return { status: reason === undefined ? "ok" : "degraded", ...(reason !== undefined && { reason }), quarantined: this.#quarantine.count };
+  }
+
+  get keys(): KeyRules {
+    return this.#options.keys;
+  }
+
+  /** Any spelling of a key to the canonical one; INVALID_REQUEST when it is malformed. */
+  canonical(key: string): string {
+    return canonicalKey(key, this.#options.keys);
+  }
+
+  /** The index file, for people and clients that ask where sessions are. */
+  get indexFile(): string {
+    return catalogFile(this.#options.dir);
+  }
+
+  list(): readonly (SessionEntry & { readonly key: string })[] {
+    const all: (SessionEntry & { readonly key: string })[] = [];
+    for (const { key, entry } of this.#sessions.values()) if (entry) all.push({ ...entry, key });
+    return all;
+  }
+
+  find(key: string): SessionEntry | undefined {
+    return this.#peek(key)?.entry;
+  }
+
+  /** The transcript's absolute path, when the session exists. */
+  sessionFile(key: string): string | undefined {
+    const state = this.#peek(key);
+    return state?.entry && state.transcript.file;
+  }
+
+  /** Another number than before when anything about the session changed. */
+  version(key: string): number {
+    return this.#peek(key)?.version ?? 0;
+  }
+
+  /** The last `limit` entries, oldest first, at most 32 MiB of them. Does not wait for a writer. */
+  async tail(key: string, limit: number): Promise<readonly TranscriptEntry[]> {
+    const state = this.#peek(key);
+    if (!state) return [];
+    for (;;) {
+      const { transcript } = state;
+      const found = await readTail(transcript.snapshot(), limit);
+      // Reset meanwhile: what was read may be half of each.
+      if (state.transcript !== transcript) continue;
+      await this.#quarantine.add(state.hash, found.bad.filter((line) => line.offset >= 0));
+      return found.entries;
+    }
+  }
+
+  /** Entries from the beginning, as far as 64 KiB reach, until `enough` answers true. */
+  async head(key: string, enough: (entry: TranscriptEntry) => boolean): Promise<void> {
+    const state = this.#peek(key);
+    if (state) await readHead(state.transcript.snapshot(), enough);
+  }
+
+  /** Waits for the writer before it. A new session exists with its first entry or patch. */
+  async open(key: string, signal: AbortSignal): Promise<Session> {
+    const canonical = this.canonical(key);
+    const release = await this.#writers.acquire(canonical, signal);
+    try {
+      const state = await this.#prepared(canonical);
+      return new HeldSession({
+        key: canonical,
+        entry: () => state.entry ?? this.#blank(state),
+        append: (entries) => this.#append(state, entries),
+        tail: (limit) => this.tail(canonical, limit),
+        patch: (fields) => this.#patch(state, fields),
+        release,
+      });
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  /** Changes the entry, and creates the session when it is new. Does not wait for a writer; durable when it resolves. */
+  async patch(key: string, fields: Readonly<Record<string, unknown>>): Promise<SessionEntry> {
+    return this.#patch(await this.#prepared(this.canonical(key)), fields);
+  }
+
+  /** Archives the transcript and starts an empty one. Waits for the writer. */
+  async reset(key: string, reason: "new" | "reset", signal: AbortSignal): Promise<SessionEntry> {
+    const canonical = this.canonical(key);
+    const release = await this.#writers.acquire(canonical, signal);
+    try {
+      const state = await this.#prepared(canonical);
+      const point = newPoint(randomUUID());
+      const draft = this.#draft(state, { point, entry: { sessionId: point.sessionId, updatedAt: this.#now() } });
+      draft.begin(afterReset(state.nextEntry));
+      await this.#replace(state, draft, "reset");
+      this.#log.debug({ sessionKey: canonical, reason }, "session was reset");
+      return draft.entry;
+    } finally {
+      release();
+    }
+  }
+
+  /** Archives the transcript and forgets the session. Waits for the writer. */
+  async delete(key: string, { deleteTranscript = true }: DeleteOptions, signal: AbortSignal): Promise<{ deleted: boolean; archived: string[] }> {
+    const canonical = this.canonical(key);
+    const release = await this.#writers.acquire(canonical, signal);
+    try {
+      const state = this.#peek(canonical) && (await this.#prepared(canonical));
+      if (!state?.next.exists) return { deleted: false, archived: [] };
+      const point = newPoint(randomUUID());
+      const nothing = this.#draft(state, { point, entry: { sessionId: point.sessionId, updatedAt: this.#now() } });
+      const archived = await this.#replace(state, nothing, deleteTranscript ? "deleted" : "detached");
+      return { deleted: true, archived: deleteTranscript && archived !== null ? [path.join(this.#folder, archived)] : [] };
+    } finally {
+      release();
+    }
+  }
+
+  /** Everything acknowledged so far is in the transcripts and synced, the index is written and the journal is empty. */
+  async flush(): Promise<void> {
+    await this.#journal.settled();
+    await this.#checkpoint.fresh();
+    if (this.#checkpoint.fault !== undefined) throw degraded(this.#checkpoint.fault);
+  }
+
+  /** Flushes and lets go of all files. What cannot be flushed stays in the journal for the next start. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#checkpoint.stop();
+    const clean = await this.flush().then(
+      () => true,
+      () => false,
+    );
+    await this.#journal.close({ empty: clean });
+    await this.#writeback.close();
+  }
+
+  async #load(): Promise<void> {
+    const { dir } = this.#options;
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    const replay = await readJournal(dir, this.#log);
+    this.#journal = this.#newJournal(replay);
+    await this.runs.load(replay.runs);
+    const rows = new Map((await readCatalog(this.indexFile, this.#log)).map((row) => [transcriptHash(row.key), row]));
+    const names = await readdir(this.#folder);
+    await this.#quarantine.load(names);
+    const hashes = new Set(replay.sessions.keys());
+    for (const name of names) if (/^[0-9a-f]{32}\.jsonl$/.test(name)) hashes.add(name.slice(0, 32));
+    const rest = hashes.values();
+    const lane = async (): Promise<void> => {
+      for (const hash of rest) await this.#loadOne(hash, rows.get(hash), replay);
+    };
+    await Promise.all(Array.from({ length: 8 }, lane));
+    this.#catalogChanged ||= rows.size !== this.#sessions.size;
+    await this.#journal.start();
+    if (replay.segments.length > 0) void this.#checkpoint.start();
+  }
+
+  async #loadOne(hash: string, row: CatalogRow | undefined, replay: Replay): Promise<void> {
+    const loaded = await loadSession(hash, row, replay.sessions.get(hash) ?? [], {
+      folder: this.#folder,
+      writeback: this.#writeback,
+      quarantine: this.#quarantine,
+      log: this.#log,
+      headerFor: (key, sessionId) => this.#header(key, sessionId),
+    });
+    if (!loaded) return;
+    if (loaded.key === undefined || transcriptHash(loaded.key) !== hash) {
+      this.#unnamed.set(hash, loaded);
+      this.#log.warn({ transcript: hash }, "a transcript does not say whose it is; it appears when its session is used");
+    } else {
+      this.#adopt(loaded.key, loaded);
+    }
+    this.#catalogChanged ||= loaded.row === undefined;
+  }
+
+  #adopt(key: string, { hash, entry, head, transcript, row }: Loaded): SessionState {
+    const point: Point = { ...newPoint(entry.sessionId), ...head, exists: true };
+    const state: SessionState = { key, hash, entry, transcript, next: point, settled: point, nextEntry: entry, version: 1, row };
+    this.#sessions.set(key, state);
+    return state;
+  }
+
+  #peek(key: string): SessionState | undefined {
+    const canonical = this.canonical(key);
+    const known = this.#sessions.get(canonical);
+    if (known || this.#unnamed.size === 0) return known;
+    const hash = transcriptHash(canonical);
+    const found = this.#unnamed.get(hash);
+    this.#unnamed.delete(hash);
+    return found && this.#adopt(canonical, found);
+  }
+
+  async #prepared(key: string): Promise<SessionState> {
+    if (this.#closed) throw new RclawError("UNAVAILABLE", "the gateway is shutting down; nothing is stored any more", { retryable: true });
+    let state = this.#peek(key);
+    if (!state) {
+      const hash = transcriptHash(key);
+      const point = newPoint(randomUUID());
+      const transcript = this.#newTranscript(key, hash, point.sessionId);
+      state = { key, hash, entry: undefined, transcript, next: point, settled: point, nextEntry: undefined, version: 0, row: undefined };
+      this.#sessions.set(key, state);
+    }
+    // Ids in a transcript from elsewhere are random: ours must avoid each of them.
+    if (!state.next.strict && !state.taken) state.taken = await idsIn(state.transcript);
+    return state;
+  }
+
+  #newTranscript(key: string, hash: string, sessionId: string): Transcript {
+    const file = path.join(this.#folder, `${hash}.jsonl`);
+    return new Transcript({ file, size: 0, torn: false, strict: true, header: () => this.#header(key, sessionId), log: this.#log });
+  }
+
+  #header(key: string | undefined, sessionId: string): string {
+    const timestamp = new Date(this.#now()).toISOString();
+    return `${seal(headerBody({ key, sessionId, cwd: this.#options.cwd ?? process.cwd(), timestamp }))}\n`;
+  }
+
+  #blank(state: SessionState): SessionEntry {
+    return { sessionId: state.next.sessionId, updatedAt: this.#now() };
+  }
+
+  #draft(state: SessionState, from?: { readonly point: Point; readonly entry: SessionEntry }): Draft {
+    const { key, hash, taken } = state;
+    return new Draft({
+      key,
+      hash,
+      taken,
+      cwd: this.#options.cwd ?? process.cwd(),
+      now: this.#now(),
+      entry: from?.entry ?? state.nextEntry ?? this.#blank(state),
+      point: from?.point ?? state.next,
+    });
+  }
+
+  async #append(state: SessionState, entries: readonly NewEntry[]): Promise<readonly TranscriptEntry[]> {
+    if (entries.length === 0) return [];
+    const draft = this.#draft(state);
+    draft.begin();
+    const appended = entries.map((entry) => draft.append(entry));
+    await this.#commit(state, draft);
+    return appended;
+  }
+
+  async #patch(state: SessionState, fields: Readonly<Record<string, unknown>>): Promise<SessionEntry> {
+    if ("sessionId" in fields || "key" in fields) {
+      throw new RclawError("INVALID_REQUEST", `session ${state.key}: sessionId and key cannot be changed; reset the session for a new id`);
+    }
+    const draft = this.#draft(state);
+    draft.patch(fields);
+    await this.#commit(state, draft);
+    return draft.entry;
+  }
+
+  /** Everything up to the journal's queue happens in one turn, so lines of one session cannot overtake each other. */
+  #commit(state: SessionState, draft: Draft, { swap, before = "" }: { swap?: () => void; before?: string } = {}): Promise<void> {
+    if (this.#writeback.backlog > maxBacklog) throw degraded(this.#writeback.fault ?? "transcripts are written too slowly");
+    if (this.#closed) throw new RclawError("UNAVAILABLE", "the gateway is shutting down; nothing is stored any more", { retryable: true });
+    state.next = draft.point;
+    state.nextEntry = draft.entry;
+    this.#checkpoint.touch();
+    return new Promise((resolve, reject) => {
+      this.#journal.append(before + draft.text, (error) => {
+        if (error) {
+          // All that was queued behind this fails with it, so going back to the last durable point is right for each.
+          state.next = state.settled;
+          state.nextEntry = state.entry;
+          reject(error);
+          return;
+        }
+        swap?.();
+        state.settled = draft.point;
+        state.entry = draft.point.exists ? draft.entry : undefined;
+        state.version++;
+        this.#catalogChanged = true;
+        if (draft.lines.length > 0) this.#writeback.add(state.transcript, draft.lines);
+        resolve();
+      });
+    });
+  }
+
+  /** Ends the current transcript and goes on with what the draft begins. Resolves with the archive's name, if there is one. */
+  async #replace(state: SessionState, draft: Draft, ending: "reset" | "deleted" | "detached"): Promise<string | null> {
+    const { hash, next: old } = state;
+    // A transcript in which nobody said anything is not worth keeping.
+    const archive = old.hasEntries ? this.#archiveName(hash, ending) : null;
+    let archived: Promise<void> | undefined;
+    const swap = (): void => {
+      const finished = state.transcript;
+      const transcript = this.#newTranscript(state.key, hash, draft.point.sessionId);
+      state.transcript = transcript;
+      state.row = undefined;
+      delete state.taken;
+      if (!old.exists) return;
+      archived = this.#writeback.archive(finished, archive, () => this.#quarantine.archive(hash, archive));
+      transcript.gate = archived;
+      void archived.then(() => (transcript.gate = undefined));
+    };
+    await this.#commit(state, draft, { swap, before: old.exists ? endRecord(hash, old.generation, archive) : "" });
+    await archived;
+    return archive;
+  }
+
+  #archiveName(hash: string, ending: string): string {
+    const time = new Date(this.#now()).toISOString().replaceAll(":", "-");
+    for (let n = 0; ; n++) {
+      const name = `${hash}.${ending}.${time}${n === 0 ? "" : `-${n}`}.jsonl`;
+      if (!fs.existsSync(path.join(this.#folder, name))) return name;
+    }
+  }
+
+  #newJournal({ segments, abandoned }: Pick<Replay, "segments" | "abandoned">): Journal {
+    const { dir, commit } = this.#options;
+    return new Journal({
+      dir,
+      log: this.#log,
+      found: segments,
+      abandoned,
+      maxRecords: commit?.maxRecords ?? 4_096,
+      rotateBytes: commit?.rotateBytes ?? 16 * 1_048_576,
+      onFull: () => void this.#checkpoint.start(),
+    });
+  }
+
+  async #saveCatalog(): Promise<void> {
+    if (!this.#catalogChanged) return;
+    this.#catalogChanged = false;
+    const rows: CatalogRow[] = [];
+    for (const state of this.#sessions.values()) {
+      if (!state.entry) continue;
+      state.row = rowOf(state, state.entry);
+      rows.push(state.row);
+    }
+    try {
+      await writeCatalog(this.indexFile, rows);
+    } catch (error) {
+      this.#catalogChanged = true;
+      throw error;
+    }
+  }
+}
+
+function degraded(reason: string): RclawError {
+  return new RclawError("STORE_DEGRADED", `not stored: ${reason}. Nothing was written; try again when the disk works.`, { retryable: true });
+}

@@ -1,0 +1,185 @@
+import fs from "node:fs";
+import { mkdir, rename, unlink } from "node:fs/promises";
+import path from "node:path";
+import { type Logger, RclawError } from "@rclaw/plugin-sdk";
+import { syncFolder } from "../atomic.ts";
+import { closeFd, codeOf, datasync, isUnlinked, openFd, truncateFd, writeAll } from "./disk.ts";
+
+export interface TranscriptOptions {
+  readonly file: string;
+  /** Bytes of whole lines that are in the file. */
+  readonly size: number;
+  /** The file goes on after `size` with bytes that are not lines; they are cut off before the first write. */
+  readonly torn: boolean;
+  /** Lines without a checksum are refused. False for a file that OpenClaw wrote. */
+  readonly strict: boolean;
+  /** The first line again, for a file that somebody removed while we were running. */
+  readonly header: () => string;
+  readonly log: Logger;
+}
+
+/**
+ * One transcript file and the lines that are durable in the journal but not yet in it.
+ * Only the write-back touches the file, one call at a time.
+ */
+export class Transcript {
+  readonly file: string;
+  strict: boolean;
+  /** Resolves when the file's name is free: its predecessor still has to be archived. Undefined once it is. */
+  gate: Promise<void> | undefined;
+  /** Written, but not yet known to be on the disk. */
+  unsynced = false;
+  /** The file was made and its name may not be on the disk yet. */
+  created = false;
+  /** The write-back's turn on this file, when there is one. */
+  turn: Promise<void> | undefined;
+  readonly #header: () => string;
+  readonly #log: Logger;
+  #size: number;
+  #torn: boolean;
+  #pending: string[] = [];
+  #writing: string[] = [];
+  #fd: number | undefined;
+
+  constructor({ file, size, torn, strict, header, log }: TranscriptOptions) {
+    this.file = file;
+    this.strict = strict;
+    this.#size = size;
+    this.#torn = torn;
+    this.#header = header;
+    this.#log = log;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get isOpen(): boolean {
+    return this.#fd !== undefined;
+  }
+
+  get hasPending(): boolean {
+    return this.#pending.length > 0 || this.#writing.length > 0;
+  }
+
+  /** Whole lines with their newline, already durable in the journal. */
+  push(lines: readonly string[]): void {
+    for (const line of lines) this.#pending.push(line);
+  }
+
+  /** What a reader sees at this moment: the file up to `size`, then the lines. Taken together, so that no line is seen twice or missed. */
+  snapshot(): { readonly file: string; readonly size: number; readonly strict: boolean; readonly lines: readonly string[] } {
+    return { file: this.file, size: this.#size, strict: this.strict, lines: [...this.#writing, ...this.#pending] };
+  }
+
+  /** Writes what is pending. When it throws, all of that is pending again and the file is repaired by the next call. */
+  async write(wrote: (chars: number) => void): Promise<void> {
+    while (this.#pending.length > 0) {
+      const fd = await this.#open();
+      if (this.#torn) await this.#cut(fd);
+      this.#writing = this.#pending;
+      this.#pending = [];
+      const text = this.#writing.join("");
+      const data = Buffer.from(text);
+      try {
+        await writeAll(fd, data);
+      } catch (error) {
+        this.#torn = true;
+        this.#pending = [...this.#writing, ...this.#pending];
+        this.#writing = [];
+        throw error;
+      }
+      this.#size += data.length;
+      this.#writing = [];
+      this.unsynced = true;
+      wrote(text.length);
+    }
+  }
+
+  /** Resolves when what was written is on the disk. */
+  async sync(): Promise<void> {
+    if (!this.unsynced) return;
+    const fd = await this.#open();
+    this.unsynced = false;
+    try {
+      await datasync(fd);
+    } catch (error) {
+      this.unsynced = true;
+      // The failed pages count as clean now: syncing again would succeed and prove nothing. A new file is written from the start.
+      await this.#renew();
+      this.#log.warn({ err: error, file: this.file }, "transcript could not be synced and was written anew");
+    }
+  }
+
+  async close(): Promise<void> {
+    const fd = this.#fd;
+    this.#fd = undefined;
+    if (fd !== undefined) await closeFd(fd).catch(() => undefined);
+  }
+
+  /** Everything is written and synced; gives the file its last name, or removes it. */
+  async archive(name: string | null): Promise<void> {
+    await this.close();
+    try {
+      if (name === null) await unlink(this.file);
+      else await rename(this.file, path.join(path.dirname(this.file), name));
+    } catch (error) {
+      if (codeOf(error) !== "ENOENT") throw error;
+    }
+    await syncFolder(path.dirname(this.file));
+  }
+
+  async #open(): Promise<number> {
+    if (this.#fd !== undefined && !isUnlinked(this.#fd)) return this.#fd;
+    await this.close();
+    // Appending needs no position, and two writers by mistake would still not overwrite each other.
+    const fd = await openFd(this.file, "a+", 0o600).catch(async (error: unknown) => {
+      if (codeOf(error) !== "ENOENT") throw error;
+      await mkdir(path.dirname(this.file), { recursive: true, mode: 0o700 });
+      return openFd(this.file, "a+", 0o600);
+    });
+    this.#fd = fd;
+    const { size } = fs.fstatSync(fd);
+    if (size === 0 && this.#size > 0) {
+      this.#log.error({ file: this.file, bytes: this.#size }, "transcript was removed from outside; a new one is started");
+      this.#size = 0;
+      if (!this.#pending[0]?.startsWith('{"type":"session"')) this.#pending.unshift(this.#header());
+    } else if (size < this.#size) {
+      throw new RclawError("STORE_DEGRADED", `transcript ${this.file} became shorter while in use: ${size} instead of ${this.#size} bytes`);
+    }
+    if (size > this.#size) this.#torn = true;
+    if (size === 0) this.created = true;
+    return fd;
+  }
+
+  async #cut(fd: number): Promise<void> {
+    await truncateFd(fd, this.#size);
+    this.#torn = false;
+  }
+
+  async #renew(): Promise<void> {
+    const temp = `${this.file}.renew`;
+    const source = this.#fd;
+    if (source === undefined) return;
+    const target = await openFd(temp, "w", 0o600);
+    try {
+      const block = Buffer.allocUnsafe(256 * 1024);
+      for (let position = 0; position < this.#size;) {
+        const count = fs.readSync(source, block, 0, Math.min(block.length, this.#size - position), position);
+        if (count === 0) throw new Error("the file ended early");
+        await writeAll(target, block.subarray(0, count));
+        position += count;
+      }
+      await datasync(target);
+    } catch (error) {
+      await unlink(temp).catch(() => undefined);
+      throw error;
+    } finally {
+      await closeFd(target).catch(() => undefined);
+    }
+    await rename(temp, this.file);
+    await syncFolder(path.dirname(this.file));
+    await this.close();
+    this.unsynced = false;
+  }
+}
