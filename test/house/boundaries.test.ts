@@ -21,12 +21,20 @@ const rules: Record<string, (to: string, file: string) => boolean> = {
   kernel: (to) => !/^(plugins|test|scripts|plugin-sdk)\//.test(to),
   plugins: (to, file) => {
     const own = file.split("/").slice(0, 3).join("/");
-    return to.startsWith("@rclaw/plugin-sdk") || to.startsWith(`${own}/`) || !/^(?:kernel|plugin-sdk|plugins|test|scripts)\//.test(to);
+    return (
+      to.startsWith("@rclaw/plugin-sdk") ||
+      to.startsWith(`${own}/`) ||
+      !/^(?:kernel|plugin-sdk|plugins|test|scripts)\//.test(to)
+    );
   },
 };
 
 test.each(Object.entries(rules))("%s imports only what it may", (dir, allowed) => {
-  const strays = files(dir).flatMap((file) => imports(file).filter((to) => !allowed(to, file)).map((to) => `${file} -> ${to}`));
+  const strays = files(dir).flatMap((file) =>
+    imports(file)
+      .filter((to) => !allowed(to, file))
+      .map((to) => `${file} -> ${to}`),
+  );
   expect(strays).toEqual([]);
 });
 
@@ -38,7 +46,9 @@ test("the kernel names no plugin", () => {
     .filter((id) => !["agent", "read", "write", "edit", "exec", "cli", "webchat"].includes(id));
   const strays = files("kernel").flatMap((file) => {
     const code = source(file).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, "");
-    return ids.filter((id) => new RegExp(`["'\`./]${id}["'\`./]`).test(code)).map((id) => `${file} names ${id}`);
+    return ids
+      .filter((id) => new RegExp(`["'\`./]${id}["'\`./]`).test(code))
+      .map((id) => `${file} names ${id}`);
   });
   expect(strays).toEqual([]);
 });
@@ -48,7 +58,9 @@ test("the kernel stays small", () => {
 });
 
 test("no source file is longer than 500 lines", () => {
-  const long = ["kernel", "plugins", "plugin-sdk", "scripts", "test"].flatMap(files).filter((file) => lines(file) > 500);
+  const long = ["kernel", "plugins", "plugin-sdk", "scripts", "test"]
+    .flatMap(files)
+    .filter((file) => lines(file) > 500);
   expect(long).toEqual([]);
 });
 

@@ -34,7 +34,10 @@ test("there are at most twelve npm scripts", () => {
 });
 
 test("every dependency is pinned exactly and has its reason in ARCHITECTURE.md", () => {
-  const { dependencies, devDependencies } = JSON.parse(read("package.json")) as Record<string, Record<string, string>>;
+  const { dependencies, devDependencies } = JSON.parse(read("package.json")) as Record<
+    string,
+    Record<string, string>
+  >;
   const all = { ...dependencies, ...devDependencies };
   expect(Object.entries(all).filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version))).toEqual([]);
   const reasons = read("ARCHITECTURE.md");

@@ -11,7 +11,15 @@ export const token = "test-token-0123456789abcdef";
 /** Nothing of the person who runs the tests may choose the model or the state. */
 function cleanEnv(stateDir: string, env: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   const { PATH, HOME, LANG } = process.env;
-  return { PATH, HOME, LANG, NO_COLOR: "1", RUSTY_CLAW_STATE_DIR: stateDir, RUSTY_CLAW_GATEWAY_TOKEN: token, ...env };
+  return {
+    PATH,
+    HOME,
+    LANG,
+    NO_COLOR: "1",
+    RUSTY_CLAW_STATE_DIR: stateDir,
+    RUSTY_CLAW_GATEWAY_TOKEN: token,
+    ...env,
+  };
 }
 
 export interface Product {
@@ -40,11 +48,16 @@ export async function tempState(): Promise<AsyncDisposable & { readonly dir: str
 }
 
 export async function startProduct({ stateDir, config, env }: ProductOptions): Promise<Product> {
-  if (config) await writeFile(path.join(stateDir, "config.json"), JSON.stringify(config, null, 2), { mode: 0o600 });
-  const child = spawn(process.execPath, ["--max-semi-space-size=1", program, "gateway", "--port", "0", "--json"], {
-    env: cleanEnv(stateDir, env),
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  if (config)
+    await writeFile(path.join(stateDir, "config.json"), JSON.stringify(config, null, 2), { mode: 0o600 });
+  const child = spawn(
+    process.execPath,
+    ["--max-semi-space-size=1", program, "gateway", "--port", "0", "--json"],
+    {
+      env: cleanEnv(stateDir, env),
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
   let errors = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
   const gone = once(child, "exit");
@@ -66,7 +79,10 @@ export async function startProduct({ stateDir, config, env }: ProductOptions): P
   };
 }
 
-async function firstLine(child: ChildProcess, errors: () => string): Promise<{ url: string; port: number; pid: number }> {
+async function firstLine(
+  child: ChildProcess,
+  errors: () => string,
+): Promise<{ url: string; port: number; pid: number }> {
   let text = "";
   for await (const chunk of child.stdout ?? []) {
     text += String(chunk);
@@ -82,7 +98,10 @@ export async function rclaw(
   args: readonly string[],
   options: { env?: NodeJS.ProcessEnv; input?: string } = {},
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, [program, ...args], { env: cleanEnv(stateDir, options.env), stdio: ["pipe", "pipe", "pipe"] });
+  const child = spawn(process.execPath, [program, ...args], {
+    env: cleanEnv(stateDir, options.env),
+    stdio: ["pipe", "pipe", "pipe"],
+  });
   let stdout = "";
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
