@@ -143,8 +143,9 @@ export function createChannels(options: ChannelsOptions): Channels {
     signal = new AbortController().signal,
   ): Promise<void> {
     const verdict = await authorize(channel, message);
-    if (verdict.kind === "ignore")
+    if (verdict.kind === "ignore") {
       return log.debug({ channel, accountId: message.accountId, reason: verdict.reason }, "message ignored");
+    }
     if (verdict.kind === "pair") return pair(channel, message, signal);
     if (!message.text.trim()) return;
     if (await claimed(channel, message)) return;

@@ -35,8 +35,18 @@ interface Answer {
 const connectMs = 5_000;
 
 /** The command line as a client of the gateway protocol, like any other. */
-export async function connectClient({ url, token, password, version, onEvent }: ClientOptions): Promise<Client> {
-  const socket = new WebSocket(url, { handshakeTimeout: connectMs, perMessageDeflate: false, maxPayload: 26_214_400 });
+export async function connectClient({
+  url,
+  token,
+  password,
+  version,
+  onEvent,
+}: ClientOptions): Promise<Client> {
+  const socket = new WebSocket(url, {
+    handshakeTimeout: connectMs,
+    perMessageDeflate: false,
+    maxPayload: 26_214_400,
+  });
   const pending = new Map<string, Pending>();
   let lastId = 0;
   let why = "";
@@ -66,7 +76,10 @@ export async function connectClient({ url, token, password, version, onEvent }: 
   }
 
   function gone(method: string): RclawError {
-    return new RclawError("GATEWAY_UNREACHABLE", `the gateway closed the connection${why ? ` (${why})` : ""} before it answered ${method}`);
+    return new RclawError(
+      "GATEWAY_UNREACHABLE",
+      `the gateway closed the connection${why ? ` (${why})` : ""} before it answered ${method}`,
+    );
   }
 
   function answered(frame: Answer): void {
@@ -87,7 +100,12 @@ export async function connectClient({ url, token, password, version, onEvent }: 
     const fail = (reason: string): void => {
       clearTimeout(timer);
       socket.terminate();
-      reject(new RclawError("GATEWAY_UNREACHABLE", `no gateway answers at ${url}: ${reason}. To start one: rclaw gateway`));
+      reject(
+        new RclawError(
+          "GATEWAY_UNREACHABLE",
+          `no gateway answers at ${url}: ${reason}. To start one: rclaw gateway`,
+        ),
+      );
     };
     socket.on("error", (error) => fail(error.message));
     socket.on("close", (_code, reason) => {
@@ -100,7 +118,11 @@ export async function connectClient({ url, token, password, version, onEvent }: 
     });
     socket.on("message", (data) => {
       // ws hands text over as a Buffer unless told otherwise.
-      const frame = JSON.parse((data as Buffer).toString("utf8")) as { type: string; event?: string; payload?: unknown };
+      const frame = JSON.parse((data as Buffer).toString("utf8")) as {
+        type: string;
+        event?: string;
+        payload?: unknown;
+      };
       if (frame.type === "res") answered(frame as unknown as Answer);
       else if (frame.event === "connect.challenge") {
         clearTimeout(timer);
@@ -113,7 +135,14 @@ export async function connectClient({ url, token, password, version, onEvent }: 
     await request("connect", {
       minProtocol: 3,
       maxProtocol: 4,
-      client: { id: "cli", displayName: "rclaw", version, platform: process.platform, mode: "cli", instanceId: randomUUID() },
+      client: {
+        id: "cli",
+        displayName: "rclaw",
+        version,
+        platform: process.platform,
+        mode: "cli",
+        instanceId: randomUUID(),
+      },
       caps: ["tool-events"],
       role: "operator",
       scopes: ["operator.admin", "operator.read", "operator.write", "operator.approvals", "operator.pairing"],
@@ -140,8 +169,16 @@ export async function connectClient({ url, token, password, version, onEvent }: 
 
 /** The code that matters to a person travels in the details; see `toProtocolError`. */
 function fromProtocol(error: Answer["error"]): RclawError {
-  const { code = "UNAVAILABLE", message = "the gateway answered without a reason", details, retryable = false } = error ?? {};
+  const {
+    code = "UNAVAILABLE",
+    message = "the gateway answered without a reason",
+    details,
+    retryable = false,
+  } = error ?? {};
   const inner = details?.["code"];
   const known = code === "INVALID_REQUEST" ? "INVALID_REQUEST" : "UNAVAILABLE";
-  return new RclawError(known, message, { retryable, details: { ...details, code: typeof inner === "string" ? inner : code } });
+  return new RclawError(known, message, {
+    retryable,
+    details: { ...details, code: typeof inner === "string" ? inner : code },
+  });
 }

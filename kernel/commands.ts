@@ -5,11 +5,17 @@ import type { Kernel } from "./kernel.ts";
 import type { GlobalOptions } from "./main.ts";
 
 /** Runs a command that a plugin contributes. Only that plugin is loaded. */
-export async function runCommand(name: string, args: readonly string[], options: GlobalOptions): Promise<number> {
+export async function runCommand(
+  name: string,
+  args: readonly string[],
+  options: GlobalOptions,
+): Promise<number> {
   const summaries = await commandSummaries(options);
   if (!summaries.has(name)) {
     const near = [...summaries.keys(), "gateway"].find((known) => distance(known, name) <= 2);
-    process.stderr.write(`rclaw: there is no command "${name}"${near ? `; did you mean "${near}"?` : ""} See: rclaw --help\n`);
+    process.stderr.write(
+      `rclaw: there is no command "${name}"${near ? `; did you mean "${near}"?` : ""} See: rclaw --help\n`,
+    );
     return 2;
   }
   const { openKernel } = await import("./open.ts");
@@ -107,7 +113,11 @@ function commandContext(
     out: (text) => void process.stdout.write(text),
     note: (text) => void process.stderr.write(`${text}\n`),
     async ask(question, options = {}) {
-      if (!interactive) throw new RclawError("INVALID_REQUEST", `rclaw ${command.name}: "${question}" needs an answer and nobody is at the terminal`);
+      if (!interactive)
+        throw new RclawError(
+          "INVALID_REQUEST",
+          `rclaw ${command.name}: "${question}" needs an answer and nobody is at the terminal`,
+        );
       return (await loadTerminal()).ask(question, options, signal);
     },
     async *lines() {

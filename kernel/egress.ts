@@ -11,7 +11,7 @@ import { createPool } from "./egress/pool.ts";
 import { readBody, type RequestBody } from "./egress/request-body.ts";
 import { createResponse } from "./egress/response.ts";
 
-export type ResolvedAddress = { readonly address: string; readonly family: number };
+type ResolvedAddress = { readonly address: string; readonly family: number };
 
 export interface EgressOptions {
   readonly log: Logger;
@@ -23,7 +23,7 @@ export interface EgressOptions {
   readonly idleMs?: number;
 }
 
-export interface FetchOptions {
+interface FetchOptions {
   readonly limits?: Partial<EgressLimits>;
   /** Ends every request of this owner, and refuses new ones. */
   readonly signal?: AbortSignal;

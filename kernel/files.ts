@@ -56,13 +56,19 @@ export async function checkPath(root: string, file: string, options: FilesOption
     if (name === undefined) return real;
     if (missing.length > 0) return path.join(real, ...held.names, ...missing);
     const found = await lstat(held.at(name)).catch(ifMissing);
-    if (found?.isSymbolicLink() === true) throw outside(file, "was changed by another program while it was used");
+    if (found?.isSymbolicLink() === true)
+      throw outside(file, "was changed by another program while it was used");
     if (found !== undefined && !found.isDirectory()) refuseOdd(file, found);
     return path.join(real, ...held.names, name);
   });
 }
 
-async function walkIn(root: string, file: string, options: FilesOptions, more: Partial<WalkOptions> = {}): Promise<Walk> {
+async function walkIn(
+  root: string,
+  file: string,
+  options: FilesOptions,
+  more: Partial<WalkOptions> = {},
+): Promise<Walk> {
   const closed = await namesOfClosed(root, options.closed ?? []);
   const check = (names: readonly string[]) => {
     if (closed.some((place) => place.every((name, index) => names[index] === name))) {
@@ -77,7 +83,9 @@ async function walkIn(root: string, file: string, options: FilesOptions, more: P
 async function namesOfClosed(root: string, closed: readonly string[]): Promise<readonly string[][]> {
   if (closed.length === 0) return [];
   const real = await realpath(root);
-  const places = await Promise.all(closed.map((folder) => realpath(folder).catch(() => path.resolve(folder))));
+  const places = await Promise.all(
+    closed.map((folder) => realpath(folder).catch(() => path.resolve(folder))),
+  );
   return places
     .map((place) => path.relative(real, place))
     .filter((relative) => relative.split(path.sep)[0] !== ".." && !path.isAbsolute(relative))
@@ -90,13 +98,18 @@ async function readFrom(folder: Folder, name: string, file: string, maxBytes: nu
   await using handle = await openAt(folder.at(name), constants.O_RDONLY | constants.O_NONBLOCK, file);
   const stat = await handle.stat();
   refuseOdd(file, stat);
-  await folder.verify();
+  await folder.verify({ name, ino: stat.ino, dev: stat.dev });
   if (stat.size > maxBytes) throw tooLarge(file, stat.size, maxBytes);
   return await readAll(handle, stat.size, file, maxBytes);
 }
 
 /** A file may grow while it is read, so its size is a guess. */
-async function readAll(handle: FileHandle, size: number, file: string, maxBytes: number): Promise<Uint8Array> {
+async function readAll(
+  handle: FileHandle,
+  size: number,
+  file: string,
+  maxBytes: number,
+): Promise<Uint8Array> {
   const chunks: Buffer[] = [];
   let total = 0;
   for (let room = size + 1; ; room = 65_536) {
@@ -109,7 +122,12 @@ async function readAll(handle: FileHandle, size: number, file: string, maxBytes:
   return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
 }
 
-async function replaceIn(folder: Folder, name: string, file: string, data: string | Uint8Array): Promise<void> {
+async function replaceIn(
+  folder: Folder,
+  name: string,
+  file: string,
+  data: string | Uint8Array,
+): Promise<void> {
   const found = await lstat(folder.at(name)).catch(ifMissing);
   if (found?.isSymbolicLink() === true) throw outside(file, "is a symbolic link and is not written through");
   if (found !== undefined) refuseOdd(file, found);
@@ -117,7 +135,12 @@ async function replaceIn(folder: Folder, name: string, file: string, data: strin
   const temp = `.rclaw-${randomBytes(8).toString("hex")}.tmp`;
   await folder.verify();
   {
-    await using handle = await openAt(folder.at(temp), constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, file, mode);
+    await using handle = await openAt(
+      folder.at(temp),
+      constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL,
+      file,
+      mode,
+    );
     try {
       // The umask may have taken bits away that the old file had.
       if (found !== undefined) await handle.chmod(mode);
@@ -164,11 +187,18 @@ async function openAt(at: string, flags: number, file: string, mode?: number): P
 }
 
 /** Files only, and only under one name: a second hard link may stand outside the workspace. */
-function refuseOdd(file: string, stat: { isFile(): boolean; isDirectory(): boolean; isSymbolicLink(): boolean; nlink: number }): void {
+function refuseOdd(
+  file: string,
+  stat: { isFile(): boolean; isDirectory(): boolean; isSymbolicLink(): boolean; nlink: number },
+): void {
   if (stat.isSymbolicLink()) throw outside(file, "became a symbolic link while it was used");
   if (stat.isDirectory()) throw notRegular(file, "is a folder");
   if (!stat.isFile()) throw notRegular(file, "is a device, a pipe or a socket");
-  if (stat.nlink > 1) throw outside(file, "has a second hard link, which may be outside the workspace; copy it to a new name first");
+  if (stat.nlink > 1)
+    throw outside(
+      file,
+      "has a second hard link, which may be outside the workspace; copy it to a new name first",
+    );
 }
 
 function refuseProtected(file: string, names: readonly string[]): void {
@@ -182,17 +212,29 @@ function refuseProtected(file: string, names: readonly string[]): void {
 }
 
 const notFound = (file: string) =>
-  new RclawError("NOT_FOUND", `There is no "${printable(file)}" in the workspace. List its folder to see what is there.`, {
-    details: { path: printable(file) },
-  });
+  new RclawError(
+    "NOT_FOUND",
+    `There is no "${printable(file)}" in the workspace. List its folder to see what is there.`,
+    {
+      details: { path: printable(file) },
+    },
+  );
 const notRegular = (file: string, what: string) =>
-  new RclawError("NOT_REGULAR_FILE", `"${printable(file)}" ${what}; only regular files can be read and written.`, {
-    details: { path: printable(file) },
-  });
+  new RclawError(
+    "NOT_REGULAR_FILE",
+    `"${printable(file)}" ${what}; only regular files can be read and written.`,
+    {
+      details: { path: printable(file) },
+    },
+  );
 const tooLarge = (file: string, size: number, maxBytes: number) =>
-  new RclawError("TOO_LARGE", `"${printable(file)}" has ${size} bytes; at most ${maxBytes} are read at once. Read a part of it another way.`, {
-    details: { path: printable(file), size, maxBytes },
-  });
+  new RclawError(
+    "TOO_LARGE",
+    `"${printable(file)}" has ${size} bytes; at most ${maxBytes} are read at once. Read a part of it another way.`,
+    {
+      details: { path: printable(file), size, maxBytes },
+    },
+  );
 
 /** Gives the system's errors the house's codes. */
 async function explained<T>(file: string, work: () => Promise<T>): Promise<T> {
@@ -205,11 +247,19 @@ async function explained<T>(file: string, work: () => Promise<T>): Promise<T> {
     if (code === "EISDIR") throw notRegular(file, "is a folder");
     if (code === "ENOTDIR") throw notRegular(file, "is not a folder");
     const denied = ["EACCES", "EPERM", "EROFS"].includes(code);
-    const what = denied ? "the system does not allow it" : code === "ENOSPC" || code === "EDQUOT" ? "the disk is full" : "the system failed";
-    throw new RclawError(denied ? "PERMISSION_DENIED" : "UNAVAILABLE", `"${printable(file)}": ${what} (${code}).`, {
-      cause: error,
-      details: { path: printable(file), code },
-    });
+    const what = denied
+      ? "the system does not allow it"
+      : code === "ENOSPC" || code === "EDQUOT"
+        ? "the disk is full"
+        : "the system failed";
+    throw new RclawError(
+      denied ? "PERMISSION_DENIED" : "UNAVAILABLE",
+      `"${printable(file)}": ${what} (${code}).`,
+      {
+        cause: error,
+        details: { path: printable(file), code },
+      },
+    );
   }
 }
 

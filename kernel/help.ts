@@ -5,11 +5,17 @@ import type { Manifest } from "@rclaw/plugin-sdk";
 import type { GlobalOptions } from "./main.ts";
 
 /** Command summaries from the manifests alone: no plugin is loaded to print help. */
-export async function commandSummaries({ root }: Pick<GlobalOptions, "root">): Promise<ReadonlyMap<string, string>> {
+export async function commandSummaries({
+  root,
+}: Pick<GlobalOptions, "root">): Promise<ReadonlyMap<string, string>> {
   const summaries = new Map<string, string>();
   const stateDir = process.env["RUSTY_CLAW_STATE_DIR"] ?? path.join(homedir(), ".rusty_claw");
-  for (const { contributes } of [...(await builtIns(root)), ...(await installed(path.join(stateDir, "plugins")))]) {
-    for (const [name, summary] of Object.entries(contributes.commands ?? {})) if (!summaries.has(name)) summaries.set(name, summary);
+  for (const { contributes } of [
+    ...(await builtIns(root)),
+    ...(await installed(path.join(stateDir, "plugins"))),
+  ]) {
+    for (const [name, summary] of Object.entries(contributes.commands ?? {}))
+      if (!summaries.has(name)) summaries.set(name, summary);
   }
   return summaries;
 }
@@ -27,7 +33,12 @@ async function installed(folder: string): Promise<readonly Manifest[]> {
   if (names.length === 0) return [];
   const { discoverInstalled } = await import("./plugins/discover.ts");
   const nobody = (): void => undefined;
-  const { found } = await discoverInstalled(folder, { debug: nobody, info: nobody, warn: nobody, error: nobody });
+  const { found } = await discoverInstalled(folder, {
+    debug: nobody,
+    info: nobody,
+    warn: nobody,
+    error: nobody,
+  });
   return found.map(({ manifest }) => manifest);
 }
 
@@ -38,7 +49,10 @@ export async function printHelp(options: GlobalOptions): Promise<number> {
     process.stdout.write(`${JSON.stringify({ version: options.version, commands: list })}\n`);
     return 0;
   }
-  const rows: [string, string][] = [["gateway", "Run the gateway in this terminal"], ...[...commands].sort(([a], [b]) => a.localeCompare(b))];
+  const rows: [string, string][] = [
+    ["gateway", "Run the gateway in this terminal"],
+    ...[...commands].sort(([a], [b]) => a.localeCompare(b)),
+  ];
   const width = Math.max(...rows.map(([name]) => name.length)) + 2;
   const lines = [
     `rclaw ${options.version} - a personal AI assistant gateway`,

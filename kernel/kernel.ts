@@ -48,7 +48,13 @@ export interface Kernel {
   blame(error: unknown): boolean;
 }
 
-const allScopes: readonly Scope[] = ["operator.admin", "operator.read", "operator.write", "operator.approvals", "operator.pairing"];
+const allScopes: readonly Scope[] = [
+  "operator.admin",
+  "operator.read",
+  "operator.write",
+  "operator.approvals",
+  "operator.pairing",
+];
 const commandConn = "command";
 
 /** Puts the parts together in the order they need each other. Nothing of a plugin runs here. */
@@ -63,7 +69,9 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
   life.defer(() => egress.close());
   const secrets = createSecrets({ stateDir: paths.stateDir, redactor });
   const storage = createStorage(paths.stateDir);
-  const methods = createMethods({ activate: (owner) => (owner === "kernel" ? sessions.provideMethods() : plugins.host.activate(owner)) });
+  const methods = createMethods({
+    activate: (owner) => (owner === "kernel" ? sessions.provideMethods() : plugins.host.activate(owner)),
+  });
   const hooks = createHookBus({ log, activate: (plugin) => plugins.host.activate(plugin) });
 
   const emit = (event: string, payload: unknown): void => {
@@ -82,13 +90,45 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
   };
 
   const plugins = await createPluginParts({
-    paths, env, root, version, log, redactor, egress, secrets, storage, methods, hooks, gateway, life,
+    paths,
+    env,
+    root,
+    version,
+    log,
+    redactor,
+    egress,
+    secrets,
+    storage,
+    methods,
+    hooks,
+    gateway,
+    life,
     sessions: () => sessions,
     isServing: () => serving.gateway() !== undefined,
   });
   const { settings } = plugins;
-  const sessions = createSessionParts({ paths, settings, methods, hooks, log, lookup: () => plugins.lookup, isActive: (id) => plugins.host.isActive(id), owner: () => serving.describe() });
-  const serving = createServing({ paths, version, log, env, settings, plugins, sessions, methods, hooks, life });
+  const sessions = createSessionParts({
+    paths,
+    settings,
+    methods,
+    hooks,
+    log,
+    lookup: () => plugins.lookup,
+    isActive: (id) => plugins.host.isActive(id),
+    owner: () => serving.describe(),
+  });
+  const serving = createServing({
+    paths,
+    version,
+    log,
+    env,
+    settings,
+    plugins,
+    sessions,
+    methods,
+    hooks,
+    life,
+  });
 
   addKernelMethods(methods, [...plugins.methods(), ...sessions.methods(), ...serving.methods()]);
   sessions.declareMethods();
@@ -100,9 +140,25 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     return { ...(token && { token }), ...(auth?.password && { password: auth.password }) };
   }
 
-  async function call(method: string, params: unknown, { signal, onAccepted }: CallExtras = {}): Promise<unknown> {
-    const caller: Caller = { kind: "command", principal: "command", role: "operator", scopes: allScopes, connId: commandConn, caps: ["tool-events"], isOwner: true };
-    return methods.call(method, params, { caller, signal: signal ?? life.signal, accept: (payload) => onAccepted?.(payload) });
+  async function call(
+    method: string,
+    params: unknown,
+    { signal, onAccepted }: CallExtras = {},
+  ): Promise<unknown> {
+    const caller: Caller = {
+      kind: "command",
+      principal: "command",
+      role: "operator",
+      scopes: allScopes,
+      connId: commandConn,
+      caps: ["tool-events"],
+      isOwner: true,
+    };
+    return methods.call(method, params, {
+      caller,
+      signal: signal ?? life.signal,
+      accept: (payload) => onAccepted?.(payload),
+    });
   }
 
   return {
@@ -133,7 +189,11 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     },
     async defaultModel() {
       try {
-        const { provider, model, reason } = (await call("models.default", {})) as { provider: string; model: string; reason: string };
+        const { provider, model, reason } = (await call("models.default", {})) as {
+          provider: string;
+          model: string;
+          reason: string;
+        };
         return `${provider}/${model}${reason ? ` (${reason})` : ""}`;
       } catch (error) {
         return `none answers: ${(error as Error).message}`;

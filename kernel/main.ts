@@ -41,7 +41,9 @@ function splitArguments(argv: readonly string[]) {
       break;
     }
     const name = word.startsWith("--") ? word.slice(2).split("=")[0] : undefined;
-    const flag = Object.entries(flags).find(([long, flag]) => name === long || ("short" in flag && word === `-${flag.short}`))?.[1];
+    const flag = Object.entries(flags).find(
+      ([long, flag]) => name === long || ("short" in flag && word === `-${flag.short}`),
+    )?.[1];
     if (!flag) {
       rest.push(word);
       continue;
@@ -69,7 +71,9 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const port = values.port === undefined ? undefined : Number(values.port);
   if (port !== undefined && (!Number.isInteger(port) || port < 0 || port > 65_535)) {
-    process.stderr.write(`rclaw: --port wants a number from 0 to 65535, not "${values.port}" (0 takes any free port)\n`);
+    process.stderr.write(
+      `rclaw: --port wants a number from 0 to 65535, not "${values.port}" (0 takes any free port)\n`,
+    );
     return 2;
   }
   if (values.version) {

@@ -8,10 +8,16 @@ import type { GlobalOptions } from "./main.ts";
 const maxLogBytes = 10_485_760;
 
 /** A kernel on this person's state folder, from flags and environment. It serves no port until told to. */
-export async function openKernel({ version, root, configFile, verbose }: GlobalOptions, logTo: "file" | "stderr" = "stderr"): Promise<Kernel> {
+export async function openKernel(
+  { version, root, configFile, verbose }: GlobalOptions,
+  logTo: "file" | "stderr" = "stderr",
+): Promise<Kernel> {
   const env = configFile === undefined ? process.env : { ...process.env, RUSTY_CLAW_CONFIG: configFile };
   const paths = configPaths(env, homedir());
-  const write = logTo === "file" ? fileLog(path.join(paths.stateDir, "logs")) : (line: string) => void process.stderr.write(line);
+  const write =
+    logTo === "file"
+      ? fileLog(path.join(paths.stateDir, "logs"))
+      : (line: string) => void process.stderr.write(line);
   return createKernel({
     paths,
     env,

@@ -7,7 +7,7 @@ import type { KernelMethod } from "./gateway/methods.ts";
 import { pairingApproveParams, pairingListParams, pairingRevokeParams } from "./pairing.schema.ts";
 
 /** Somebody who wrote to the assistant and waits to be let in. */
-export interface PairingRequest {
+interface PairingRequest {
   readonly id: string;
   readonly code: string;
   /** ISO 8601. */
@@ -16,7 +16,7 @@ export interface PairingRequest {
   readonly meta: { readonly accountId: string; readonly name?: string; readonly peerId?: string };
 }
 
-export interface PairingSender {
+interface PairingSender {
   readonly id: string;
   readonly name?: string;
   /** Where an answer reaches them, when that is not their id. */

@@ -1,5 +1,15 @@
 import { mkdir } from "node:fs/promises";
-import { type Channel, type Command, type Files, type Logger, type PluginContext, type Provider, RclawError, type Route, type Tool } from "@rclaw/plugin-sdk";
+import {
+  type Channel,
+  type Command,
+  type Files,
+  type Logger,
+  type PluginContext,
+  type Provider,
+  RclawError,
+  type Route,
+  type Tool,
+} from "@rclaw/plugin-sdk";
 import type { Catalog, Kind } from "./plugins/catalog.ts";
 import type { PluginHost } from "./plugins/host.ts";
 import { createRegistry, type Registry } from "./plugins/registry.ts";
@@ -31,17 +41,26 @@ export interface LookupOptions {
 
 /** Finds a live contribution by name, bringing its plugin to life first: the one way anything is looked up. */
 export function createLookup({ catalog, host, registries }: LookupOptions) {
-  return async <K extends Exclude<Kind, "methods">>(kind: K, name: string): Promise<NonNullable<ReturnType<Registries[K]["get"]>>> => {
+  return async <K extends Exclude<Kind, "methods">>(
+    kind: K,
+    name: string,
+  ): Promise<NonNullable<ReturnType<Registries[K]["get"]>>> => {
     type Item = NonNullable<ReturnType<Registries[K]["get"]>>;
     const live = registries[kind].get(name);
     if (live) return live as Item;
     const owner = catalog().owner(kind, name);
     const what = kind.replace(/s$/, "");
-    if (!owner) throw new RclawError("NOT_FOUND", `there is no ${what} "${name}"; see: rclaw plugin list`, { details: { [what]: name } });
+    if (!owner)
+      throw new RclawError("NOT_FOUND", `there is no ${what} "${name}"; see: rclaw plugin list`, {
+        details: { [what]: name },
+      });
     await host.activate(owner);
     const item = registries[kind].get(name);
     if (item) return item as Item;
-    throw new RclawError("PLUGIN_FAILED", `plugin "${owner}" declares ${what} "${name}" but registered none; see: rclaw plugin info ${owner}`);
+    throw new RclawError(
+      "PLUGIN_FAILED",
+      `plugin "${owner}" declares ${what} "${name}" but registered none; see: rclaw plugin info ${owner}`,
+    );
   };
 }
 
@@ -56,7 +75,14 @@ export interface ToolPortOptions {
   filesIn(workspace: string): Files;
 }
 
-export function toolPort({ catalog, lookup, policy, log, workspace, filesIn }: ToolPortOptions): Pick<PluginContext["tools"], "list" | "call"> {
+export function toolPort({
+  catalog,
+  lookup,
+  policy,
+  log,
+  workspace,
+  filesIn,
+}: ToolPortOptions): Pick<PluginContext["tools"], "list" | "call"> {
   return {
     async list(place) {
       const offered: { name: string; description: string; params: Tool["params"] }[] = [];
@@ -77,7 +103,8 @@ export function toolPort({ catalog, lookup, policy, log, workspace, filesIn }: T
       const owner = catalog().owner("tools", name);
       // A model may ask for what it was not offered: the answer must not depend on what is installed.
       const refusal = owner === undefined ? undefined : policy.refusal(name, owner, place);
-      if (!owner) throw new RclawError("NOT_FOUND", `there is no tool "${name}"`, { details: { tool: name } });
+      if (!owner)
+        throw new RclawError("NOT_FOUND", `there is no tool "${name}"`, { details: { tool: name } });
       if (refusal) throw new RclawError("POLICY_DENIED", refusal, { details: { tool: name } });
       const tool = await lookup("tools", name);
       const root = await workspace(place.agentId);
@@ -88,7 +115,10 @@ export function toolPort({ catalog, lookup, policy, log, workspace, filesIn }: T
   };
 }
 
-export function providerPort(catalog: () => Catalog, lookup: Lookup): Pick<PluginContext["providers"], "ids" | "ready" | "models" | "stream"> {
+export function providerPort(
+  catalog: () => Catalog,
+  lookup: Lookup,
+): Pick<PluginContext["providers"], "ids" | "ready" | "models" | "stream"> {
   return {
     ids: () => catalog().names("providers"),
     ready: async (id, signal) => (await lookup("providers", id)).ready(signal),
@@ -100,7 +130,9 @@ export function providerPort(catalog: () => Catalog, lookup: Lookup): Pick<Plugi
 }
 
 /** Makes each agent's workspace once; afterwards the answer costs nothing. */
-export function createWorkspaces(folderOf: (agentId: string) => string): (agentId: string) => Promise<string> {
+export function createWorkspaces(
+  folderOf: (agentId: string) => string,
+): (agentId: string) => Promise<string> {
   const made = new Map<string, Promise<string>>();
   return (agentId) => {
     const folder = folderOf(agentId);

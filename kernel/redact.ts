@@ -42,7 +42,9 @@ export function createRedactor(): Redactor {
       if (secret.length < 8 || known.has(secret)) return;
       known.add(secret);
       // Longest first, so that a secret that contains another leaves no tail.
-      const words = [...known].sort((a, b) => b.length - a.length).map((word) => word.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+      const words = [...known]
+        .sort((a, b) => b.length - a.length)
+        .map((word) => word.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
       pattern = new RegExp(words.join("|"), "g");
     },
     text(value) {

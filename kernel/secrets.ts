@@ -25,16 +25,23 @@ export function createSecrets({ stateDir, redactor }: { stateDir: string; redact
       text = await readFile(file, "utf8");
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return new Map();
-      throw new RclawError("UNAVAILABLE", `${file} cannot be read: ${(error as Error).message}`, { cause: error });
+      throw new RclawError("UNAVAILABLE", `${file} cannot be read: ${(error as Error).message}`, {
+        cause: error,
+      });
     }
     let parsed: unknown;
     try {
       parsed = JSON.parse(text);
     } catch {
       // The parser's message would quote the file.
-      throw new RclawError("CONFIG_INVALID", `${file} is not valid JSON; mend it or remove it and add the secrets again`);
+      throw new RclawError(
+        "CONFIG_INVALID",
+        `${file} is not valid JSON; mend it or remove it and add the secrets again`,
+      );
     }
-    const entries = Object.entries(parsed as Record<string, unknown>).filter((entry): entry is [string, string] => typeof entry[1] === "string");
+    const entries = Object.entries(parsed as Record<string, unknown>).filter(
+      (entry): entry is [string, string] => typeof entry[1] === "string",
+    );
     for (const [, value] of entries) redactor.add(value);
     return new Map(entries);
   }
@@ -51,12 +58,17 @@ export function createSecrets({ stateDir, redactor }: { stateDir: string; redact
   async function get(name: string): Promise<string> {
     const value = (await load()).get(name);
     if (value !== undefined) return value;
-    throw new RclawError("NOT_FOUND", `there is no secret "${name}"; the plugin that needs it asks for it with: rclaw plugin add`, { details: { secret: name } });
+    throw new RclawError(
+      "NOT_FOUND",
+      `there is no secret "${name}"; the plugin that needs it asks for it with: rclaw plugin add`,
+      { details: { secret: name } },
+    );
   }
 
   return {
     get,
-    resolve: (value) => (value.startsWith("secret:") ? get(value.slice("secret:".length)) : Promise.resolve(value)),
+    resolve: (value) =>
+      value.startsWith("secret:") ? get(value.slice("secret:".length)) : Promise.resolve(value),
     has: async (name) => (await load()).has(name),
     set(name, value) {
       if (value !== undefined) redactor.add(value);

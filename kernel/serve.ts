@@ -16,7 +16,8 @@ export async function serve(options: GlobalOptions, args: readonly string[]): Pr
   const stopWatching = watchForStrays(kernel);
   try {
     const { url, port } = await kernel.start(options.port === undefined ? {} : { port: options.port });
-    if (options.json) process.stdout.write(`${JSON.stringify({ url, port, pid: process.pid, stateDir: kernel.stateDir })}\n`);
+    if (options.json)
+      process.stdout.write(`${JSON.stringify({ url, port, pid: process.pid, stateDir: kernel.stateDir })}\n`);
     else await printScreen(kernel, url, options);
     if (options.openUi) await openPage(kernel.pageUrl(url));
     return await stopped.done;
@@ -38,7 +39,8 @@ function stopOnSignals(kernel: Kernel, { json }: GlobalOptions): { done: Promise
   const onSignal = (signal: NodeJS.Signals): void => {
     if (asked) process.exit(130);
     asked = true;
-    if (!json) process.stderr.write("\nStopping: running answers get up to 10 s. Ctrl-C again ends it at once.\n");
+    if (!json)
+      process.stderr.write("\nStopping: running answers get up to 10 s. Ctrl-C again ends it at once.\n");
     kernel.stop(signal).then(
       () => finish(0),
       (error: unknown) => {
@@ -82,7 +84,8 @@ function watchForStrays(kernel: Kernel): () => void {
 async function printScreen(kernel: Kernel, url: string, { version }: GlobalOptions): Promise<void> {
   const colour = process.stdout.isTTY && !process.env["NO_COLOR"];
   const paint = (code: string, text: string): string => (colour ? `\u001B[${code}m${text}\u001B[0m` : text);
-  const short = (file: string): string => (file.startsWith(homedir()) ? `~${file.slice(homedir().length)}` : file);
+  const short = (file: string): string =>
+    file.startsWith(homedir()) ? `~${file.slice(homedir().length)}` : file;
   const model = await kernel.defaultModel();
   const row = (label: string, value: string): string => `  ${paint("2", label.padEnd(9))}${value}`;
   const lines = [
@@ -106,8 +109,11 @@ async function printScreen(kernel: Kernel, url: string, { version }: GlobalOptio
 /** Asked for with --ui only. */
 async function openPage(page: string): Promise<void> {
   const { spawn } = await import("node:child_process");
-  const opener = process.platform === "darwin" ? "open" : process.platform === "win32" ? "explorer" : "xdg-open";
+  const opener =
+    process.platform === "darwin" ? "open" : process.platform === "win32" ? "explorer" : "xdg-open";
   const child = spawn(opener, [page], { stdio: "ignore", detached: true });
-  child.on("error", () => process.stderr.write(`rclaw: no browser could be opened; the page is at ${page}\n`));
+  child.on("error", () =>
+    process.stderr.write(`rclaw: no browser could be opened; the page is at ${page}\n`),
+  );
   child.unref();
 }

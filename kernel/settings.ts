@@ -1,7 +1,14 @@
 import type { JsonSchema, Logger, Manifest } from "@rclaw/plugin-sdk";
 import { RclawError } from "@rclaw/plugin-sdk";
 import { setIn } from "./config/edit.ts";
-import { type Config, type ConfigPaths, type LoadedConfig, loadConfig, type PluginConfigSchema, valueAt } from "./config/load.ts";
+import {
+  type Config,
+  type ConfigPaths,
+  type LoadedConfig,
+  loadConfig,
+  type PluginConfigSchema,
+  valueAt,
+} from "./config/load.ts";
 import { changeBetween } from "./config/watch.ts";
 import { writeConfig } from "./config/write.ts";
 import { type Catalog, configPathOf } from "./plugins/catalog.ts";
@@ -35,10 +42,20 @@ export interface Settings {
   takeOver(loaded: LoadedConfig, changed: readonly string[]): Promise<void>;
 }
 
-export async function openSettings({ paths, env, redactor, log, catalog }: SettingsOptions): Promise<Settings> {
+export async function openSettings({
+  paths,
+  env,
+  redactor,
+  log,
+  catalog,
+}: SettingsOptions): Promise<Settings> {
   const listeners: ((changed: readonly string[]) => Promise<void>)[] = [];
   const pluginSchemas = (): PluginConfigSchema[] =>
-    [...catalog().plugins.values()].map(({ manifest }) => ({ owner: manifest.id, path: configPathOf(manifest), schema: manifest.configSchema ?? {} }));
+    [...catalog().plugins.values()].map(({ manifest }) => ({
+      owner: manifest.id,
+      path: configPathOf(manifest),
+      schema: manifest.configSchema ?? {},
+    }));
   const load = (): Promise<LoadedConfig> => loadConfig({ paths, env, plugins: pluginSchemas() });
 
   let loaded = await load();
@@ -47,15 +64,19 @@ export async function openSettings({ paths, env, redactor, log, catalog }: Setti
   /** Secrets that stand in the file itself must not be seen either. */
   function keepSecrets({ config }: LoadedConfig): void {
     const { auth } = config.gateway ?? {};
-    for (const secret of [auth?.token, auth?.password, env["RUSTY_CLAW_GATEWAY_TOKEN"]]) if (secret) redactor.add(secret);
-    for (const { path, schema } of pluginSchemas()) for (const secret of writeOnlyValues(schema, valueAt(config, path))) redactor.add(secret);
+    for (const secret of [auth?.token, auth?.password, env["RUSTY_CLAW_GATEWAY_TOKEN"]])
+      if (secret) redactor.add(secret);
+    for (const { path, schema } of pluginSchemas())
+      for (const secret of writeOnlyValues(schema, valueAt(config, path))) redactor.add(secret);
   }
 
   async function takeOver(next: LoadedConfig, changed: readonly string[]): Promise<void> {
     loaded = next;
     keepSecrets(next);
     for (const listener of listeners) {
-      await listener(changed).catch((error: unknown) => log.error({ err: error }, "a configuration change was not taken over everywhere"));
+      await listener(changed).catch((error: unknown) =>
+        log.error({ err: error }, "a configuration change was not taken over everywhere"),
+      );
     }
   }
 
@@ -73,7 +94,11 @@ export async function openSettings({ paths, env, redactor, log, catalog }: Setti
     write,
     async configure(values) {
       const { raw } = loaded;
-      if (raw === null) throw new RclawError("CONFIG_INVALID", `${paths.configFile} cannot be read; mend it before changing it`);
+      if (raw === null)
+        throw new RclawError(
+          "CONFIG_INVALID",
+          `${paths.configFile} cannot be read; mend it before changing it`,
+        );
       const text = values.reduce((result, { path, value }) => setIn(result, path.split("."), value), raw);
       if (text !== raw) await write(text);
     },
@@ -84,11 +109,17 @@ export async function openSettings({ paths, env, redactor, log, catalog }: Setti
       if (!schema) return given ?? {};
       const filled = withDefaults(schema, given) ?? {};
       // A key that is unknown here was warned about when the file was loaded; a migrated configuration has many.
-      const issues = compile(schema).issues(filled).filter(({ keyword }) => keyword !== "additionalProperties");
+      const issues = compile(schema)
+        .issues(filled)
+        .filter(({ keyword }) => keyword !== "additionalProperties");
       if (issues.length === 0) return filled;
-      throw new RclawError("CONFIG_INVALID", `the configuration of plugin "${manifest.id}" at ${configPathOf(manifest)} is invalid: ${describeIssues(issues)}`, {
-        details: { plugin: manifest.id },
-      });
+      throw new RclawError(
+        "CONFIG_INVALID",
+        `the configuration of plugin "${manifest.id}" at ${configPathOf(manifest)} is invalid: ${describeIssues(issues)}`,
+        {
+          details: { plugin: manifest.id },
+        },
+      );
     },
     isEnabled: (manifest, builtIn) => isEnabled(loaded.config, manifest, builtIn),
     onChange: (listener) => void listeners.push(listener),
@@ -116,7 +147,8 @@ function* writeOnlyValues(schema: JsonSchema, value: unknown): Generator<string>
   const properties = (schema["properties"] as Record<string, JsonSchema> | undefined) ?? {};
   const extra = schema["additionalProperties"];
   for (const [key, item] of Object.entries(value)) {
-    const sub = properties[key] ?? (typeof extra === "object" && extra !== null ? (extra as JsonSchema) : undefined);
+    const sub =
+      properties[key] ?? (typeof extra === "object" && extra !== null ? (extra as JsonSchema) : undefined);
     if (sub) yield* writeOnlyValues(sub, item);
   }
 }

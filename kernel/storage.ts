@@ -31,7 +31,11 @@ export function createStorage(stateDir: string) {
         const map = await load();
         const text = JSON.stringify({ ...Object.fromEntries(map), [key]: value });
         if (text.length > maxBytes) {
-          throw new RclawError("TOO_LARGE", `plugin "${plugin}" keeps more than ${maxBytes} bytes in its storage`, { details: { plugin } });
+          throw new RclawError(
+            "TOO_LARGE",
+            `plugin "${plugin}" keeps more than ${maxBytes} bytes in its storage`,
+            { details: { plugin } },
+          );
         }
         if (value === undefined) map.delete(key);
         else map.set(key, structuredClone(value));
@@ -68,6 +72,10 @@ async function readValues(file: string, plugin: string): Promise<Map<string, unk
   try {
     return new Map(Object.entries(JSON.parse(text) as Record<string, unknown>));
   } catch (error) {
-    throw new RclawError("STORE_DEGRADED", `the storage of plugin "${plugin}" is damaged: ${file}; restore it from a backup or remove it`, { cause: error });
+    throw new RclawError(
+      "STORE_DEGRADED",
+      `the storage of plugin "${plugin}" is damaged: ${file}; restore it from a backup or remove it`,
+      { cause: error },
+    );
   }
 }

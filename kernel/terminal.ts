@@ -7,9 +7,16 @@ export interface AskOptions {
 }
 
 /** Questions go to stderr, so that stdout stays clean data. Ctrl-C and end of input give up. */
-export async function ask(question: string, { hidden = false, default: fallback }: AskOptions, signal: AbortSignal): Promise<string> {
+export async function ask(
+  question: string,
+  { hidden = false, default: fallback }: AskOptions,
+  signal: AbortSignal,
+): Promise<string> {
   if (!process.stdin.isTTY) {
-    throw new RclawError("INVALID_REQUEST", `"${question}" needs an answer and nobody is at the terminal; give it by flag, environment or standard input`);
+    throw new RclawError(
+      "INVALID_REQUEST",
+      `"${question}" needs an answer and nobody is at the terminal; give it by flag, environment or standard input`,
+    );
   }
   const prompt = `${question}${fallback ? ` [${fallback}]` : ""}: `;
   const answer = hidden ? await askHidden(prompt, signal) : await askShown(prompt, signal);

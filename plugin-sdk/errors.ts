@@ -49,7 +49,11 @@ export class RclawError extends Error {
   readonly retryable: boolean;
   readonly details: Readonly<Record<string, unknown>> | undefined;
 
-  constructor(code: ErrorCode, message: string, { cause, retryable = false, details }: RclawErrorOptions = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    { cause, retryable = false, details }: RclawErrorOptions = {},
+  ) {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
     this.retryable = retryable;

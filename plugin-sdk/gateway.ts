@@ -2,7 +2,12 @@ import type { Static, TSchema } from "typebox";
 import type { JsonSchema } from "./tool.ts";
 
 /** `operator.admin` covers every scope and `operator.write` covers `operator.read`. */
-export type Scope = "operator.admin" | "operator.read" | "operator.write" | "operator.approvals" | "operator.pairing";
+export type Scope =
+  | "operator.admin"
+  | "operator.read"
+  | "operator.write"
+  | "operator.approvals"
+  | "operator.pairing";
 
 /** Who made a request. Scopes are granted by the gateway; nothing here is the caller's own claim. */
 export interface Caller {

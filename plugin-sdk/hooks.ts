@@ -48,7 +48,12 @@ export interface Hooks {
   before_agent_start: {
     event: { prompt: string; messages?: readonly Message[] };
     context: AgentPlace;
-    result: { modelOverride?: string; providerOverride?: string; systemPrompt?: string; prependContext?: string };
+    result: {
+      modelOverride?: string;
+      providerOverride?: string;
+      systemPrompt?: string;
+      prependContext?: string;
+    };
   };
   llm_input: {
     event: {
@@ -83,7 +88,13 @@ export interface Hooks {
     result: void;
   };
   before_compaction: {
-    event: { messageCount: number; compactingCount?: number; tokenCount?: number; messages?: readonly Message[]; sessionFile?: string };
+    event: {
+      messageCount: number;
+      compactingCount?: number;
+      tokenCount?: number;
+      messages?: readonly Message[];
+      sessionFile?: string;
+    };
     context: AgentPlace;
     result: void;
   };
@@ -99,7 +110,12 @@ export interface Hooks {
   };
   /** First to answer `handled: true` takes the message; nobody else, and no agent, sees it. */
   message_received: {
-    event: { from: string; content: string; timestamp?: number; metadata?: Readonly<Record<string, unknown>> };
+    event: {
+      from: string;
+      content: string;
+      timestamp?: number;
+      metadata?: Readonly<Record<string, unknown>>;
+    };
     context: MessagePlace;
     result: { handled?: boolean };
   };
@@ -139,7 +155,11 @@ export interface Hooks {
     context: { agentId?: string; sessionKey?: string };
     result: { block?: boolean; message?: TranscriptMessage };
   };
-  session_start: { event: { sessionId: string; resumedFrom?: string }; context: { agentId?: string; sessionId: string }; result: void };
+  session_start: {
+    event: { sessionId: string; resumedFrom?: string };
+    context: { agentId?: string; sessionId: string };
+    result: void;
+  };
   session_end: {
     event: { sessionId: string; messageCount: number; durationMs?: number };
     context: { agentId?: string; sessionId: string };

@@ -16,4 +16,11 @@ export type { Manifest } from "./manifest.ts";
 export { definePlugin, type Logger, type Plugin, type PluginContext, type Registrar } from "./plugin.ts";
 export type { Block, Chunk, CompletionRequest, Message, ModelInfo, Provider, Usage } from "./provider.ts";
 export type { Run, Session, SessionEntry, TranscriptEntry } from "./session.ts";
-export { defineTool, type Files, type JsonSchema, type Tool, type ToolContext, type ToolResult } from "./tool.ts";
+export {
+  defineTool,
+  type Files,
+  type JsonSchema,
+  type Tool,
+  type ToolContext,
+  type ToolResult,
+} from "./tool.ts";

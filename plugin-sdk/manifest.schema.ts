@@ -18,7 +18,8 @@ const hook = Type.Object(
     name: Type.String({ pattern: "^[a-z_]+$" }),
     filter: Type.Optional(
       Type.Record(Type.String(), Type.Array(Type.String()), {
-        description: "Fields of the hook's event or context and the values that apply; other events never reach the plugin.",
+        description:
+          "Fields of the hook's event or context and the values that apply; other events never reach the plugin.",
       }),
     ),
   },
@@ -37,7 +38,9 @@ const contributes = Type.Object(
       }),
     ),
     routes: Type.Optional(names("^(GET|POST|PUT|DELETE) /[A-Za-z0-9_./-]*\\*?$", "HTTP routes.")),
-    hooks: Type.Optional(Type.Array(Type.Union([Type.String({ pattern: "^[a-z_]+$" }), hook]), { maxItems: 64 })),
+    hooks: Type.Optional(
+      Type.Array(Type.Union([Type.String({ pattern: "^[a-z_]+$" }), hook]), { maxItems: 64 }),
+    ),
     commands: Type.Optional(
       Type.Record(Type.String({ pattern: "^[a-z][a-z0-9-]{0,31}$" }), Type.String({ maxLength: 120 }), {
         description: "Commands of the rclaw program with a one-line summary.",
@@ -81,7 +84,11 @@ export const manifestSchema = Type.Object(
     description: Type.String({ minLength: 1, maxLength: 200 }),
     version: Type.Optional(Type.String({ pattern: "^\\d+\\.\\d+\\.\\d+" })),
     runtime: Type.Union([Type.Literal("in-process"), Type.Literal("worker"), Type.Literal("wasm")]),
-    entry: Type.String({ minLength: 1, maxLength: 255, description: "Relative to the manifest's package root." }),
+    entry: Type.String({
+      minLength: 1,
+      maxLength: 255,
+      description: "Relative to the manifest's package root.",
+    }),
     contributes,
     permissions: Type.Optional(permissions),
     configSchema: Type.Optional(

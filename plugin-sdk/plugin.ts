@@ -43,7 +43,9 @@ export interface PluginContext<Config = unknown> {
       agentId: string;
       channel?: string;
       isOwner: boolean;
-    }): Promise<readonly { readonly name: string; readonly description: string; readonly params: JsonSchema }[]>;
+    }): Promise<
+      readonly { readonly name: string; readonly description: string; readonly params: JsonSchema }[]
+    >;
     /** Runs a tool through the whole policy pipeline. A refusal rejects with POLICY_DENIED and the reason. */
     call(
       name: string,
@@ -53,8 +55,16 @@ export interface PluginContext<Config = unknown> {
   };
   readonly channels: Registrar<Channel> & {
     /** Sends through a channel, past the `message_sending` hook. Resolves undefined when a hook cancelled it. */
-    deliver(channel: string, message: OutboundMessage, signal: AbortSignal): Promise<{ readonly id: string } | undefined>;
-    typing(channel: string, target: Pick<OutboundMessage, "accountId" | "to" | "threadId">, signal: AbortSignal): Promise<void>;
+    deliver(
+      channel: string,
+      message: OutboundMessage,
+      signal: AbortSignal,
+    ): Promise<{ readonly id: string } | undefined>;
+    typing(
+      channel: string,
+      target: Pick<OutboundMessage, "accountId" | "to" | "threadId">,
+      signal: AbortSignal,
+    ): Promise<void>;
   };
   readonly providers: Registrar<Provider> & {
     /** Ids of every enabled plugin's providers, whether activated or not. */
@@ -65,7 +75,11 @@ export interface PluginContext<Config = unknown> {
   };
   readonly methods: Registrar<Method> & {
     /** Calls a gateway method as this plugin, with no more scope than that method needs. Needs `permissions.methods`. */
-    call(method: string, params: unknown, options?: { signal?: AbortSignal; onAccepted?(payload: unknown): void }): Promise<unknown>;
+    call(
+      method: string,
+      params: unknown,
+      options?: { signal?: AbortSignal; onAccepted?(payload: unknown): void },
+    ): Promise<unknown>;
   };
   readonly routes: Registrar<Route>;
   readonly commands: Registrar<Command>;
@@ -104,7 +118,9 @@ export interface PluginContext<Config = unknown> {
      * Makes the request durable, or finds the run this principal already has under that id for
      * that method. The same id with other params is a CONFLICT.
      */
-    accept(run: Pick<Run, "id" | "sessionKey" | "method" | "principal" | "params">): Promise<{ readonly run: Run; readonly duplicate: boolean }>;
+    accept(
+      run: Pick<Run, "id" | "sessionKey" | "method" | "principal" | "params">,
+    ): Promise<{ readonly run: Run; readonly duplicate: boolean }>;
     /** Durable when it resolves. */
     mark(run: Run, state: Run["state"], error?: string): Promise<Run>;
     /** What a crash or a shutdown left unsettled, oldest first. */

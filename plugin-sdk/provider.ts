@@ -7,7 +7,12 @@ export type Block =
   | { readonly type: "thinking"; readonly text: string; readonly signature?: string }
   | { readonly type: "image"; readonly mimeType: string; readonly data: string }
   | { readonly type: "tool_use"; readonly id: string; readonly name: string; readonly input: unknown }
-  | { readonly type: "tool_result"; readonly id: string; readonly content: string; readonly isError?: boolean };
+  | {
+      readonly type: "tool_result";
+      readonly id: string;
+      readonly content: string;
+      readonly isError?: boolean;
+    };
 
 export interface Message {
   readonly role: "user" | "assistant";
@@ -39,7 +44,11 @@ export interface CompletionRequest {
   readonly model: string;
   readonly system: string;
   readonly messages: readonly Message[];
-  readonly tools: readonly { readonly name: string; readonly description: string; readonly params: JsonSchema }[];
+  readonly tools: readonly {
+    readonly name: string;
+    readonly description: string;
+    readonly params: JsonSchema;
+  }[];
   readonly maxTokens?: number;
   /** Providers without such a level take the nearest one. */
   readonly thinking?: "off" | "minimal" | "low" | "medium" | "high" | "xhigh";

@@ -40,7 +40,9 @@ export interface Session extends AsyncDisposable {
   readonly key: string;
   readonly entry: SessionEntry;
   /** Appends and resolves when the lines are durable. Rejects STORE_DEGRADED when they are not; then nothing was written. */
-  append(...entries: readonly Omit<TranscriptEntry, "id" | "parentId" | "timestamp">[]): Promise<readonly TranscriptEntry[]>;
+  append(
+    ...entries: readonly Omit<TranscriptEntry, "id" | "parentId" | "timestamp">[]
+  ): Promise<readonly TranscriptEntry[]>;
   /** The last `limit` entries, oldest first, read from the end of the file. */
   tail(limit: number): Promise<readonly TranscriptEntry[]>;
   /** Changes the entry; `null` removes a field. Durable when it resolves. */

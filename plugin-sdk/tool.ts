@@ -13,7 +13,11 @@ export interface Files {
   read(path: string, options?: { maxBytes?: number }): Promise<Uint8Array>;
   /** Replaces the file as a whole or not at all; missing folders are made. */
   write(path: string, data: string | Uint8Array): Promise<void>;
-  list(path: string): Promise<readonly { readonly name: string; readonly kind: "file" | "folder" | "other"; readonly size: number }[]>;
+  list(
+    path: string,
+  ): Promise<
+    readonly { readonly name: string; readonly kind: "file" | "folder" | "other"; readonly size: number }[]
+  >;
 }
 
 /** Who is calling a tool, and where. */

@@ -13,16 +13,27 @@ const sources = ["kernel", "plugins", "plugin-sdk", "manifests", "scripts"];
 
 const filesIn = (folder) =>
   readdirSync(path.join(root, folder), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && !/[\\/](node_modules|dist)([\\/]|$)/.test(entry.parentPath + path.sep))
+    .filter(
+      (entry) => entry.isFile() && !/[\\/](node_modules|dist)([\\/]|$)/.test(entry.parentPath + path.sep),
+    )
     .map((entry) => path.join(entry.parentPath, entry.name))
     .sort();
 
 const stamp = createHash("sha256");
-for (const file of [...sources.flatMap(filesIn), path.join(root, "package.json"), path.join(root, "package-lock.json")]) {
+for (const file of [
+  ...sources.flatMap(filesIn),
+  path.join(root, "package.json"),
+  path.join(root, "package-lock.json"),
+]) {
   stamp.update(file.slice(root.length)).update("\0").update(readFileSync(file)).update("\0");
 }
 const digest = stamp.digest("hex");
-if (process.argv.includes("--if-changed") && existsSync(stampFile) && readFileSync(stampFile, "utf8") === digest) process.exit(0);
+if (
+  process.argv.includes("--if-changed") &&
+  existsSync(stampFile) &&
+  readFileSync(stampFile, "utf8") === digest
+)
+  process.exit(0);
 
 const started = performance.now();
 const { version } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8"));
@@ -41,7 +52,11 @@ const inlineSchemas = {
         packages: "external",
         logLevel: "silent",
       });
-      const temp = path.join(root, "node_modules", `.schema-${createHash("sha1").update(file).digest("hex")}.mjs`);
+      const temp = path.join(
+        root,
+        "node_modules",
+        `.schema-${createHash("sha1").update(file).digest("hex")}.mjs`,
+      );
       writeFileSync(temp, outputFiles[0].text);
       try {
         const exports = await import(`${pathToFileURL(temp).href}?${digest}`);
@@ -74,9 +89,14 @@ const splitDynamicImports = {
   name: "split-dynamic-imports",
   setup(build) {
     build.onResolve({ filter: /.*/ }, async ({ kind, path: target, importer, resolveDir, pluginData }) => {
-      if (kind !== "dynamic-import" || pluginData === "resolving" || target.startsWith("node:")) return undefined;
+      if (kind !== "dynamic-import" || pluginData === "resolving" || target.startsWith("node:"))
+        return undefined;
       if (importer.includes(`${path.sep}node_modules${path.sep}`)) return undefined;
-      const resolved = await build.resolve(target, { kind: "import-statement", resolveDir, pluginData: "resolving" });
+      const resolved = await build.resolve(target, {
+        kind: "import-statement",
+        resolveDir,
+        pluginData: "resolving",
+      });
       if (resolved.errors.length > 0) return { errors: resolved.errors };
       const out = target.startsWith(".")
         ? path.relative(root, resolved.path).replace(/\.[cm]?[jt]s$/, ".cjs")
@@ -103,7 +123,11 @@ const options = {
   absWorkingDir: root,
   // Optional natives of ws and friends: never installed, so never looked for.
   external: ["bufferutil", "utf-8-validate"],
-  define: { "process.env.RCLAW_VERSION": JSON.stringify(version), "import.meta.dirname": "__dirname", "import.meta.filename": "__filename" },
+  define: {
+    "process.env.RCLAW_VERSION": JSON.stringify(version),
+    "import.meta.dirname": "__dirname",
+    "import.meta.filename": "__filename",
+  },
   plugins: [sdkFromSource, inlineSchemas, splitDynamicImports],
 };
 
@@ -150,8 +174,14 @@ for (;;) {
 chmodSync(path.join(dist, "rclaw.cjs"), 0o755);
 // dist/ holds CommonJS inside a package of type "module".
 writeFileSync(path.join(dist, "package.json"), '{ "type": "commonjs" }\n');
-const index = manifests.map((file) => ({ ...json5.parse(readFileSync(file, "utf8")), file: path.relative(root, file) }));
-writeFileSync(path.join(dist, "manifests.json"), JSON.stringify(index.map((manifest) => ({ ...manifest, entry: manifest.entry.replace(/\.js$/, ".cjs") }))));
+const index = manifests.map((file) => ({
+  ...json5.parse(readFileSync(file, "utf8")),
+  file: path.relative(root, file),
+}));
+writeFileSync(
+  path.join(dist, "manifests.json"),
+  JSON.stringify(index.map((manifest) => ({ ...manifest, entry: manifest.entry.replace(/\.js$/, ".cjs") }))),
+);
 for (const file of filesIn("plugins").filter((name) => !/\.ts$/.test(name))) {
   const target = path.join(dist, path.relative(root, file));
   mkdirSync(path.dirname(target), { recursive: true });

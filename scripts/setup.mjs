@@ -9,11 +9,15 @@ const stamp = path.join(root, "node_modules", ".rclaw-setup");
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
 
 if (major < 20 || (major === 20 && minor < 19)) {
-  console.error(`rclaw needs Node 20.19 or newer; this is ${process.version}. Install a newer Node, then try again.`);
+  console.error(
+    `rclaw needs Node 20.19 or newer; this is ${process.version}. Install a newer Node, then try again.`,
+  );
   process.exit(1);
 }
 
-const lock = createHash("sha256").update(readFileSync(path.join(root, "package-lock.json"))).digest("hex");
+const lock = createHash("sha256")
+  .update(readFileSync(path.join(root, "package-lock.json")))
+  .digest("hex");
 if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== lock) {
   console.error("Installing dependencies (once, and again when they change) ...");
   run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);

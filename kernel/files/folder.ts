@@ -14,8 +14,11 @@ export interface Folder extends AsyncDisposable {
   at(name: string): string;
   /** Path to list the folder itself. */
   readonly here: string;
-  /** Throws when the folder is no longer where it was; a no-op where a descriptor pins it. */
-  verify(): Promise<void>;
+  /**
+   * Throws when the folder is no longer where it was, or `opened` is not what stands in it
+   * under that name; a no-op where a descriptor pins the folder.
+   */
+  verify(opened?: { readonly name: string; readonly ino: number; readonly dev: number }): Promise<void>;
 }
 
 export interface Walk {
@@ -63,7 +66,12 @@ export async function walk(options: WalkOptions): Promise<Walk> {
 }
 
 /** The names before a link are real folders, so `..` may be resolved by text. */
-function linkNames(before: readonly string[], link: string, rest: readonly string[], file: string): readonly string[] {
+function linkNames(
+  before: readonly string[],
+  link: string,
+  rest: readonly string[],
+  file: string,
+): readonly string[] {
   const names = [...before];
   for (const name of [...link.split(path.sep), ...rest]) {
     if (name === "" || name === ".") continue;
@@ -87,7 +95,8 @@ async function walkOnce(real: string, names: readonly string[], options: WalkOpt
       const last = options.into !== true && index === names.length - 1;
       const found = await lstat(folder.at(name)).catch(absent);
       if (found?.isSymbolicLink() === true) {
-        if (last && options.refuseLink === true) throw outside(options.file, "is a symbolic link and is not written through");
+        if (last && options.refuseLink === true)
+          throw outside(options.file, "is a symbolic link and is not written through");
         const link = await readlink(folder.at(name)).catch(swapped(options.file));
         await folder[Symbol.asyncDispose]();
         return { before: names.slice(0, index), link, rest: names.slice(index + 1) };
@@ -98,7 +107,10 @@ async function walkOnce(real: string, names: readonly string[], options: WalkOpt
         await folder.verify();
         await mkdir(folder.at(name), { mode: 0o777 }).catch(unlessExists);
       } else if (!found.isDirectory()) {
-        throw new RclawError("NOT_REGULAR_FILE", `"${names.slice(0, index + 1).join("/")}" is not a folder, so nothing can be below it.`);
+        throw new RclawError(
+          "NOT_REGULAR_FILE",
+          `"${names.slice(0, index + 1).join("/")}" is not a folder, so nothing can be below it.`,
+        );
       }
       const next = await enter(folder.at(name), names.slice(0, index + 1), options);
       await folder[Symbol.asyncDispose]();
@@ -112,12 +124,17 @@ async function walkOnce(real: string, names: readonly string[], options: WalkOpt
 }
 
 function enter(at: string, names: readonly string[], { pin, file }: WalkOptions): Promise<Folder> {
-  return (pin ?? (existsSync("/proc/self/fd") ? "descriptor" : "path")) === "descriptor" ? enterPinned(at, names, file) : enterByPath(at, names, file);
+  return (pin ?? (existsSync("/proc/self/fd") ? "descriptor" : "path")) === "descriptor"
+    ? enterPinned(at, names, file)
+    : enterByPath(at, names, file);
 }
 
 /** Node has no openat(2); /proc/self/fd/<n>/<name> is the same thing on Linux. */
 async function enterPinned(at: string, names: readonly string[], file: string): Promise<Folder> {
-  const handle: FileHandle = await open(at, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW).catch(swapped(file));
+  const handle: FileHandle = await open(
+    at,
+    constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW,
+  ).catch(swapped(file));
   const here = `/proc/self/fd/${handle.fd}`;
   return {
     names,
@@ -131,14 +148,27 @@ async function enterPinned(at: string, names: readonly string[], file: string): 
 /** Elsewhere a path is all there is: it must be canonical now, and still be the same folder after the work. */
 async function enterByPath(at: string, names: readonly string[], file: string): Promise<Folder> {
   const before = await lstat(at).catch(swapped(file));
-  const verify = async () => {
+  const verify: Folder["verify"] = async (opened) => {
+    if (opened !== undefined) {
+      // What was opened while the folder was a link is not what is there when it is a folder again.
+      const leaf = await lstat(path.join(at, opened.name)).catch(swapped(file));
+      if (leaf.ino !== opened.ino || leaf.dev !== opened.dev) {
+        throw outside(file, "was changed by another program while it was used");
+      }
+    }
     const [now, canonical] = await Promise.all([lstat(at), realpath(at)]).catch(swapped(file));
     if (canonical !== at || !now.isDirectory() || now.ino !== before.ino || now.dev !== before.dev) {
       throw outside(file, "was changed by another program while it was used");
     }
   };
   await verify();
-  return { names, here: at, at: (name) => path.join(at, name), verify, [Symbol.asyncDispose]: () => Promise.resolve() };
+  return {
+    names,
+    here: at,
+    at: (name) => path.join(at, name),
+    verify,
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
 }
 
 /** A name that was a folder, or a link, a moment ago and now is not: somebody is racing. */

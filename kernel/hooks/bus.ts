@@ -1,4 +1,11 @@
-import { type HookHandler, type HookName, type Hooks, isRclawError, type Logger, RclawError } from "@rclaw/plugin-sdk";
+import {
+  type HookHandler,
+  type HookName,
+  type Hooks,
+  isRclawError,
+  type Logger,
+  RclawError,
+} from "@rclaw/plugin-sdk";
 import { type HookRow, hookTable } from "./table.ts";
 
 /** What a manifest or a live plugin wants to hear, and only when the filter's fields match. */
@@ -29,7 +36,11 @@ export interface HookBus {
    * Runs a hook and returns the merged result. Rejects with PLUGIN_FAILED only for a
    * guard's failure; every other failure is logged with plugin and hook, and skipped.
    */
-  run<Name extends HookName>(name: Name, event: Hooks[Name]["event"], context: Hooks[Name]["context"]): Promise<HookResult<Name>>;
+  run<Name extends HookName>(
+    name: Name,
+    event: Hooks[Name]["event"],
+    context: Hooks[Name]["context"],
+  ): Promise<HookResult<Name>>;
   listeners(): readonly HookInterest[];
 }
 
@@ -52,7 +63,8 @@ export function createHookBus({ log, activate, onFailure }: HookBusOptions): Hoo
   async function wake(name: HookName, event: object, context: object, row: HookRow): Promise<void> {
     const live = listeners.get(name) ?? [];
     const asleep = (declared.get(name) ?? []).filter(
-      (interest) => matches(interest.filter, event, context) && !live.some(({ plugin }) => plugin === interest.plugin),
+      (interest) =>
+        matches(interest.filter, event, context) && !live.some(({ plugin }) => plugin === interest.plugin),
     );
     for (const { plugin } of asleep) {
       try {
@@ -82,7 +94,13 @@ export function createHookBus({ log, activate, onFailure }: HookBusOptions): Hoo
     return deadline(answer, listener.timeoutMs, `hook ${listener.name} of plugin "${listener.plugin}"`);
   }
 
-  async function observe(name: HookName, row: HookRow, list: readonly Listener[], event: object, context: object): Promise<void> {
+  async function observe(
+    name: HookName,
+    row: HookRow,
+    list: readonly Listener[],
+    event: object,
+    context: object,
+  ): Promise<void> {
     await Promise.all(
       list.map(async (listener) => {
         try {
@@ -94,7 +112,13 @@ export function createHookBus({ log, activate, onFailure }: HookBusOptions): Hoo
     );
   }
 
-  async function inOrder(name: HookName, row: HookRow, list: readonly Listener[], event: object, context: object): Promise<object> {
+  async function inOrder(
+    name: HookName,
+    row: HookRow,
+    list: readonly Listener[],
+    event: object,
+    context: object,
+  ): Promise<object> {
     const merged: Record<string, unknown> = {};
     let current: Record<string, unknown> = { ...event };
     for (const listener of list) {
@@ -102,7 +126,9 @@ export function createHookBus({ log, activate, onFailure }: HookBusOptions): Hoo
       try {
         result = await callOne(listener, current, context);
         if (result !== undefined && (typeof result !== "object" || result === null)) {
-          throw new TypeError(`returned ${result === null ? "null" : typeof result}, expected an object or nothing`);
+          throw new TypeError(
+            `returned ${result === null ? "null" : typeof result}, expected an object or nothing`,
+          );
         }
       } catch (error) {
         failed(name, listener.plugin, error, row);
@@ -125,7 +151,13 @@ export function createHookBus({ log, activate, onFailure }: HookBusOptions): Hoo
       return { [Symbol.dispose]: () => remove(declared, interest.name, interest) };
     },
     on(interest, handler, { priority = 0, timeoutMs = defaultTimeoutMs } = {}) {
-      const listener: Listener = { ...interest, handler: handler as HookHandler<HookName>, priority, timeoutMs, order: order++ };
+      const listener: Listener = {
+        ...interest,
+        handler: handler as HookHandler<HookName>,
+        priority,
+        timeoutMs,
+        order: order++,
+      };
       push(listeners, interest.name, listener);
       listeners.get(interest.name)?.sort((a, b) => b.priority - a.priority || a.order - b.order);
       return { [Symbol.dispose]: () => remove(listeners, interest.name, listener) };
@@ -137,7 +169,8 @@ export function createHookBus({ log, activate, onFailure }: HookBusOptions): Hoo
       if (!all) return {};
       const list = all.filter(({ filter }) => matches(filter, event, context));
       if (list.length === 0) return {};
-      if (row.kind !== "observe") return (await inOrder(name, row, list, event, context)) as HookResult<typeof name>;
+      if (row.kind !== "observe")
+        return (await inOrder(name, row, list, event, context)) as HookResult<typeof name>;
       await observe(name, row, list, event, context);
       return {};
     },
@@ -145,12 +178,17 @@ export function createHookBus({ log, activate, onFailure }: HookBusOptions): Hoo
   };
 }
 
-function mergeInto(merged: Record<string, unknown>, fields: Record<string, unknown>, { merge = {} }: HookRow): void {
+function mergeInto(
+  merged: Record<string, unknown>,
+  fields: Record<string, unknown>,
+  { merge = {} }: HookRow,
+): void {
   for (const [field, how] of Object.entries(merge)) {
     const value = fields[field];
     if (value === undefined) continue;
     if (how === "first" && merged[field] !== undefined) continue;
-    merged[field] = how === "join" && merged[field] !== undefined ? `${String(merged[field])}\n\n${String(value)}` : value;
+    merged[field] =
+      how === "join" && merged[field] !== undefined ? `${String(merged[field])}\n\n${String(value)}` : value;
   }
 }
 
@@ -163,14 +201,19 @@ function matches(filter: HookInterest["filter"], event: object, context: object)
 }
 
 function isThenable(value: unknown): value is Promise<unknown> {
-  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+  return (
+    typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function"
+  );
 }
 
 /** Rejects with TIMEOUT when `promise` takes too long; the late answer is dropped, not awaited. */
 export async function deadline<T>(promise: Promise<T>, timeoutMs: number, what: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const expired = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new RclawError("TIMEOUT", `${what} took longer than ${timeoutMs} ms`)), timeoutMs);
+    timer = setTimeout(
+      () => reject(new RclawError("TIMEOUT", `${what} took longer than ${timeoutMs} ms`)),
+      timeoutMs,
+    );
   });
   try {
     return await Promise.race([promise, expired]);

@@ -39,7 +39,12 @@ export const hookTable: Readonly<Record<HookName, HookRow>> = {
   before_agent_start: {
     kind: "modify",
     onFailure: "ignore",
-    merge: { modelOverride: "first", providerOverride: "first", systemPrompt: "last", prependContext: "join" },
+    merge: {
+      modelOverride: "first",
+      providerOverride: "first",
+      systemPrompt: "last",
+      prependContext: "join",
+    },
   },
   llm_input: observe,
   llm_output: observe,
@@ -64,7 +69,12 @@ export const hookTable: Readonly<Record<HookName, HookRow>> = {
     stopOn: "block",
   },
   after_tool_call: observe,
-  tool_result_persist: { kind: "modify", onFailure: "ignore", merge: { message: "last" }, into: { message: "message" } },
+  tool_result_persist: {
+    kind: "modify",
+    onFailure: "ignore",
+    merge: { message: "last" },
+    into: { message: "message" },
+  },
   before_message_write: {
     kind: "modify",
     onFailure: "ignore",

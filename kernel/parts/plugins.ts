@@ -55,10 +55,14 @@ export type PluginParts = Awaited<ReturnType<typeof createPluginParts>>;
 
 /** Manifests, catalog, host, policy, and what a plugin is given: everything the kernel knows of plugins. */
 export async function createPluginParts(options: PluginPartsOptions) {
-  const { paths, env, root, version, log, redactor, egress, secrets, storage, methods, hooks, life } = options;
+  const { paths, env, root, version, log, redactor, egress, secrets, storage, methods, hooks, life } =
+    options;
   const builtIns = await discoverBuiltIns(root);
   const installed = await discoverInstalled(path.join(paths.stateDir, "plugins"), log);
-  let catalog: Catalog = createCatalog([...builtIns.found, ...installed.found], { methods: [], routes: reservedRoutes });
+  let catalog: Catalog = createCatalog([...builtIns.found, ...installed.found], {
+    methods: [],
+    routes: reservedRoutes,
+  });
   const settings = await openSettings({ paths, env, redactor, log, catalog: () => catalog });
   const registries = createRegistries();
 
@@ -71,7 +75,9 @@ export async function createPluginParts(options: PluginPartsOptions) {
     });
   /** Runs without being asked for: a channel with an account, or a plugin that says so. */
   const runsByItself = (manifest: Manifest): boolean =>
-    options.isServing() && isEnabled(manifest) && (isConfigured(manifest) || (manifest.activation ?? []).includes("startup"));
+    options.isServing() &&
+    isEnabled(manifest) &&
+    (isConfigured(manifest) || (manifest.activation ?? []).includes("startup"));
 
   const host = createPluginHost({
     catalog: () => catalog,
@@ -79,18 +85,27 @@ export async function createPluginParts(options: PluginPartsOptions) {
     isEnabled,
     load: ({ manifest, entry }) => loadRuntime(manifest, entry),
     context: ({ manifest }, lifetime) =>
-      createPluginContext({ manifest, version: manifest.version ?? version, config: settings.pluginConfig(manifest), lifetime, kernel: ports }),
+      createPluginContext({
+        manifest,
+        version: manifest.version ?? version,
+        config: settings.pluginConfig(manifest),
+        lifetime,
+        kernel: ports,
+      }),
     async onActive({ manifest }, lifetime) {
       if (!options.isServing()) return;
       for (const id of contributed(manifest, "channels")) {
         const channel = registries.channels.get(id);
-        if (channel && isConfigured(manifest)) await options.sessions().startChannel(channel, lifetime.signal);
+        if (channel && isConfigured(manifest))
+          await options.sessions().startChannel(channel, lifetime.signal);
       }
     },
     wantsToRun: runsByItself,
   });
   const lookup = createLookup({ catalog: () => catalog, host, registries });
 
+  // A workspace may contain the state folder; its files are still nobody's business.
+  const closed = { closed: [paths.stateDir] };
   const listOf = nameLists(isBuiltIn);
   const rules = () => settings.config().tools ?? {};
   const policy = createPolicy({
@@ -103,19 +118,24 @@ export async function createPluginParts(options: PluginPartsOptions) {
         groupOf(sessionKey) {
           const { kind, channel, rest } = parseKey(sessionKey);
           const groupId = rest.split(":")[2];
-          return kind === "group" && channel !== undefined && groupId !== undefined ? { channel, groupId: decodeURIComponent(groupId) } : undefined;
+          return kind === "group" && channel !== undefined && groupId !== undefined
+            ? { channel, groupId: decodeURIComponent(groupId) }
+            : undefined;
         },
         groups: (channel) => valueAt(settings.config(), `channels.${channel}.groups`) as never,
         listOf,
       }),
-      sandboxGate(checkPath),
+      sandboxGate((root, file) => checkPath(root, file, closed)),
       hooksGate(hooks),
     ],
   });
 
   const workspace = createWorkspaces((agentId) => {
     const configured = valueAt(settings.config(), "agents.defaults.workspace");
-    const base = typeof configured === "string" && configured ? expandHome(configured, env) : path.join(paths.stateDir, "workspace");
+    const base =
+      typeof configured === "string" && configured
+        ? expandHome(configured, env)
+        : path.join(paths.stateDir, "workspace");
     return agentId === "main" ? base : `${base}-${agentId}`;
   });
   const filesByRoot = new Map<string, ReturnType<typeof createFiles>>();
@@ -133,7 +153,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
       workspace,
       filesIn(folder) {
         let files = filesByRoot.get(folder);
-        if (!files) filesByRoot.set(folder, (files = createFiles(folder)));
+        if (!files) filesByRoot.set(folder, (files = createFiles(folder, closed)));
         return files;
       },
     }),
@@ -144,8 +164,19 @@ export async function createPluginParts(options: PluginPartsOptions) {
     providers: providerPort(() => catalog, lookup),
     callMethod: (plugin, signal, method, params, extras = {}) => {
       const scope = methods.entry(method)?.scope;
-      const caller = { kind: "plugin", principal: `plugin:${plugin}`, role: "operator", scopes: scope ? [scope] : [], caps: [], isOwner: false } as const;
-      return methods.call(method, params, { caller, signal: extras.signal ?? signal, ...(extras.onAccepted && { accept: extras.onAccepted }) });
+      const caller = {
+        kind: "plugin",
+        principal: `plugin:${plugin}`,
+        role: "operator",
+        scopes: scope ? [scope] : [],
+        caps: [],
+        isOwner: false,
+      } as const;
+      return methods.call(method, params, {
+        caller,
+        signal: extras.signal ?? signal,
+        ...(extras.onAccepted && { accept: extras.onAccepted }),
+      });
     },
     get sessions() {
       return options.sessions().forPlugins(workspace);
@@ -177,8 +208,12 @@ export async function createPluginParts(options: PluginPartsOptions) {
 
   function declareAll(): void {
     // The kernel's own methods are known now, so a plugin that claims one is found out.
-    catalog = createCatalog([...builtIns.found, ...installed.found], { methods: methods.names(), routes: reservedRoutes });
-    for (const [id, item] of catalog.plugins) if (!catalog.conflicts.has(id) && isEnabled(item.manifest)) declare(item);
+    catalog = createCatalog([...builtIns.found, ...installed.found], {
+      methods: methods.names(),
+      routes: reservedRoutes,
+    });
+    for (const [id, item] of catalog.plugins)
+      if (!catalog.conflicts.has(id) && isEnabled(item.manifest)) declare(item);
   }
 
   async function undeclare(id: string): Promise<void> {
@@ -198,11 +233,17 @@ export async function createPluginParts(options: PluginPartsOptions) {
       }
       if (!declared.has(id)) declare(item);
       const own = configPathOf(item.manifest);
-      const touched = changed.some((at) => at === own || at.startsWith(`${own}.`) || own.startsWith(`${at}.`));
+      const touched = changed.some(
+        (at) => at === own || at.startsWith(`${own}.`) || own.startsWith(`${at}.`),
+      );
       const wasUp = host.status(id).state !== "inactive";
       if (touched && wasUp) await host.deactivate(id);
       if (!runsByItself(item.manifest) && !(touched && wasUp)) continue;
-      await host.activate(id).catch((error: unknown) => log.error({ err: error, plugin: id }, "plugin did not start after a configuration change"));
+      await host
+        .activate(id)
+        .catch((error: unknown) =>
+          log.error({ err: error, plugin: id }, "plugin did not start after a configuration change"),
+        );
     }
   }
   settings.onChange(apply);
@@ -218,7 +259,9 @@ export async function createPluginParts(options: PluginPartsOptions) {
     declareAll,
     /** Brings up what runs by itself; one that fails does not hold up the others. */
     async startAll(): Promise<void> {
-      const starting = [...catalog.plugins.values()].filter(({ manifest }) => !catalog.conflicts.has(manifest.id) && runsByItself(manifest));
+      const starting = [...catalog.plugins.values()].filter(
+        ({ manifest }) => !catalog.conflicts.has(manifest.id) && runsByItself(manifest),
+      );
       await Promise.allSettled(starting.map(({ manifest }) => host.activate(manifest.id)));
     },
     methods: (): KernelMethod[] =>
@@ -230,7 +273,8 @@ export async function createPluginParts(options: PluginPartsOptions) {
         configure: (values) => settings.configure(values),
         setSecret: (name, value) => secrets.set(name, value),
         hasSecret: (name) => secrets.has(name),
-        probe: (found, config) => probePlugin({ found, config, version, kernel: ports, load: loadRuntime, signal: life.signal }),
+        probe: (found, config) =>
+          probePlugin({ found, config, version, kernel: ports, load: loadRuntime, signal: life.signal }),
         isServing: options.isServing,
         forget: (id) => storage.remove(id),
       }),
@@ -239,12 +283,17 @@ export async function createPluginParts(options: PluginPartsOptions) {
       const conflicts = [...catalog.conflicts].map(([id, reason]) => `plugin "${id}" is off: ${reason}`);
       const { source, issues, warnings } = settings.current();
       const config = [...issues, ...warnings].map(({ path: at, message }) => `${at}: ${message}`);
-      const fellBack = source === "last-known-good" ? ["the configuration is invalid; running on the last one that was valid"] : [];
+      const fellBack =
+        source === "last-known-good"
+          ? ["the configuration is invalid; running on the last one that was valid"]
+          : [];
       return [...fellBack, ...config, ...refused, ...conflicts];
     },
     blame(error: unknown): boolean {
       const stack = error instanceof Error ? (error.stack ?? "") : "";
-      const culprit = [...catalog.plugins.values()].find(({ entry }) => stack.includes(path.dirname(entry) + path.sep));
+      const culprit = [...catalog.plugins.values()].find(({ entry }) =>
+        stack.includes(path.dirname(entry) + path.sep),
+      );
       if (!culprit) return false;
       void host.blame(culprit.manifest.id, error);
       return true;
@@ -254,9 +303,14 @@ export async function createPluginParts(options: PluginPartsOptions) {
 
 async function loadRuntime(manifest: Manifest, entry: string) {
   if (manifest.runtime === "in-process") return loadInProcess(manifest.id, entry);
-  throw new RclawError("UNAVAILABLE", `plugin "${manifest.id}" wants runtime "${manifest.runtime}", which this version cannot run yet; only "in-process" works`);
+  throw new RclawError(
+    "UNAVAILABLE",
+    `plugin "${manifest.id}" wants runtime "${manifest.runtime}", which this version cannot run yet; only "in-process" works`,
+  );
 }
 
 function expandHome(folder: string, env: NodeJS.ProcessEnv): string {
-  return folder.startsWith("~/") && env["HOME"] ? path.join(env["HOME"], folder.slice(2)) : path.resolve(folder);
+  return folder.startsWith("~/") && env["HOME"]
+    ? path.join(env["HOME"], folder.slice(2))
+    : path.resolve(folder);
 }

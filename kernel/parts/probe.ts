@@ -23,26 +23,52 @@ const probeMs = 20_000;
  * Tries settings on the real platform: the plugin is brought to life a second time
  * beside the running one, registers into the void, is asked, and is gone again.
  */
-export async function probePlugin({ found, config, version, kernel, load, signal }: ProbeOptions): Promise<{ ok: boolean; name?: string; error?: string } | undefined> {
+export async function probePlugin({
+  found,
+  config,
+  version,
+  kernel,
+  load,
+  signal,
+}: ProbeOptions): Promise<{ ok: boolean; name?: string; error?: string } | undefined> {
   const { manifest, entry } = found;
   if (!manifest.contributes.channels) return undefined;
   const filled = manifest.configSchema ? withDefaults(manifest.configSchema, config) : config;
   const issues = manifest.configSchema ? compile(manifest.configSchema).issues(filled) : [];
-  if (issues.length > 0) throw new RclawError("INVALID_REQUEST", `the settings do not fit: ${describeIssues(issues)}`, { details: { plugin: manifest.id } });
+  if (issues.length > 0)
+    throw new RclawError("INVALID_REQUEST", `the settings do not fit: ${describeIssues(issues)}`, {
+      details: { plugin: manifest.id },
+    });
 
   const registries = createRegistries();
   const nowhere = { [Symbol.dispose]: () => undefined };
-  const apart: KernelPorts = { ...kernel, registries, provideMethod: () => nowhere, hooks: { ...kernel.hooks, on: () => nowhere } };
+  const apart: KernelPorts = {
+    ...kernel,
+    registries,
+    provideMethod: () => nowhere,
+    hooks: { ...kernel.hooks, on: () => nowhere },
+  };
   await using lifetime = new Lifetime();
   const plugin = await load(manifest, entry);
   await plugin.activate(createPluginContext({ manifest, version, config: filled, lifetime, kernel: apart }));
-  const channels = (manifest.contributes.channels ?? []).map((id) => registries.channels.get(id)).filter((item) => item !== undefined);
-  return deadline(askAll(channels, AbortSignal.any([signal, lifetime.signal])), probeMs, `asking ${manifest.name}`);
+  const channels = (manifest.contributes.channels ?? [])
+    .map((id) => registries.channels.get(id))
+    .filter((item) => item !== undefined);
+  return deadline(
+    askAll(channels, AbortSignal.any([signal, lifetime.signal])),
+    probeMs,
+    `asking ${manifest.name}`,
+  );
 }
 
-async function askAll(channels: readonly Channel[], signal: AbortSignal): Promise<{ ok: boolean; name?: string; error?: string }> {
+async function askAll(
+  channels: readonly Channel[],
+  signal: AbortSignal,
+): Promise<{ ok: boolean; name?: string; error?: string }> {
   try {
-    const accounts = (await Promise.all(channels.map((channel) => channel.accounts({ probe: true, signal })))).flat();
+    const accounts = (
+      await Promise.all(channels.map((channel) => channel.accounts({ probe: true, signal })))
+    ).flat();
     const asked = accounts.filter(({ configured, probe }) => configured && probe);
     const bad = asked.find(({ probe }) => !probe?.ok);
     if (bad?.probe) return { ok: false, error: bad.probe.error ?? "no reason given" };

@@ -51,19 +51,22 @@ export function createServing(options: ServingOptions) {
   const presence = createPresence({
     ...publishing,
     version,
-    publish: (list) => gateway?.broadcast("presence", { presence: list }, { dropIfSlow: true, stateVersion: versions() }),
+    publish: (list) =>
+      gateway?.broadcast("presence", { presence: list }, { dropIfSlow: true, stateVersion: versions() }),
   });
   const health = createHealth({
     ...publishing,
     publish: (snapshot) => gateway?.broadcast("health", snapshot, { stateVersion: versions() }),
     ports: {
-      agents: () => [{ agentId: "main", isDefault: true, heartbeat: { enabled: false, every: "disabled", everyMs: null } }],
+      agents: () => [
+        { agentId: "main", isDefault: true, heartbeat: { enabled: false, every: "disabled", everyMs: null } },
+      ],
       defaultAgentId: () => "main",
       heartbeatSeconds: () => 0,
       channels: channelLines,
       sessions: () => sessions.list(),
       sessionsPath: () => sessions.indexPath,
-      sessionDefaults: () => ({}),
+      sessionDefaults: () => sessions.modelDefaults(),
       notes() {
         const { source, issues } = settings.current();
         const store = sessions.state();
@@ -76,8 +79,21 @@ export function createServing(options: ServingOptions) {
   });
 
   /** Health shows what `channels.status` answers; there is no second account of it. */
-  async function channelLines({ probe, signal }: { probe: boolean; signal: AbortSignal }): Promise<ChannelLines> {
-    const caller = { kind: "command", principal: "health", role: "operator", scopes: ["operator.read"], caps: [], isOwner: true } as const;
+  async function channelLines({
+    probe,
+    signal,
+  }: {
+    probe: boolean;
+    signal: AbortSignal;
+  }): Promise<ChannelLines> {
+    const caller = {
+      kind: "command",
+      principal: "health",
+      role: "operator",
+      scopes: ["operator.read"],
+      caps: [],
+      isOwner: true,
+    } as const;
     const status = (await methods.call("channels.status", { probe }, { caller, signal })) as {
       channels: Record<string, { running?: boolean; lastError?: string }>;
       channelOrder: string[];
@@ -95,7 +111,11 @@ export function createServing(options: ServingOptions) {
     ...methods,
     call(name, params, call) {
       if (isStopping && methods.entry(name)?.scope === "operator.write") {
-        return Promise.reject(new RclawError("UNAVAILABLE", "the gateway is stopping; try again when it is back", { retryable: true }));
+        return Promise.reject(
+          new RclawError("UNAVAILABLE", "the gateway is stopping; try again when it is back", {
+            retryable: true,
+          }),
+        );
       }
       return methods.call(name, params, call);
     },
@@ -132,7 +152,10 @@ export function createServing(options: ServingOptions) {
             const name = matchRoute(plugins.catalog().names("routes"), method, path);
             return name === undefined ? undefined : plugins.lookup("routes", name);
           },
-          methods: (path) => ["GET", "POST", "PUT", "PATCH", "DELETE"].filter((method) => matchRoute(plugins.catalog().names("routes"), method, path)),
+          methods: (path) =>
+            ["GET", "POST", "PUT", "PATCH", "DELETE"].filter((method) =>
+              matchRoute(plugins.catalog().names("routes"), method, path),
+            ),
         },
       }),
     );
@@ -141,7 +164,9 @@ export function createServing(options: ServingOptions) {
       (error: unknown) => {
         answer = undefined;
         log.error({ err: error }, "HTTP is not available");
-        response.writeHead(503, { "content-type": "text/plain" }).end("HTTP is not available; see the gateway's log\n");
+        response
+          .writeHead(503, { "content-type": "text/plain" })
+          .end("HTTP is not available; see the gateway's log\n");
       },
     );
   }
@@ -151,7 +176,10 @@ export function createServing(options: ServingOptions) {
     const hosts = hostsOf(config?.bind ?? "loopback", config?.customBindHost);
     const mode = config?.auth?.mode ?? "token";
     if (mode === "none" && !hosts.every((host) => host === "127.0.0.1" || host === "::1")) {
-      throw new RclawError("CONFIG_INVALID", "gateway.bind opens the gateway to the network while gateway.auth.mode is none; set a token or bind to loopback");
+      throw new RclawError(
+        "CONFIG_INVALID",
+        "gateway.bind opens the gateway to the network while gateway.auth.mode is none; set a token or bind to loopback",
+      );
     }
     await sessions.store();
     gateway = createGateway({
@@ -178,7 +206,10 @@ export function createServing(options: ServingOptions) {
       }),
     });
     const listening = await gateway.listen(port ?? config?.port ?? 18_789, hosts);
-    started = { port: listening.port, url: `ws://${hosts[0]?.includes(":") ? `[${hosts[0]}]` : (hosts[0] ?? "127.0.0.1")}:${listening.port}` };
+    started = {
+      port: listening.port,
+      url: `ws://${hosts[0]?.includes(":") ? `[${hosts[0]}]` : (hosts[0] ?? "127.0.0.1")}:${listening.port}`,
+    };
     await sessions.updateLock();
     watch();
     // A channel that is slow to connect must not keep the gateway from serving.
@@ -193,7 +224,11 @@ export function createServing(options: ServingOptions) {
     const owners = new Set(store.runs.unsettled().map(({ method }) => methods.entry(method)?.owner));
     for (const owner of owners) {
       if (owner === undefined || owner === "kernel") continue;
-      await plugins.host.activate(owner).catch((error: unknown) => log.error({ err: error, plugin: owner }, "unfinished runs could not be taken up"));
+      await plugins.host
+        .activate(owner)
+        .catch((error: unknown) =>
+          log.error({ err: error, plugin: owner }, "unfinished runs could not be taken up"),
+        );
     }
   }
 
@@ -203,7 +238,11 @@ export function createServing(options: ServingOptions) {
       reload: () => settings.reload(),
       signal: life.signal,
       onChange({ loaded, changedPaths, restartNeeded }) {
-        if (restartNeeded.length > 0) log.warn({ keys: restartNeeded }, "restart needed: these settings take effect when the gateway starts again");
+        if (restartNeeded.length > 0)
+          log.warn(
+            { keys: restartNeeded },
+            "restart needed: these settings take effect when the gateway starts again",
+          );
         void settings.takeOver(loaded, changedPaths);
         health.refreshSoon();
       },
@@ -215,7 +254,11 @@ export function createServing(options: ServingOptions) {
     start,
     describe: (): LockInfo => ({ ...(started && { url: started.url, port: started.port }) }),
     methods: (): KernelMethod[] => [
-      ...configMethods({ current: () => settings.current(), write: (raw) => settings.write(raw), plugins: () => settings.pluginSchemas() }),
+      ...configMethods({
+        current: () => settings.current(),
+        write: (raw) => settings.write(raw),
+        plugins: () => settings.pluginSchemas(),
+      }),
       ...presence.methods(),
       ...health.methods(),
     ],
@@ -226,7 +269,8 @@ export function createServing(options: ServingOptions) {
       sessions.stopReceiving();
       await hooks.run("gateway_stop", { reason }, { port: started.port });
       const until = Date.now() + drainMs;
-      while (sessions.unsettled() > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 25));
+      while (sessions.unsettled() > 0 && Date.now() < until)
+        await new Promise((resolve) => setTimeout(resolve, 25));
     },
     async close(_reason: string): Promise<void> {
       await gateway?.close({ event: { reason: "gateway stopping", restartExpectedMs: null } });
@@ -240,7 +284,12 @@ function sessionDefaults(settings: Settings): object {
   const { session } = settings.config();
   const mainKey = session?.mainKey ?? "main";
   const scope = session?.scope ?? "per-sender";
-  return { defaultAgentId: "main", mainKey, mainSessionKey: scope === "global" ? "global" : `agent:main:${mainKey}`, scope };
+  return {
+    defaultAgentId: "main",
+    mainKey,
+    mainSessionKey: scope === "global" ? "global" : `agent:main:${mainKey}`,
+    scope,
+  };
 }
 
 /** The most exact declared route: a literal path first, then the longest `/*`. */
@@ -261,9 +310,16 @@ function hostsOf(bind: string, custom: string | undefined): readonly string[] {
   }
   if (bind === "tailnet") {
     // Tailscale hands out addresses of the carrier-grade NAT range 100.64.0.0/10.
-    const address = Object.values(networkInterfaces()).flat().find((item) => item?.family === "IPv4" && /^100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\./.test(item.address));
+    const address = Object.values(networkInterfaces())
+      .flat()
+      .find(
+        (item) => item?.family === "IPv4" && /^100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\./.test(item.address),
+      );
     if (address) return [address.address, "127.0.0.1"];
-    throw new RclawError("CONFIG_INVALID", 'gateway.bind is "tailnet" but this machine has no Tailscale address; start Tailscale or bind to loopback');
+    throw new RclawError(
+      "CONFIG_INVALID",
+      'gateway.bind is "tailnet" but this machine has no Tailscale address; start Tailscale or bind to loopback',
+    );
   }
   return ["127.0.0.1", "::1"];
 }

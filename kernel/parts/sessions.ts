@@ -41,7 +41,11 @@ export function createSessionParts(options: SessionPartsOptions) {
   const { paths, settings, methods, hooks, log } = options;
   const keys = (): KeyRules => {
     const { session } = settings.config();
-    return { defaultAgentId: "main", mainKey: session?.mainKey ?? "main", ...(session?.scope && { scope: session.scope }) };
+    return {
+      defaultAgentId: "main",
+      mainKey: session?.mainKey ?? "main",
+      ...(session?.scope && { scope: session.scope }),
+    };
   };
   let opening: Promise<SessionStore> | undefined;
   let opened: SessionStore | undefined;
@@ -86,21 +90,46 @@ export function createSessionParts(options: SessionPartsOptions) {
   async function stopRuns(sessionKey: string): Promise<void> {
     const owner = methods.entry("chat.abort")?.owner;
     if (owner === undefined || !options.isActive(owner)) return;
-    const caller = { kind: "command", principal: "kernel", role: "operator", scopes: ["operator.admin"], caps: [], isOwner: true } as const;
-    await methods.call("chat.abort", { sessionKey }, { caller, signal: receiving.signal }).catch((error: unknown) => log.warn({ err: error, sessionKey }, "a run was not stopped"));
+    const caller = {
+      kind: "command",
+      principal: "kernel",
+      role: "operator",
+      scopes: ["operator.admin"],
+      caps: [],
+      isOwner: true,
+    } as const;
+    await methods
+      .call("chat.abort", { sessionKey }, { caller, signal: receiving.signal })
+      .catch((error: unknown) => log.warn({ err: error, sessionKey }, "a run was not stopped"));
+  }
+
+  const modelDefaultsNow = () => modelDefaults(settings.config());
+  const ending = new Map<string, number>();
+  /** Counted before the transcript is archived; its file is small or the person has waited for worse. */
+  async function countMessages(sessionKey: string): Promise<void> {
+    const entries = (await opened?.tail(sessionKey, Number.MAX_SAFE_INTEGER)) ?? [];
+    ending.set(sessionKey, entries.filter(({ type }) => type === "message").length);
   }
 
   const events: SessionEvents = {
     async beforeReset(sessionKey, { reason }) {
       await stopRuns(sessionKey);
+      await countMessages(sessionKey);
       const sessionFile = opened?.sessionFile(sessionKey);
-      await hooks.run("before_reset", { reason, ...(sessionFile !== undefined && { sessionFile }) }, { sessionKey });
+      const event = { reason, ...(sessionFile !== undefined && { sessionFile }) };
+      await hooks.run("before_reset", event, { sessionKey });
     },
-    beforeDelete: (sessionKey) => stopRuns(sessionKey),
-    onEnd(_key, before, after) {
-      const resumedFrom = before?.sessionId;
-      if (resumedFrom !== undefined) void hooks.run("session_end", { sessionId: resumedFrom, messageCount: 0 }, { sessionId: resumedFrom });
-      if (after) void hooks.run("session_start", { sessionId: after.sessionId, ...(resumedFrom !== undefined && { resumedFrom }) }, { sessionId: after.sessionId });
+    async beforeDelete(sessionKey) {
+      await stopRuns(sessionKey);
+      await countMessages(sessionKey);
+    },
+    // The next session starts when somebody writes to it, and whoever runs it says so then.
+    onEnd(sessionKey, before) {
+      const messageCount = ending.get(sessionKey) ?? 0;
+      ending.delete(sessionKey);
+      if (!before) return;
+      const { sessionId } = before;
+      void hooks.run("session_end", { sessionId, messageCount }, { sessionId });
     },
   };
 
@@ -115,7 +144,8 @@ export function createSessionParts(options: SessionPartsOptions) {
     store,
     runs,
     channels,
-    startChannel: (channel: Channel, signal: AbortSignal): Promise<void> => channels.start(channel, AbortSignal.any([signal, receiving.signal])),
+    startChannel: (channel: Channel, signal: AbortSignal): Promise<void> =>
+      channels.start(channel, AbortSignal.any([signal, receiving.signal])),
     stopReceiving: () => receiving.abort(),
     updateLock: async (): Promise<void> => lock?.update(options.owner()),
     unsettled: (): number => opened?.runs.unsettled().length ?? 0,
@@ -129,15 +159,21 @@ export function createSessionParts(options: SessionPartsOptions) {
       workspace,
     }),
     list: () => opened?.list() ?? [],
+    modelDefaults: modelDefaultsNow,
     state: () => opened?.state ?? { status: "ok" as const, quarantined: 0 },
     indexPath: path.join(paths.stateDir, "sessions", "sessions.json"),
     /** Declared at once, answered once somebody asks: the store is opened for it then. */
     declareMethods(): void {
-      for (const [name, scope] of Object.entries(storeMethods)) methods.declare({ name, scope, owner: "kernel" });
+      for (const [name, scope] of Object.entries(storeMethods))
+        methods.declare({ name, scope, owner: "kernel" });
     },
     provideMethods(): Promise<void> {
       providing ??= store().then((live) => {
-        const list = sessionMethods({ store: live, defaults: () => modelDefaults(settings.config()), events });
+        const list = sessionMethods({
+          store: live,
+          defaults: modelDefaultsNow,
+          events,
+        });
         for (const { scope: _scope, role: _role, ...method } of list) methods.provide("kernel", method);
       });
       // A locked state folder may be free the next time somebody asks.
@@ -149,7 +185,11 @@ export function createSessionParts(options: SessionPartsOptions) {
       ...pairingMethods({
         pairing,
         async notify(channel, accountId, to, signal) {
-          await channels.deliver(channel, { accountId, to, text: "You are let in: this assistant answers you from now on." }, signal);
+          await channels.deliver(
+            channel,
+            { accountId, to, text: "You are let in: this assistant answers you from now on." },
+            signal,
+          );
         },
       }),
     ],
@@ -157,7 +197,11 @@ export function createSessionParts(options: SessionPartsOptions) {
       const { status, reason, quarantined } = opened?.state ?? { status: "ok", quarantined: 0 };
       return [
         ...(status === "degraded" ? [`the session store is degraded: ${reason ?? "unknown reason"}`] : []),
-        ...(quarantined > 0 ? [`${quarantined} damaged transcript lines were set aside; see *.quarantine.jsonl in ${paths.stateDir}`] : []),
+        ...(quarantined > 0
+          ? [
+              `${quarantined} damaged transcript lines were set aside; see *.quarantine.jsonl in ${paths.stateDir}`,
+            ]
+          : []),
       ];
     },
     async close(): Promise<void> {

@@ -24,7 +24,10 @@ export interface HookDeclaration {
  * Who declared what, known without running code. First come, first served, and
  * built-ins come first: a stranger's plugin cannot shadow one, nor the kernel.
  */
-export function createCatalog(found: readonly FoundManifest[], reserved: { methods: readonly string[]; routes: readonly string[] }): Catalog {
+export function createCatalog(
+  found: readonly FoundManifest[],
+  reserved: { methods: readonly string[]; routes: readonly string[] },
+): Catalog {
   const plugins = new Map<string, FoundManifest>();
   const conflicts = new Map<string, string>();
   const owners = new Map<string, string>();
@@ -37,18 +40,26 @@ export function createCatalog(found: readonly FoundManifest[], reserved: { metho
   for (const item of [...found].sort((a, b) => Number(b.builtIn) - Number(a.builtIn))) {
     const { manifest } = item;
     if (plugins.has(manifest.id)) {
-      conflicts.set(manifest.id, `two plugins have the id "${manifest.id}": ${plugins.get(manifest.id)?.file} and ${item.file}`);
+      conflicts.set(
+        manifest.id,
+        `two plugins have the id "${manifest.id}": ${plugins.get(manifest.id)?.file} and ${item.file}`,
+      );
       continue;
     }
     plugins.set(manifest.id, item);
-    const claims = kinds.flatMap((kind) => contributed(manifest, kind).map((name) => ({ kind, name, key: `${kind} ${name}` })));
+    const claims = kinds.flatMap((kind) =>
+      contributed(manifest, kind).map((name) => ({ kind, name, key: `${kind} ${name}` })),
+    );
     const taken = claims.find(({ key }) => owners.has(key) || kernelNames.has(key));
     const unknown = hooksOf(manifest).find(({ name }) => !Object.hasOwn(hookTable, name));
     if (unknown) {
       conflicts.set(manifest.id, `there is no hook "${unknown.name}"`);
     } else if (taken) {
       const owner = owners.get(taken.key) ?? "the kernel";
-      conflicts.set(manifest.id, `${taken.kind.replace(/s$/, "")} "${taken.name}" already belongs to ${owner}`);
+      conflicts.set(
+        manifest.id,
+        `${taken.kind.replace(/s$/, "")} "${taken.name}" already belongs to ${owner}`,
+      );
     } else {
       for (const { key } of claims) owners.set(key, manifest.id);
     }
@@ -58,7 +69,8 @@ export function createCatalog(found: readonly FoundManifest[], reserved: { metho
     plugins,
     conflicts,
     owner: (kind, name) => owners.get(`${kind} ${name}`),
-    names: (kind) => [...owners.keys()].filter((key) => key.startsWith(`${kind} `)).map((key) => key.slice(kind.length + 1)),
+    names: (kind) =>
+      [...owners.keys()].filter((key) => key.startsWith(`${kind} `)).map((key) => key.slice(kind.length + 1)),
   };
 }
 
@@ -70,7 +82,9 @@ export function contributed({ contributes }: Manifest, kind: Kind): readonly str
 
 export function hooksOf({ contributes }: Manifest): readonly HookDeclaration[] {
   return (contributes.hooks ?? []).map((item) =>
-    typeof item === "string" ? { name: item as HookName } : { name: item.name as HookName, ...(item.filter && { filter: item.filter }) },
+    typeof item === "string"
+      ? { name: item as HookName }
+      : { name: item.name as HookName, ...(item.filter && { filter: item.filter }) },
   );
 }
 

@@ -33,7 +33,11 @@ export interface KernelPorts {
   readonly tools: Pick<PluginContext["tools"], "list" | "call">;
   readonly channels: Pick<PluginContext["channels"], "deliver" | "typing">;
   readonly providers: Pick<PluginContext["providers"], "ids" | "ready" | "models" | "stream">;
-  callMethod(plugin: string, signal: AbortSignal, ...call: Parameters<PluginContext["methods"]["call"]>): Promise<unknown>;
+  callMethod(
+    plugin: string,
+    signal: AbortSignal,
+    ...call: Parameters<PluginContext["methods"]["call"]>
+  ): Promise<unknown>;
   readonly sessions: PluginContext["sessions"];
   readonly runs: PluginContext["runs"];
   readonly gateway: PluginContext["gateway"];
@@ -52,7 +56,13 @@ export interface ContextOptions {
 }
 
 /** The world as one plugin sees it: every verb asks the manifest first, everything registered dies with the lifetime. */
-export function createPluginContext({ manifest, version, config, lifetime, kernel }: ContextOptions): PluginContext {
+export function createPluginContext({
+  manifest,
+  version,
+  config,
+  lifetime,
+  kernel,
+}: ContextOptions): PluginContext {
   const { id } = manifest;
   const own = { manifest, lifetime, kernel };
   return {
@@ -62,8 +72,14 @@ export function createPluginContext({ manifest, version, config, lifetime, kerne
     log: kernel.log.child?.({ plugin: id }) ?? kernel.log,
     signal: lifetime.signal,
     tools: { ...registrar(own, "tools", kernel.registries.tools, ({ name }) => name), ...toolVerbs(own) },
-    channels: { ...registrar(own, "channels", kernel.registries.channels, (channel) => channel.id), ...channelVerbs(own) },
-    providers: { ...registrar(own, "providers", kernel.registries.providers, (provider) => provider.id), ...providerVerbs(own) },
+    channels: {
+      ...registrar(own, "channels", kernel.registries.channels, (channel) => channel.id),
+      ...channelVerbs(own),
+    },
+    providers: {
+      ...registrar(own, "providers", kernel.registries.providers, (provider) => provider.id),
+      ...providerVerbs(own),
+    },
     methods: {
       register: (method) => {
         declared(manifest, "methods", method.name);
@@ -123,7 +139,12 @@ function disposer(disposable: Disposable): () => void {
   return () => disposable[Symbol.dispose]();
 }
 
-function registrar<T>({ manifest, lifetime }: Own, kind: Kind, registry: Registry<T>, nameOf: (item: T) => string) {
+function registrar<T>(
+  { manifest, lifetime }: Own,
+  kind: Kind,
+  registry: Registry<T>,
+  nameOf: (item: T) => string,
+) {
   return {
     register(item: T): Disposable {
       const name = nameOf(item);
@@ -181,7 +202,11 @@ function providerVerbs({ manifest, kernel }: Own): KernelPorts["providers"] {
 
 function hookVerbs({ manifest, lifetime, kernel }: Own): PluginContext["hooks"] {
   return {
-    on<Name extends HookName>(name: Name, handler: HookHandler<Name>, options?: { priority?: number; timeoutMs?: number }) {
+    on<Name extends HookName>(
+      name: Name,
+      handler: HookHandler<Name>,
+      options?: { priority?: number; timeoutMs?: number },
+    ) {
       const declaration = hooksOf(manifest).find((hook) => hook.name === name);
       if (!declaration) {
         throw new RclawError(
@@ -189,7 +214,9 @@ function hookVerbs({ manifest, lifetime, kernel }: Own): PluginContext["hooks"] 
           `plugin "${manifest.id}" listens to hook ${name}, which its manifest does not declare; it needs contributes: { hooks: ["${name}"] }`,
         );
       }
-      return lifetime.defer(disposer(kernel.hooks.on({ ...declaration, name, plugin: manifest.id }, handler, options)));
+      return lifetime.defer(
+        disposer(kernel.hooks.on({ ...declaration, name, plugin: manifest.id }, handler, options)),
+      );
     },
     async run(name, event, context) {
       requireSessions(manifest, "write");

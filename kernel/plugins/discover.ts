@@ -41,7 +41,10 @@ export function parseManifest(text: string, file: string): Manifest {
   const manifest = raw as Manifest;
   for (const host of manifest.permissions?.net ?? []) {
     if (/^\*?$|^\*\.[^.]*$|\s|\/|^\*.*\*/.test(host)) {
-      throw new RclawError("MANIFEST_INVALID", `${file}: permissions.net "${host}" must be a host name; a wildcard needs at least two labels after it`);
+      throw new RclawError(
+        "MANIFEST_INVALID",
+        `${file}: permissions.net "${host}" must be a host name; a wildcard needs at least two labels after it`,
+      );
     }
   }
   return manifest;
@@ -74,7 +77,9 @@ export async function discoverBuiltIns(root: string): Promise<Discovered> {
   const folder = path.join(root, "manifests");
   const names = await readdir(folder, { recursive: true });
   const files = names.filter((name) => name.endsWith(".json5")).map((name) => path.join(folder, name));
-  return readAll(files.sort(), true, (_file, manifest) => path.join(root, manifest.entry.replace(/\.js$/, ".ts")));
+  return readAll(files.sort(), true, (_file, manifest) =>
+    path.join(root, manifest.entry.replace(/\.js$/, ".ts")),
+  );
 }
 
 /** What the operator installed: one folder each below `<state>/plugins`, with `rclaw.plugin.json5` in its root. */
@@ -85,7 +90,9 @@ export async function discoverInstalled(folder: string, log: Logger): Promise<Di
     const file = path.join(folder, name, "rclaw.plugin.json5");
     if (await stat(file).catch(() => undefined)) files.push(file);
   }
-  const result = await readAll(files.sort(), false, (file, manifest) => path.join(path.dirname(file), manifest.entry));
+  const result = await readAll(files.sort(), false, (file, manifest) =>
+    path.join(path.dirname(file), manifest.entry),
+  );
   for (const { file, reason } of result.refused) log.warn({ file, reason }, "plugin manifest refused");
   return result;
 }
@@ -99,15 +106,22 @@ async function readAll(
   const refused: { file: string; reason: string }[] = [];
   for (const file of files) {
     try {
-      if ((await stat(file)).size > maxBytes) throw new RclawError("MANIFEST_INVALID", `${file} is larger than ${maxBytes} bytes`);
+      if ((await stat(file)).size > maxBytes)
+        throw new RclawError("MANIFEST_INVALID", `${file} is larger than ${maxBytes} bytes`);
       const manifest = parseManifest(await readFile(file, "utf8"), file);
       const entry = entryOf(file, manifest);
       if (!builtIn && !entry.startsWith(path.dirname(file) + path.sep)) {
-        throw new RclawError("MANIFEST_INVALID", `${file}: entry "${manifest.entry}" leaves the plugin's folder`);
+        throw new RclawError(
+          "MANIFEST_INVALID",
+          `${file}: entry "${manifest.entry}" leaves the plugin's folder`,
+        );
       }
       const expected = builtIn ? path.basename(file, ".json5") : path.basename(path.dirname(file));
       if (manifest.id !== expected) {
-        throw new RclawError("MANIFEST_INVALID", `${file}: id "${manifest.id}" must be "${expected}", like the ${builtIn ? "file" : "folder"}`);
+        throw new RclawError(
+          "MANIFEST_INVALID",
+          `${file}: id "${manifest.id}" must be "${expected}", like the ${builtIn ? "file" : "folder"}`,
+        );
       }
       found.push({ manifest, entry, file, builtIn });
     } catch (error) {

@@ -1,4 +1,11 @@
-import { isRclawError, type Logger, type Manifest, type Plugin, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
+import {
+  isRclawError,
+  type Logger,
+  type Manifest,
+  type Plugin,
+  type PluginContext,
+  RclawError,
+} from "@rclaw/plugin-sdk";
 import { deadline } from "../hooks/bus.ts";
 import { Lifetime } from "../lifetime.ts";
 import type { Catalog } from "./catalog.ts";
@@ -26,7 +33,11 @@ export interface PluginHostOptions {
   onActive?(found: FoundManifest, lifetime: Lifetime): Promise<void>;
   /** Plugins that should come back by themselves after a failure, because nobody would ask for them. */
   wantsToRun?(manifest: Manifest): boolean;
-  readonly timing?: { readonly activateMs?: number; readonly backoffMs?: number; readonly maxBackoffMs?: number };
+  readonly timing?: {
+    readonly activateMs?: number;
+    readonly backoffMs?: number;
+    readonly maxBackoffMs?: number;
+  };
   now?(): number;
 }
 
@@ -53,7 +64,17 @@ export type PluginHost = ReturnType<typeof createPluginHost>;
  * tried again; the gateway goes on without it.
  */
 export function createPluginHost(options: PluginHostOptions) {
-  const { catalog, log, isEnabled, load, context, onActive, wantsToRun, timing = {}, now = Date.now } = options;
+  const {
+    catalog,
+    log,
+    isEnabled,
+    load,
+    context,
+    onActive,
+    wantsToRun,
+    timing = {},
+    now = Date.now,
+  } = options;
   const { activateMs = 10_000, backoffMs = 500, maxBackoffMs = 60_000 } = timing;
   const slots = new Map<string, Slot>();
   let closed = false;
@@ -88,16 +109,25 @@ export function createPluginHost(options: PluginHostOptions) {
     const item = found(id);
     const slot = slotOf(id);
     if (slot.state === "active") return;
-    if (closed) throw new RclawError("UNAVAILABLE", `the gateway is stopping; plugin "${id}" was not started`);
+    if (closed)
+      throw new RclawError("UNAVAILABLE", `the gateway is stopping; plugin "${id}" was not started`);
     const conflict = catalog().conflicts.get(id);
     if (conflict) throw new RclawError("CONFLICT", `plugin "${id}" may not run: ${conflict}`);
-    if (!isEnabled(item.manifest)) throw new RclawError("UNAVAILABLE", `plugin "${id}" is disabled; to enable it: rclaw plugin enable ${id}`);
+    if (!isEnabled(item.manifest))
+      throw new RclawError(
+        "UNAVAILABLE",
+        `plugin "${id}" is disabled; to enable it: rclaw plugin enable ${id}`,
+      );
     const wait = slot.retryAt - now();
     if (wait > 0) {
-      throw new RclawError("UNAVAILABLE", `plugin "${id}" failed (${slot.error}) and is kept off for ${Math.ceil(wait / 1_000)} s; to try now: rclaw plugin reload ${id}`, {
-        retryable: true,
-        details: { plugin: id, retryAfterMs: wait },
-      });
+      throw new RclawError(
+        "UNAVAILABLE",
+        `plugin "${id}" failed (${slot.error}) and is kept off for ${Math.ceil(wait / 1_000)} s; to try now: rclaw plugin reload ${id}`,
+        {
+          retryable: true,
+          details: { plugin: id, retryAfterMs: wait },
+        },
+      );
     }
     slot.activating ??= start(item, slot).finally(() => (slot.activating = undefined));
     await slot.activating;
@@ -112,9 +142,14 @@ export function createPluginHost(options: PluginHostOptions) {
     try {
       const plugin = await deadline(load(item), activateMs, `loading plugin "${id}"`);
       const loaded = performance.now();
-      await deadline(Promise.resolve(plugin.activate(context(item, lifetime))), activateMs, `activating plugin "${id}"`);
+      await deadline(
+        Promise.resolve(plugin.activate(context(item, lifetime))),
+        activateMs,
+        `activating plugin "${id}"`,
+      );
       await onActive?.(item, lifetime);
-      if (lifetime.signal.aborted) throw new RclawError("ABORTED", `plugin "${id}" was stopped while it started`);
+      if (lifetime.signal.aborted)
+        throw new RclawError("ABORTED", `plugin "${id}" was stopped while it started`);
       slot.timings = { importMs: loaded - begun, activateMs: performance.now() - loaded };
       slot.state = "active";
       slot.error = undefined;
@@ -124,7 +159,10 @@ export function createPluginHost(options: PluginHostOptions) {
       await end(id, lifetime);
       if (slot.lifetime === lifetime) fail(item, slot, error);
       if (isRclawError(error)) throw error;
-      throw new RclawError("PLUGIN_FAILED", `plugin "${id}" could not start: ${(error as Error).message}`, { cause: error, details: { plugin: id } });
+      throw new RclawError("PLUGIN_FAILED", `plugin "${id}" could not start: ${(error as Error).message}`, {
+        cause: error,
+        details: { plugin: id },
+      });
     }
   }
 

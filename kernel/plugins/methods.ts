@@ -16,7 +16,10 @@ export interface PluginMethodsOptions {
   setSecret(name: string, value: string | undefined): Promise<void>;
   hasSecret(name: string): Promise<boolean>;
   /** Tries a configuration on the real platform without keeping anything. Undefined when there is nothing to try. */
-  probe(found: FoundManifest, config: unknown): Promise<{ ok: boolean; name?: string; error?: string } | undefined>;
+  probe(
+    found: FoundManifest,
+    config: unknown,
+  ): Promise<{ ok: boolean; name?: string; error?: string } | undefined>;
   /** A gateway serves here, so an enabled plugin starts at once. */
   isServing(): boolean;
   forget(id: string): Promise<void>;
@@ -39,13 +42,25 @@ export function pluginMethods(options: PluginMethodsOptions): KernelMethod[] {
     const item = catalog().plugins.get(id);
     if (item) return item;
     const near = [...catalog().plugins.keys()].find((known) => known.startsWith(id.slice(0, 3)));
-    throw new RclawError("NOT_FOUND", `there is no plugin "${id}"${near ? `; did you mean "${near}"?` : ""} See: rclaw plugin list`);
+    throw new RclawError(
+      "NOT_FOUND",
+      `there is no plugin "${id}"${near ? `; did you mean "${near}"?` : ""} See: rclaw plugin list`,
+    );
   }
 
   function row({ manifest, builtIn }: FoundManifest): Record<string, unknown> {
     const { id, ...status }: PluginStatus = host.status(manifest.id);
     const { name, description, runtime, contributes } = manifest;
-    return { id, name, description, version: manifest.version ?? version, runtime, builtIn, ...status, contributes };
+    return {
+      id,
+      name,
+      description,
+      version: manifest.version ?? version,
+      runtime,
+      builtIn,
+      ...status,
+      contributes,
+    };
   }
 
   async function setEnabled(id: string, enabled: boolean): Promise<unknown> {
@@ -74,12 +89,21 @@ export function pluginMethods(options: PluginMethodsOptions): KernelMethod[] {
     return result;
   }
 
-  async function add({ id, account, values = {} }: { id: string; account?: string; values?: Record<string, string> }): Promise<unknown> {
+  async function add({
+    id,
+    account,
+    values = {},
+  }: {
+    id: string;
+    account?: string;
+    values?: Record<string, string>;
+  }): Promise<unknown> {
     const item = found(id);
     const { manifest } = item;
     const known = propertiesOf(manifest.configSchema);
     for (const key of Object.keys(values)) {
-      if (!Object.hasOwn(known, key)) throw new RclawError("INVALID_REQUEST", `plugin "${id}" has no setting "${key}"`);
+      if (!Object.hasOwn(known, key))
+        throw new RclawError("INVALID_REQUEST", `plugin "${id}" has no setting "${key}"`);
     }
     const base = configPathOf(manifest);
     const at = account ? `${base}.accounts.${account}` : base;
@@ -90,7 +114,11 @@ export function pluginMethods(options: PluginMethodsOptions): KernelMethod[] {
       : { ...current, ...values };
     const probe = Object.keys(values).length > 0 ? await options.probe(item, candidate) : undefined;
     if (probe && !probe.ok) {
-      throw new RclawError("UNAVAILABLE", `${manifest.name} refused the settings: ${probe.error ?? "no reason given"}. Nothing was stored`, { details: { plugin: id } });
+      throw new RclawError(
+        "UNAVAILABLE",
+        `${manifest.name} refused the settings: ${probe.error ?? "no reason given"}. Nothing was stored`,
+        { details: { plugin: id } },
+      );
     }
     const changes: { path: string; value: unknown }[] = [];
     for (const [key, value] of Object.entries(values)) {
@@ -101,7 +129,11 @@ export function pluginMethods(options: PluginMethodsOptions): KernelMethod[] {
     changes.push({ path: `plugins.entries.${id}.enabled`, value: true });
     await options.configure(changes);
     const started = host.status(id).state === "active";
-    const next = options.isServing() ? (started ? "rclaw channels status" : `rclaw plugin info ${id}`) : "rclaw gateway";
+    const next = options.isServing()
+      ? started
+        ? "rclaw channels status"
+        : `rclaw plugin info ${id}`
+      : "rclaw gateway";
     return { id, enabled: true, started, ...(probe && { probe }), next };
   }
 
@@ -121,7 +153,13 @@ export function pluginMethods(options: PluginMethodsOptions): KernelMethod[] {
         params: idParams,
         async handle({ params: { id } }) {
           const item = found(id);
-          return { ...row(item), manifest: item.manifest, file: item.file, configPath: configPathOf(item.manifest), permissions: item.manifest.permissions ?? {} };
+          return {
+            ...row(item),
+            manifest: item.manifest,
+            file: item.file,
+            configPath: configPathOf(item.manifest),
+            permissions: item.manifest.permissions ?? {},
+          };
         },
       }),
     },
@@ -136,14 +174,25 @@ export function pluginMethods(options: PluginMethodsOptions): KernelMethod[] {
         },
       }),
     },
-    { scope: "operator.admin", ...defineMethod({ name: "plugins.add", params: addParams, handle: ({ params }) => add(params) }) },
     {
       scope: "operator.admin",
-      ...defineMethod({ name: "plugins.enable", params: idParams, handle: ({ params: { id } }) => setEnabled(id, true) }),
+      ...defineMethod({ name: "plugins.add", params: addParams, handle: ({ params }) => add(params) }),
     },
     {
       scope: "operator.admin",
-      ...defineMethod({ name: "plugins.disable", params: idParams, handle: ({ params: { id } }) => setEnabled(id, false) }),
+      ...defineMethod({
+        name: "plugins.enable",
+        params: idParams,
+        handle: ({ params: { id } }) => setEnabled(id, true),
+      }),
+    },
+    {
+      scope: "operator.admin",
+      ...defineMethod({
+        name: "plugins.disable",
+        params: idParams,
+        handle: ({ params: { id } }) => setEnabled(id, false),
+      }),
     },
     {
       scope: "operator.admin",
@@ -184,9 +233,16 @@ export function pluginMethods(options: PluginMethodsOptions): KernelMethod[] {
 /** The same list for every place that asks a person for consent. */
 function capabilities({ manifest, builtIn }: FoundManifest) {
   const { contributes, permissions = {}, runtime } = manifest;
-  const trust = runtime === "in-process" ? "in-process (full trust)" : runtime === "worker" ? "worker thread (trusted code)" : "WASM sandbox";
+  const trust =
+    runtime === "in-process"
+      ? "in-process (full trust)"
+      : runtime === "worker"
+        ? "worker thread (trusted code)"
+        : "WASM sandbox";
   const adds = Object.entries(contributes).flatMap(([kind, value]) => {
-    const names = Array.isArray(value) ? value.map((item) => (typeof item === "string" ? item : item.name)) : Object.keys(value);
+    const names = Array.isArray(value)
+      ? value.map((item) => (typeof item === "string" ? item : item.name))
+      : Object.keys(value);
     return names.map((name) => `${kind.replace(/s$/, "")} ${name}`);
   });
   const verbs = (["tools", "providers", "channels", "methods", "events"] as const).flatMap((kind) =>
@@ -201,7 +257,9 @@ function capabilities({ manifest, builtIn }: FoundManifest) {
     mayRead: [
       ...(permissions.secrets ?? []).map((name) => `secret ${name}`),
       ...(permissions.env ?? []).map((name) => `environment ${name}`),
-      ...(permissions.sessions && permissions.sessions !== "none" ? [`sessions (${permissions.sessions})`] : []),
+      ...(permissions.sessions && permissions.sessions !== "none"
+        ? [`sessions (${permissions.sessions})`]
+        : []),
     ],
     mayUse: [...verbs, ...(permissions.process ? ["programs on this machine"] : [])],
   };

@@ -17,9 +17,13 @@ export function requireSessions(manifest: Manifest, need: "read" | "write"): voi
 }
 
 function denied({ id }: Manifest, line: string, what: string): RclawError {
-  return new RclawError("PERMISSION_DENIED", `plugin "${id}" ${what}, which its manifest does not permit; it needs permissions: { ${line} }`, {
-    details: { plugin: id, needs: line },
-  });
+  return new RclawError(
+    "PERMISSION_DENIED",
+    `plugin "${id}" ${what}, which its manifest does not permit; it needs permissions: { ${line} }`,
+    {
+      details: { plugin: id, needs: line },
+    },
+  );
 }
 
 function covers(entry: string, name: string): boolean {

@@ -13,7 +13,11 @@ export function createRegistry<T>(kind: string): Registry<T> {
   return {
     register(owner, name, item) {
       const taken = items.get(name);
-      if (taken) throw new RclawError("CONFLICT", `plugin "${owner}" registers ${kind} "${name}", which "${taken.owner}" already offers`);
+      if (taken)
+        throw new RclawError(
+          "CONFLICT",
+          `plugin "${owner}" registers ${kind} "${name}", which "${taken.owner}" already offers`,
+        );
       const entry = { owner, item };
       items.set(name, entry);
       return {

@@ -1,4 +1,11 @@
-import { isRclawError, type Logger, RclawError, type Tool, type ToolContext, type ToolResult } from "@rclaw/plugin-sdk";
+import {
+  isRclawError,
+  type Logger,
+  RclawError,
+  type Tool,
+  type ToolContext,
+  type ToolResult,
+} from "@rclaw/plugin-sdk";
 import { deadline, type HookBus } from "../hooks/bus.ts";
 import { compiler, describeIssues } from "../schema/check.ts";
 
@@ -20,7 +27,11 @@ export interface ToolCall {
 export interface PolicyGate {
   readonly name: string;
   /** Decides by name and place alone, so that a refused tool is not even offered to the model. */
-  offer?(tool: string, plugin: string, place: Pick<Place, "sessionKey" | "agentId" | "isOwner"> & { channel?: string }): string | undefined;
+  offer?(
+    tool: string,
+    plugin: string,
+    place: Pick<Place, "sessionKey" | "agentId" | "isOwner"> & { channel?: string },
+  ): string | undefined;
   /** Passes the call on, changed or not, or refuses it. */
   check?(call: ToolCall): Promise<ToolCall | string>;
 }
@@ -49,9 +60,13 @@ export function createPolicy({ gates, hooks, log, now = () => performance.now() 
   function validate({ tool, params }: ToolCall): void {
     const rule = check(tool.params);
     if (rule.valid(params)) return;
-    throw new RclawError("INVALID_REQUEST", `invalid ${tool.name} params: ${describeIssues(rule.issues(params))}`, {
-      details: { tool: tool.name },
-    });
+    throw new RclawError(
+      "INVALID_REQUEST",
+      `invalid ${tool.name} params: ${describeIssues(rule.issues(params))}`,
+      {
+        details: { tool: tool.name },
+      },
+    );
   }
 
   async function pass(call: ToolCall, through: readonly PolicyGate[], trace: Decision[]): Promise<ToolCall> {
@@ -61,7 +76,9 @@ export function createPolicy({ gates, hooks, log, now = () => performance.now() 
       const verdict = gate.offer?.(tool.name, plugin, place) ?? (await gate.check?.(current)) ?? current;
       if (typeof verdict === "string") {
         trace.push({ gate: gate.name, outcome: "refused", reason: verdict });
-        throw new RclawError("POLICY_DENIED", verdict, { details: { gate: gate.name, tool: tool.name, trace: [...trace] } });
+        throw new RclawError("POLICY_DENIED", verdict, {
+          details: { gate: gate.name, tool: tool.name, trace: [...trace] },
+        });
       }
       trace.push({ gate: gate.name, outcome: verdict === current ? "pass" : "changed" });
       if (verdict === current) continue;
@@ -72,24 +89,35 @@ export function createPolicy({ gates, hooks, log, now = () => performance.now() 
     return current;
   }
 
-  async function execute({ tool, plugin, params, place }: ToolCall, rest: Pick<ToolContext, "files" | "onUpdate">, signal: AbortSignal): Promise<ToolResult> {
+  async function execute(
+    { tool, plugin, params, place }: ToolCall,
+    rest: Pick<ToolContext, "files" | "onUpdate">,
+    signal: AbortSignal,
+  ): Promise<ToolResult> {
     const limit = tool.timeoutMs ?? defaultTimeoutMs;
     const stop = new AbortController();
     const signals = AbortSignal.any([signal, stop.signal]);
     try {
       signal.throwIfAborted();
       const run = tool.execute(params, { ...place, ...rest, signal: signals });
-      const result = await untilAborted(limit > 0 ? deadline(run, limit, `tool ${tool.name} of plugin "${plugin}"`) : run, signal);
+      const result = await untilAborted(
+        limit > 0 ? deadline(run, limit, `tool ${tool.name} of plugin "${plugin}"`) : run,
+        signal,
+      );
       if (typeof result?.content !== "string") throw new TypeError(`returned no content`);
       return result;
     } catch (error) {
       if (isRclawError(error)) throw error;
       if (signal.aborted) throw new RclawError("ABORTED", `tool ${tool.name} was stopped`, { cause: error });
       log.error({ err: error, plugin, tool: tool.name, runId: place.runId }, `tool ${tool.name} failed`);
-      throw new RclawError("PLUGIN_FAILED", `tool ${tool.name} of plugin "${plugin}" failed; the gateway's log says why`, {
-        cause: error,
-        details: { plugin, tool: tool.name },
-      });
+      throw new RclawError(
+        "PLUGIN_FAILED",
+        `tool ${tool.name} of plugin "${plugin}" failed; the gateway's log says why`,
+        {
+          cause: error,
+          details: { plugin, tool: tool.name },
+        },
+      );
     } finally {
       // A tool that overran its time is told to stop, so that nothing goes on unseen.
       stop.abort();
@@ -98,7 +126,11 @@ export function createPolicy({ gates, hooks, log, now = () => performance.now() 
 
   return {
     /** Why this tool is not offered here, or undefined when it is. */
-    refusal(tool: string, plugin: string, place: Parameters<NonNullable<PolicyGate["offer"]>>[2]): string | undefined {
+    refusal(
+      tool: string,
+      plugin: string,
+      place: Parameters<NonNullable<PolicyGate["offer"]>>[2],
+    ): string | undefined {
       for (const gate of gates) {
         const reason = gate.offer?.(tool, plugin, place);
         if (reason) return reason;
@@ -107,14 +139,26 @@ export function createPolicy({ gates, hooks, log, now = () => performance.now() 
     },
 
     /** The only way to run a tool: nothing else in the product calls `execute`. */
-    async callTool(call: ToolCall, rest: Pick<ToolContext, "files" | "onUpdate">, signal: AbortSignal): Promise<ToolResult> {
+    async callTool(
+      call: ToolCall,
+      rest: Pick<ToolContext, "files" | "onUpdate">,
+      signal: AbortSignal,
+    ): Promise<ToolResult> {
       const trace: Decision[] = [];
-      const place = { sessionKey: call.place.sessionKey, agentId: call.place.agentId, toolName: call.tool.name };
+      const place = {
+        sessionKey: call.place.sessionKey,
+        agentId: call.place.agentId,
+        toolName: call.tool.name,
+      };
       validate(call);
       const allowed = await pass(call, gates, trace);
       const startedAt = now();
       const report = (outcome: { result?: unknown; error?: string }): Promise<unknown> =>
-        hooks.run("after_tool_call", { toolName: call.tool.name, params: allowed.params, ...outcome, durationMs: now() - startedAt }, place);
+        hooks.run(
+          "after_tool_call",
+          { toolName: call.tool.name, params: allowed.params, ...outcome, durationMs: now() - startedAt },
+          place,
+        );
       try {
         const result = await execute(allowed, rest, signal);
         await report({ result });
@@ -129,7 +173,9 @@ export function createPolicy({ gates, hooks, log, now = () => performance.now() 
 
 function asRecord(details: unknown): Record<string, unknown> {
   if (details === undefined) return {};
-  return typeof details === "object" && details !== null && !Array.isArray(details) ? { ...details } : { value: details };
+  return typeof details === "object" && details !== null && !Array.isArray(details)
+    ? { ...details }
+    : { value: details };
 }
 
 /** A tool that ignores its signal must not hold up the person who pressed stop. */

@@ -48,7 +48,11 @@ interface Pending {
   reject(error: unknown): void;
 }
 
-export function portEndpoint(port: MessagePort, handle: Handler, { onFailure }: EndpointOptions = {}): Endpoint {
+export function portEndpoint(
+  port: MessagePort,
+  handle: Handler,
+  { onFailure }: EndpointOptions = {},
+): Endpoint {
   let lastId = 0;
   let closed = false;
   const pending = new Map<number, Pending>();
@@ -80,7 +84,8 @@ export function portEndpoint(port: MessagePort, handle: Handler, { onFailure }: 
     if (closed) return;
     closed = true;
     for (const controller of running.values()) controller.abort();
-    for (const { reject } of pending.values()) reject(new RclawError("UNAVAILABLE", "the plugin stopped", { retryable: true }));
+    for (const { reject } of pending.values())
+      reject(new RclawError("UNAVAILABLE", "the plugin stopped", { retryable: true }));
     pending.clear();
     port.close();
   }
@@ -94,8 +99,12 @@ export function portEndpoint(port: MessagePort, handle: Handler, { onFailure }: 
 
   return {
     call(method, params, signal) {
-      if (closed) return Promise.reject(new RclawError("UNAVAILABLE", `the plugin stopped before ${method}`, { retryable: true }));
-      if (signal?.aborted) return Promise.reject(new RclawError("ABORTED", `${method} was aborted`, { cause: signal.reason }));
+      if (closed)
+        return Promise.reject(
+          new RclawError("UNAVAILABLE", `the plugin stopped before ${method}`, { retryable: true }),
+        );
+      if (signal?.aborted)
+        return Promise.reject(new RclawError("ABORTED", `${method} was aborted`, { cause: signal.reason }));
       const id = ++lastId;
       return new Promise((resolve, reject) => {
         const onAbort = (): void => {

@@ -6,10 +6,15 @@ import { type Plugin, RclawError } from "@rclaw/plugin-sdk";
  * import of node:http alone costs 12 MB on Node 24; a third party may ship ESM.
  */
 export async function loadInProcess(id: string, entry: string): Promise<Plugin> {
-  const loaded: unknown = entry.endsWith(".cjs") ? nodeRequire(entry) : await import(entry.endsWith(".ts") ? entry : pathToFileURL(entry).href);
+  const loaded: unknown = entry.endsWith(".cjs")
+    ? nodeRequire(entry)
+    : await import(entry.endsWith(".ts") ? entry : pathToFileURL(entry).href);
   const plugin = defaultExport(defaultExport(loaded));
   if (typeof (plugin as Partial<Plugin> | undefined)?.activate === "function") return plugin as Plugin;
-  throw new RclawError("PLUGIN_FAILED", `plugin "${id}": ${entry} has no default export made by definePlugin()`);
+  throw new RclawError(
+    "PLUGIN_FAILED",
+    `plugin "${id}": ${entry} has no default export made by definePlugin()`,
+  );
 }
 
 function nodeRequire(file: string): unknown {

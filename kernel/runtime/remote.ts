@@ -3,7 +3,10 @@ import { RclawError } from "@rclaw/plugin-sdk";
 import { compile } from "../schema/check.ts";
 import type { Endpoint, Handler } from "./endpoint.ts";
 
-type ToolShape = Pick<Tool, "name" | "description" | "params"> & { readonly paths?: readonly string[]; readonly timeoutMs?: number };
+type ToolShape = Pick<Tool, "name" | "description" | "params"> & {
+  readonly paths?: readonly string[];
+  readonly timeoutMs?: number;
+};
 type RemoteToolContext = Omit<ToolContext, "signal" | "files" | "onUpdate">;
 
 interface HookOptions {
@@ -37,7 +40,11 @@ const offerCheck = compile({
         },
       },
     },
-    hooks: { type: "array", maxItems: 64, items: { type: "object", required: ["name"], properties: { name: { type: "string" } } } },
+    hooks: {
+      type: "array",
+      maxItems: 64,
+      items: { type: "object", required: ["name"], properties: { name: { type: "string" } } },
+    },
   },
 });
 const resultCheck = compile({
@@ -51,8 +58,16 @@ export function remotePlugin(id: string, endpoint: Endpoint): Plugin {
   return {
     async activate(ctx) {
       ctx.defer(() => endpoint[Symbol.dispose]());
-      const offer = await endpoint.call("activate", { id, version: ctx.version, config: ctx.config }, ctx.signal);
-      if (!offerCheck.valid(offer)) throw new RclawError("PLUGIN_FAILED", `plugin "${id}" answered "activate" with something else than its offer`);
+      const offer = await endpoint.call(
+        "activate",
+        { id, version: ctx.version, config: ctx.config },
+        ctx.signal,
+      );
+      if (!offerCheck.valid(offer))
+        throw new RclawError(
+          "PLUGIN_FAILED",
+          `plugin "${id}" answered "activate" with something else than its offer`,
+        );
       const { tools, hooks } = offer as Offer;
       for (const tool of tools) {
         ctx.tools.register({
@@ -60,7 +75,10 @@ export function remotePlugin(id: string, endpoint: Endpoint): Plugin {
           async execute(params, { signal, files: _files, onUpdate: _onUpdate, ...where }) {
             const result = await endpoint.call("tool.execute", { name: tool.name, params, where }, signal);
             if (resultCheck.valid(result)) return result as ToolResult;
-            throw new RclawError("PLUGIN_FAILED", `tool ${tool.name} of plugin "${id}" returned something else than a result`);
+            throw new RclawError(
+              "PLUGIN_FAILED",
+              `tool ${tool.name} of plugin "${id}" returned something else than a result`,
+            );
           },
         });
       }
@@ -74,13 +92,27 @@ export function remotePlugin(id: string, endpoint: Endpoint): Plugin {
 }
 
 /** The plugin's side: answers the kernel's calls on behalf of an ordinary plugin. */
-export function servePlugin(plugin: Plugin, host: (partial: Pick<PluginContext, "tools" | "hooks" | "config" | "id" | "version">) => PluginContext): Handler {
+export function servePlugin(
+  plugin: Plugin,
+  host: (partial: Pick<PluginContext, "tools" | "hooks" | "config" | "id" | "version">) => PluginContext,
+): Handler {
   const tools = new Map<string, Tool>();
   const hooks: (HookOptions & { name: HookName; handler(event: object, context: object): unknown })[] = [];
 
-  async function activate({ id, version, config }: { id: string; version: string; config: unknown }): Promise<Offer> {
+  async function activate({
+    id,
+    version,
+    config,
+  }: {
+    id: string;
+    version: string;
+    config: unknown;
+  }): Promise<Offer> {
     const unavailable = (what: string) => () => {
-      throw new RclawError("PERMISSION_DENIED", `plugin "${id}" uses ${what}, which this runtime cannot carry yet`);
+      throw new RclawError(
+        "PERMISSION_DENIED",
+        `plugin "${id}" uses ${what}, which this runtime cannot carry yet`,
+      );
     };
     const local = {
       id,
@@ -120,7 +152,11 @@ export function servePlugin(plugin: Plugin, host: (partial: Pick<PluginContext, 
       case "activate":
         return activate(params as Parameters<typeof activate>[0]);
       case "tool.execute": {
-        const { name, params: args, where } = params as { name: string; params: unknown; where: RemoteToolContext };
+        const {
+          name,
+          params: args,
+          where,
+        } = params as { name: string; params: unknown; where: RemoteToolContext };
         const tool = tools.get(name);
         if (!tool) throw new RclawError("NOT_FOUND", `there is no tool "${name}"`);
         return tool.execute(args, { ...where, signal } as ToolContext);

@@ -60,7 +60,8 @@ interface Scope {
 
 function ruleOf(schema: unknown, scope: Scope): Rule {
   if (schema === true || schema === undefined) return () => true;
-  if (schema === false) return (_value, path, out) => fail(out, path, "false schema", "boolean schema is false");
+  if (schema === false)
+    return (_value, path, out) => fail(out, path, "false schema", "boolean schema is false");
   const node = schema as JsonSchema;
   if (typeof node["$ref"] === "string") return refRule(node["$ref"], scope);
 
@@ -142,7 +143,9 @@ function numberRules(node: JsonSchema): Rule[] {
     .map(([keyword, sign, holds]) => {
       const limit = node[keyword] as number;
       return (value, path, out) =>
-        typeof value !== "number" || holds(value, limit) || fail(out, path, keyword, `must be ${sign} ${limit}`);
+        typeof value !== "number" ||
+        holds(value, limit) ||
+        fail(out, path, keyword, `must be ${sign} ${limit}`);
     });
 }
 
@@ -180,7 +183,10 @@ function stringRules(node: JsonSchema): Rule[] {
   if (typeof node["pattern"] === "string") {
     const pattern = new RegExp(node["pattern"], "u");
     const message = `must match pattern "${node["pattern"]}"`;
-    rules.push((value, path, out) => typeof value !== "string" || pattern.test(value) || fail(out, path, "pattern", message));
+    rules.push(
+      (value, path, out) =>
+        typeof value !== "string" || pattern.test(value) || fail(out, path, "pattern", message),
+    );
   }
   return rules;
 }
@@ -189,16 +195,22 @@ function anyRules(node: JsonSchema, scope: Scope): Rule[] {
   const rules: Rule[] = [];
   if ("const" in node) {
     const wanted = node["const"];
-    rules.push((value, path, out) => equal(value, wanted) || fail(out, path, "const", "must be equal to constant"));
+    rules.push(
+      (value, path, out) => equal(value, wanted) || fail(out, path, "const", "must be equal to constant"),
+    );
   }
   if (Array.isArray(node["enum"])) {
     const allowed: unknown[] = node["enum"];
     const message = "must be equal to one of the allowed values";
-    rules.push((value, path, out) => allowed.some((item) => equal(value, item)) || fail(out, path, "enum", message));
+    rules.push(
+      (value, path, out) => allowed.some((item) => equal(value, item)) || fail(out, path, "enum", message),
+    );
   }
   if (node["not"] !== undefined) {
     const never = ruleOf(node["not"], scope);
-    rules.push((value, path, out) => !never(value, path, undefined) || fail(out, path, "not", "must NOT be valid"));
+    rules.push(
+      (value, path, out) => !never(value, path, undefined) || fail(out, path, "not", "must NOT be valid"),
+    );
   }
   if (Array.isArray(node["anyOf"])) {
     const branches = node["anyOf"].map((branch) => ruleOf(branch, scope));
@@ -229,14 +241,22 @@ function anyRules(node: JsonSchema, scope: Scope): Rule[] {
 
 function arrayRules(node: JsonSchema, scope: Scope): Rule[] {
   const length = (value: unknown): number => (Array.isArray(value) ? value.length : -1);
-  const rules = [...sizeRule(node, "maxItems", "items", length), ...sizeRule(node, "minItems", "items", length)];
+  const rules = [
+    ...sizeRule(node, "maxItems", "items", length),
+    ...sizeRule(node, "minItems", "items", length),
+  ];
   if (node["uniqueItems"] === true) {
     rules.push((value, path, out) => {
       if (!Array.isArray(value)) return true;
       for (let i = value.length - 1; i > 0; i--) {
         for (let j = i - 1; j >= 0; j--) {
           if (!equal(value[i], value[j])) continue;
-          return fail(out, path, "uniqueItems", `must NOT have duplicate items (items ## ${j} and ${i} are identical)`);
+          return fail(
+            out,
+            path,
+            "uniqueItems",
+            `must NOT have duplicate items (items ## ${j} and ${i} are identical)`,
+          );
         }
       }
       return true;
@@ -278,15 +298,22 @@ function objectRules(node: JsonSchema, scope: Scope): Rule[] {
 }
 
 function propertiesRule(node: JsonSchema, scope: Scope): Rule | undefined {
-  const named = new Map(Object.entries((node["properties"] as JsonSchema | undefined) ?? {}).map(([key, sub]) => [key, ruleOf(sub, scope)]));
+  const named = new Map(
+    Object.entries((node["properties"] as JsonSchema | undefined) ?? {}).map(([key, sub]) => [
+      key,
+      ruleOf(sub, scope),
+    ]),
+  );
   const patterns = Object.entries((node["patternProperties"] as JsonSchema | undefined) ?? {}).map(
     ([pattern, sub]) => [new RegExp(pattern, "u"), ruleOf(sub, scope)] as const,
   );
   const extra = node["additionalProperties"];
   if (named.size === 0 && patterns.length === 0 && extra === undefined) return undefined;
-  const extraRule = extra === undefined || extra === true ? undefined : extra === false ? false : ruleOf(extra, scope);
+  const extraRule =
+    extra === undefined || extra === true ? undefined : extra === false ? false : ruleOf(extra, scope);
 
-  const isExtra = (key: string): boolean => !named.has(key) && !patterns.some(([pattern]) => pattern.test(key));
+  const isExtra = (key: string): boolean =>
+    !named.has(key) && !patterns.some(([pattern]) => pattern.test(key));
   return (value, path, out) => {
     if (!isObject(value)) return true;
     let ok = true;
@@ -327,8 +354,12 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 function equal(a: unknown, b: unknown): boolean {
   if (Object.is(a, b) || a === b) return true;
-  if (Array.isArray(a) && Array.isArray(b)) return a.length === b.length && a.every((item, i) => equal(item, b[i]));
+  if (Array.isArray(a) && Array.isArray(b))
+    return a.length === b.length && a.every((item, i) => equal(item, b[i]));
   if (!isObject(a) || !isObject(b)) return false;
   const keys = Object.keys(a);
-  return keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && equal(a[key], b[key]));
+  return (
+    keys.length === Object.keys(b).length &&
+    keys.every((key) => Object.hasOwn(b, key) && equal(a[key], b[key]))
+  );
 }

@@ -17,7 +17,8 @@ export function withDefaults(schema: JsonSchema, value: unknown): unknown {
   const given = value as Record<string, unknown>;
   const result: Record<string, unknown> = {};
   for (const [key, item] of Object.entries(given)) {
-    const sub = properties[key] ?? (typeof extra === "object" && extra !== null ? (extra as JsonSchema) : undefined);
+    const sub =
+      properties[key] ?? (typeof extra === "object" && extra !== null ? (extra as JsonSchema) : undefined);
     result[key] = sub ? withDefaults(sub, item) : item;
   }
   for (const [key, sub] of Object.entries(properties)) {

@@ -23,7 +23,8 @@ export async function readCatalog(file: string, log: Logger): Promise<readonly C
   try {
     data = await readFile(file);
   } catch (error) {
-    if (codeOf(error) !== "ENOENT") log.warn({ err: error, file }, "cannot read the session index; it is rebuilt from the transcripts");
+    if (codeOf(error) !== "ENOENT")
+      log.warn({ err: error, file }, "cannot read the session index; it is rebuilt from the transcripts");
     return [];
   }
   const opened = openLine(data.at(-1) === 10 ? data.subarray(0, -1) : data, true);
@@ -38,7 +39,9 @@ export async function readCatalog(file: string, log: Logger): Promise<readonly C
 }
 
 export async function writeCatalog(file: string, rows: readonly CatalogRow[]): Promise<void> {
-  const sessions = Object.fromEntries(rows.map(({ key, entry, file: facts }) => [key, { entry, file: facts }]));
+  const sessions = Object.fromEntries(
+    rows.map(({ key, entry, file: facts }) => [key, { entry, file: facts }]),
+  );
   await writeAtomic(file, `${seal(JSON.stringify({ version: 1, sessions }))}\n`);
 }
 

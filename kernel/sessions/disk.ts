@@ -2,7 +2,12 @@ import fs from "node:fs";
 import { promisify } from "node:util";
 
 // Raw descriptors, not FileHandle: one commit is two system calls, and a FileHandle doubles what they cost us.
-const write = promisify(fs.write) as unknown as (fd: number, data: Buffer, offset: number, length: number) => Promise<{ bytesWritten: number }>;
+const write = promisify(fs.write) as unknown as (
+  fd: number,
+  data: Buffer,
+  offset: number,
+  length: number,
+) => Promise<{ bytesWritten: number }>;
 export const openFd: (file: string, flags: string, mode: number) => Promise<number> = promisify(fs.open);
 export const closeFd: (fd: number) => Promise<void> = promisify(fs.close);
 export const datasync: (fd: number) => Promise<void> = promisify(fs.fdatasync);
@@ -14,7 +19,8 @@ export async function writeAll(fd: number, data: Buffer): Promise<void> {
   while (done < data.length) {
     try {
       const { bytesWritten } = await write(fd, data, done, data.length - done);
-      if (bytesWritten === 0) throw Object.assign(new Error("the device took no more bytes"), { code: "ENOSPC" });
+      if (bytesWritten === 0)
+        throw Object.assign(new Error("the device took no more bytes"), { code: "ENOSPC" });
       done += bytesWritten;
     } catch (error) {
       if (codeOf(error) !== "EAGAIN" && codeOf(error) !== "EINTR") throw error;

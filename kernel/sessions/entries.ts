@@ -7,7 +7,16 @@ export const entryChange = "rclaw.session";
 const changeMark = Buffer.from(`"customType":"${entryChange}"`);
 
 // OpenClaw's roles. A line with another one, such as an inserted "system", must not reach a model.
-const roles = new Set(["user", "assistant", "toolResult", "tool", "bashExecution", "custom", "branchSummary", "compactionSummary"]);
+const roles = new Set([
+  "user",
+  "assistant",
+  "toolResult",
+  "tool",
+  "bashExecution",
+  "custom",
+  "branchSummary",
+  "compactionSummary",
+]);
 
 export function isEntryChange(value: Readonly<Record<string, unknown>>): boolean {
   return value["type"] === "custom" && value["customType"] === entryChange;
@@ -32,7 +41,10 @@ export type ReadLine =
 
 /** Reads one line of a transcript, or says what is wrong with it. */
 export function readLine({ bytes, offset, length }: Line, strict: boolean): ReadLine {
-  const bad = (reason: string): ReadLine => ({ kind: "bad", bad: { offset, length, reason, bytes: bytes && Buffer.from(bytes) } });
+  const bad = (reason: string): ReadLine => ({
+    kind: "bad",
+    bad: { offset, length, reason, bytes: bytes && Buffer.from(bytes) },
+  });
   if (!bytes) return bad(`${length} bytes in one line are more than can be read`);
   const opened = openLine(bytes, strict);
   if (!opened.ok) return bad(opened.reason);
@@ -45,7 +57,11 @@ export function readLine({ bytes, offset, length }: Line, strict: boolean): Read
 }
 
 /** Applies a change: `null` removes a field. */
-export function changed(entry: SessionEntry, fields: Readonly<Record<string, unknown>>, updatedAt: number): SessionEntry {
+export function changed(
+  entry: SessionEntry,
+  fields: Readonly<Record<string, unknown>>,
+  updatedAt: number,
+): SessionEntry {
   const next = new Map<string, unknown>(Object.entries(entry));
   next.set("updatedAt", updatedAt);
   for (const [name, value] of Object.entries(fields)) {

@@ -70,7 +70,10 @@ export class Journal {
 
   /** Whether there is anything a checkpoint could remove. */
   get hasRecords(): boolean {
-    return this.#retired.length > 0 || (this.#segment !== undefined && this.#segment.size > this.#segment.headerSize);
+    return (
+      this.#retired.length > 0 ||
+      (this.#segment !== undefined && this.#segment.size > this.#segment.headerSize)
+    );
   }
 
   /** Opens the first segment. A disk that refuses leaves the journal at fault; reading goes on. */
@@ -145,7 +148,8 @@ export class Journal {
       if (text !== "") await this.#write(await this.#ready(), Buffer.from(text));
     } catch {
       // Whatever queued up meanwhile was built on entries that now do not exist.
-      for (const { done, text } of [...batch, ...this.#queue.splice(0)]) done(text === "" ? undefined : this.#refusal());
+      for (const { done, text } of [...batch, ...this.#queue.splice(0)])
+        done(text === "" ? undefined : this.#refusal());
       return;
     }
     for (const { done } of batch) done();
@@ -166,7 +170,8 @@ export class Journal {
     try {
       await writeAll(segment.fd, data);
       await datasync(segment.fd);
-      if (isUnlinked(segment.fd)) throw Object.assign(new Error("the journal was removed"), { code: "ENOENT" });
+      if (isUnlinked(segment.fd))
+        throw Object.assign(new Error("the journal was removed"), { code: "ENOENT" });
       segment.size += data.length;
     } catch (error) {
       this.#segment = undefined;
@@ -192,7 +197,8 @@ export class Journal {
       this.#failed(error);
       throw error;
     }
-    if (this.#fault !== undefined) this.#options.log.info({ dir: this.#options.dir }, "the session store works again");
+    if (this.#fault !== undefined)
+      this.#options.log.info({ dir: this.#options.dir }, "the session store works again");
     this.#fault = undefined;
     this.#retryMs = probeEveryMs;
     clearTimeout(this.#retry);
@@ -206,7 +212,9 @@ export class Journal {
     const file = segmentFile(dir, number);
     const fd = await openFd(file, "ax", 0o600);
     try {
-      const header = Buffer.from(`${seal(JSON.stringify({ v: 1, n: number, abandoned: [...this.#abandoned] }))}\n`);
+      const header = Buffer.from(
+        `${seal(JSON.stringify({ v: 1, n: number, abandoned: [...this.#abandoned] }))}\n`,
+      );
       await writeAll(fd, header);
       await datasync(fd);
       await syncFolder(dir);
@@ -235,7 +243,11 @@ export class Journal {
 
   #failed(error: unknown): void {
     const reason = `${faultOf(error)} in ${this.#options.dir}`;
-    if (this.#fault !== reason) this.#options.log.error({ reason, err: error }, "the session store cannot write; nothing is accepted until it can");
+    if (this.#fault !== reason)
+      this.#options.log.error(
+        { reason, err: error },
+        "the session store cannot write; nothing is accepted until it can",
+      );
     this.#fault = reason;
     this.#triedAt = performance.now();
     clearTimeout(this.#retry);
@@ -255,9 +267,13 @@ export class Journal {
   }
 
   #refusal(): RclawError {
-    return new RclawError("STORE_DEGRADED", `not stored: ${this.#fault ?? "the journal failed"}. Nothing was written; try again when the disk works.`, {
-      retryable: true,
-    });
+    return new RclawError(
+      "STORE_DEGRADED",
+      `not stored: ${this.#fault ?? "the journal failed"}. Nothing was written; try again when the disk works.`,
+      {
+        retryable: true,
+      },
+    );
   }
 }
 

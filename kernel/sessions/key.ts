@@ -45,9 +45,12 @@ export function canonicalKey(raw: string, rules: KeyRules): string {
 
   const [, agentId = "", ...rest] = key.split(":");
   if (!agentIdPattern.test(agentId) || !rest[0]) {
-    throw refused(`malformed session key "${shown(key)}": use agent:<agentId>:<name>, with letters, digits, - and _ in the agent's id`);
+    throw refused(
+      `malformed session key "${shown(key)}": use agent:<agentId>:<name>, with letters, digits, - and _ in the agent's id`,
+    );
   }
-  if (rest.length === 1 && (rest[0] === "main" || rest[0] === mainKey)) return mainSession(agentId, mainKey, rules);
+  if (rest.length === 1 && (rest[0] === "main" || rest[0] === mainKey))
+    return mainSession(agentId, mainKey, rules);
   return key;
 }
 
@@ -60,14 +63,24 @@ export function mainSessionKey(rules: KeyRules): string {
  * The session a channel's message belongs to. Ids are escaped, so that no two peers,
  * accounts or threads can ever name the same session, whatever characters they hold.
  */
-export function channelSessionKey({ agentId, mainKey, dmScope, channel, accountId, chatType, peerId, threadId }: ChannelPlace): string {
+export function channelSessionKey({
+  agentId,
+  mainKey,
+  dmScope,
+  channel,
+  accountId,
+  chatType,
+  peerId,
+  threadId,
+}: ChannelPlace): string {
   const thread = threadId === undefined ? "" : `:thread:${escapeId(threadId)}`;
   const agent = `agent:${agentId}`;
   if (chatType !== "direct") return `${agent}:${escapeId(channel)}:${chatType}:${escapeId(peerId)}${thread}`;
   const peer = `direct:${escapeId(peerId)}${thread}`;
   if (dmScope === "per-peer") return `${agent}:${peer}`;
   if (dmScope === "per-channel-peer") return `${agent}:${escapeId(channel)}:${peer}`;
-  if (dmScope === "per-account-channel-peer") return `${agent}:${escapeId(channel)}:${escapeId(accountId)}:${peer}`;
+  if (dmScope === "per-account-channel-peer")
+    return `${agent}:${escapeId(channel)}:${escapeId(accountId)}:${peer}`;
   return `${agent}:${mainKey}${thread}`;
 }
 
@@ -76,8 +89,10 @@ export function parseKey(key: string): ParsedKey {
   if (key === "global" || key === "unknown") return { agentId: undefined, rest: key, kind: key };
   const [, agentId, ...parts] = key.split(":");
   const rest = parts.join(":");
-  const isGroup = parts[1] === "group" || parts[1] === "channel";
-  const isDirect = parts[0] !== "direct" && (parts[1] === "direct" || parts[2] === "direct");
+  // An account may be called "group", and a peer anything: only the number of parts tells these apart.
+  const ofAccount = parts[2] === "direct" && (parts.length === 4 || parts.length === 6);
+  const isGroup = parts[0] !== "direct" && !ofAccount && (parts[1] === "group" || parts[1] === "channel");
+  const isDirect = parts[0] !== "direct" && (ofAccount || parts[1] === "direct");
   const channel = isGroup || isDirect ? parts[0] : undefined;
   return { agentId, rest, kind: isGroup ? "group" : "direct", ...(channel !== undefined && { channel }) };
 }
@@ -100,7 +115,8 @@ function fold(raw: string): string {
   for (let pass = 0; ; pass++) {
     const next = key.normalize("NFKC").toLowerCase().trim();
     if (next === key) break;
-    if (pass > 4) throw refused(`session key "${shown(raw)}" has no stable lower-case form; use plain letters`);
+    if (pass > 4)
+      throw refused(`session key "${shown(raw)}" has no stable lower-case form; use plain letters`);
     key = next;
   }
   return checked(key);
@@ -109,9 +125,11 @@ function fold(raw: string): string {
 function checked(key: string): string {
   if (key === "") throw refused("a session key must not be empty");
   if (key.length > maxLength) throw tooLong();
-  if (hidden.test(key)) throw refused(`session key "${shown(key)}" holds control or invisible characters; remove them`);
+  if (hidden.test(key))
+    throw refused(`session key "${shown(key)}" holds control or invisible characters; remove them`);
   if (key.includes("..")) throw refused(`session key "${shown(key)}" must not contain ".."`);
-  if (/(^|[:./\\])__proto__($|[:./\\])/.test(key)) throw refused(`session key "${shown(key)}" must not contain "__proto__"`);
+  if (/(^|[:./\\])__proto__($|[:./\\])/.test(key))
+    throw refused(`session key "${shown(key)}" must not contain "__proto__"`);
   return key;
 }
 

@@ -23,7 +23,9 @@ export function checkSeal(line: Buffer): "ok" | "bad" | "none" {
   return end.slice(8, 16) === hex(crc32(brace, crc32(line.subarray(0, at)))) ? "ok" : "bad";
 }
 
-export type Opened = { readonly ok: true; readonly value: Readonly<Record<string, unknown>> } | { readonly ok: false; readonly reason: string };
+export type Opened =
+  | { readonly ok: true; readonly value: Readonly<Record<string, unknown>> }
+  | { readonly ok: false; readonly reason: string };
 
 /** Reads one line; with `strict` a line without a checksum is refused. */
 export function openLine(line: Buffer, strict: boolean): Opened {
@@ -31,7 +33,8 @@ export function openLine(line: Buffer, strict: boolean): Opened {
   if (state === "bad") return { ok: false, reason: "the checksum does not match" };
   if (state === "none" && strict) return { ok: false, reason: "there is no checksum" };
   try {
-    const body = state === "ok" ? `${line.toString("utf8", 0, line.length - sealLength)}}` : line.toString("utf8");
+    const body =
+      state === "ok" ? `${line.toString("utf8", 0, line.length - sealLength)}}` : line.toString("utf8");
     const value: unknown = JSON.parse(body);
     if (isRecord(value)) return { ok: true, value };
   } catch {
@@ -54,7 +57,12 @@ export interface Line {
 }
 
 /** Visits the lines in `[from, to)`, first to last, in bounded memory. */
-export async function scanForward(file: FileHandle, from: number, to: number, visit: (line: Line) => void): Promise<void> {
+export async function scanForward(
+  file: FileHandle,
+  from: number,
+  to: number,
+  visit: (line: Line) => void,
+): Promise<void> {
   const block = Buffer.allocUnsafe(Math.max(1, Math.min(256 * 1024, to - from)));
   const carry = new Carry();
   let start = from;
@@ -77,7 +85,11 @@ export async function scanForward(file: FileHandle, from: number, to: number, vi
 }
 
 /** Visits the lines before `end`, last to first, until `visit` answers false. */
-export async function scanBackward(file: FileHandle, end: number, visit: (line: Line) => boolean): Promise<void> {
+export async function scanBackward(
+  file: FileHandle,
+  end: number,
+  visit: (line: Line) => boolean,
+): Promise<void> {
   const carry = new Carry();
   let terminated = false;
   for (let position = end; position > 0;) {
@@ -98,7 +110,8 @@ export async function scanBackward(file: FileHandle, end: number, visit: (line: 
     carry.prepend(block.subarray(0, stop));
   }
   const size = carry.size;
-  if (size > 0 || terminated) visit({ bytes: carry.takeBefore(Buffer.alloc(0)), offset: 0, length: size, terminated });
+  if (size > 0 || terminated)
+    visit({ bytes: carry.takeBefore(Buffer.alloc(0)), offset: 0, length: size, terminated });
 }
 
 async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {

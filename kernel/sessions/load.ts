@@ -45,14 +45,26 @@ export async function loadSession(
 ): Promise<Loaded | undefined> {
   const file = path.join(options.folder, `${hash}.jsonl`);
   const stat = fs.statSync(file, { throwIfNoEntry: false });
-  if (stat && cached && generations.length === 0 && stat.size === cached.file.size && stat.mtimeMs === cached.file.mtimeMs) {
+  if (
+    stat &&
+    cached &&
+    generations.length === 0 &&
+    stat.size === cached.file.size &&
+    stat.mtimeMs === cached.file.mtimeMs
+  ) {
     return restored(hash, file, cached, options);
   }
-  const { fileIsFree, gate } = await finishArchives({ hash, file, exists: stat !== undefined }, generations, options);
+  const { fileIsFree, gate } = await finishArchives(
+    { hash, file, exists: stat !== undefined },
+    generations,
+    options,
+  );
   const last = generations.at(-1);
   const lines = last && !last.end ? last.lines : [];
   if (fileIsFree && lines.length === 0) return undefined;
-  const plan = fileIsFree ? { size: 0, torn: false, missing: lines.map((line) => `${line.toString()}\n`), bad: [] } : await planRepair(file, lines);
+  const plan = fileIsFree
+    ? { size: 0, torn: false, missing: lines.map((line) => `${line.toString()}\n`), bad: [] }
+    : await planRepair(file, lines);
   const session = await readSession({ hash, file, plan }, cached, options);
   if (!session) return undefined;
   session.transcript.gate = gate;
@@ -63,7 +75,14 @@ export async function loadSession(
 function restored(hash: string, file: string, cached: CatalogRow, options: LoadOptions): Loaded {
   const { key, entry, file: facts } = cached;
   const header = (): string => options.headerFor(key, entry.sessionId);
-  const transcript = new Transcript({ file, size: facts.size, torn: false, strict: facts.strict, header, log: options.log });
+  const transcript = new Transcript({
+    file,
+    size: facts.size,
+    torn: false,
+    strict: facts.strict,
+    header,
+    log: options.log,
+  });
   return { hash, key, entry, head: facts, transcript, row: cached };
 }
 
@@ -82,9 +101,12 @@ async function finishArchives(
     const { archive } = end;
     if (archive !== null && fs.existsSync(path.join(folder, archive))) continue;
     const isThisFile = !fileIsFree && (onDisk === undefined || onDisk === generation);
-    const isUnwritten = fileIsFree && archive !== null && lines[0]?.toString("latin1", 0, 17) === '{"type":"session"';
+    const isUnwritten =
+      fileIsFree && archive !== null && lines[0]?.toString("latin1", 0, 17) === '{"type":"session"';
     if (!isThisFile && !isUnwritten) continue;
-    const plan = isThisFile ? await planRepair(file, lines) : { size: 0, torn: false, missing: lines.map((line) => `${line.toString()}\n`) };
+    const plan = isThisFile
+      ? await planRepair(file, lines)
+      : { size: 0, torn: false, missing: lines.map((line) => `${line.toString()}\n`) };
     const header = (): string => "";
     const transcript = new Transcript({ file, size: plan.size, torn: plan.torn, strict: true, header, log });
     const before = gate;
@@ -107,7 +129,8 @@ async function readSession(
   const sessionId = identity.sessionId ?? cached?.entry.sessionId ?? randomUUID();
   const key = identity.key ?? cached?.key;
   const header = (): string => headerFor(key, sessionId);
-  if (plan.size === 0 && missing.length > 0 && !missing[0]?.startsWith('{"type":"session"')) missing.unshift(header());
+  if (plan.size === 0 && missing.length > 0 && !missing[0]?.startsWith('{"type":"session"'))
+    missing.unshift(header());
 
   const fold = await foldFile({ file, size: plan.size, sessionId, identity }, cached);
   for (const line of missing) {
@@ -118,10 +141,18 @@ async function readSession(
   const head = fold.head();
   if (head.lastId === undefined && !head.hasEntries && identity.sessionId === undefined) {
     // Not one readable line: it is put aside, and the session starts anew.
-    if (plan.size > 0) await rename(file, path.join(folder, `${hash}.unreadable.${Date.now()}.jsonl`)).catch(() => undefined);
+    if (plan.size > 0)
+      await rename(file, path.join(folder, `${hash}.unreadable.${Date.now()}.jsonl`)).catch(() => undefined);
     return undefined;
   }
-  const transcript = new Transcript({ file, size: plan.size, torn: plan.torn, strict: identity.strict, header, log });
+  const transcript = new Transcript({
+    file,
+    size: plan.size,
+    torn: plan.torn,
+    strict: identity.strict,
+    header,
+    log,
+  });
   if (missing.length > 0) writeback.add(transcript, missing);
   return { hash, key, entry: fold.entry, head, transcript, row: undefined };
 }
@@ -133,7 +164,10 @@ interface FoldSource {
   readonly identity: Identity;
 }
 
-async function foldFile({ file, size, sessionId, identity }: FoldSource, cached: CatalogRow | undefined): Promise<EntryFold> {
+async function foldFile(
+  { file, size, sessionId, identity }: FoldSource,
+  cached: CatalogRow | undefined,
+): Promise<EntryFold> {
   const fresh = { strict: identity.strict, lastId: undefined, leaf: null, hasEntries: false };
   if (size === 0) return new EntryFold({ sessionId, updatedAt: 0 }, fresh);
   const handle = await open(file, "r");
@@ -141,7 +175,9 @@ async function foldFile({ file, size, sessionId, identity }: FoldSource, cached:
     const from = cached?.entry.sessionId === sessionId && cached.file.size < size ? cached.file.size : 0;
     // Only what was added since is read, provided it was added to what the index knew.
     const continues = cached && from > 0 && (await byteAt(handle, from - 1)) === 10;
-    const fold = continues ? new EntryFold(cached.entry, cached.file) : new EntryFold({ sessionId, updatedAt: 0 }, fresh);
+    const fold = continues
+      ? new EntryFold(cached.entry, cached.file)
+      : new EntryFold({ sessionId, updatedAt: 0 }, fresh);
     await scanForward(handle, continues ? from : 0, size, (line) => fold.add(line));
     return fold;
   } finally {
@@ -165,7 +201,10 @@ function identityIn(line: string | undefined): Identity {
   return { strict: true, sessionId: text(found?.["id"]), key: text(found?.["key"]) };
 }
 
-async function byteAt(handle: Awaited<ReturnType<typeof open>>, position: number): Promise<number | undefined> {
+async function byteAt(
+  handle: Awaited<ReturnType<typeof open>>,
+  position: number,
+): Promise<number | undefined> {
   const { buffer, bytesRead } = await handle.read(Buffer.alloc(1), 0, 1, position);
   return bytesRead === 1 ? buffer[0] : undefined;
 }

@@ -30,7 +30,11 @@ export async function acquireLock(stateDir: string, info: LockInfo): Promise<Loc
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   const file = lockFile(stateDir);
   const started = await startTicks(process.pid);
-  const own = { pid: process.pid, ...(started !== undefined && { startTicks: started }), startedAt: Date.now() };
+  const own = {
+    pid: process.pid,
+    ...(started !== undefined && { startTicks: started }),
+    startedAt: Date.now(),
+  };
   while (!(await create(file, JSON.stringify({ ...own, ...info })))) await clearStale(stateDir, file);
   return {
     update: (next) => writeAtomic(file, JSON.stringify({ ...own, ...info, ...next })),

@@ -37,7 +37,13 @@ export const patchParams = Type.Object(
     verboseLevel: Type.Optional(nameOrNull),
     reasoningLevel: Type.Optional(nameOrNull),
     responseUsage: Type.Optional(
-      Type.Union([Type.Literal("off"), Type.Literal("tokens"), Type.Literal("full"), Type.Literal("on"), Type.Null()]),
+      Type.Union([
+        Type.Literal("off"),
+        Type.Literal("tokens"),
+        Type.Literal("full"),
+        Type.Literal("on"),
+        Type.Null(),
+      ]),
     ),
     elevatedLevel: Type.Optional(nameOrNull),
     execHost: Type.Optional(nameOrNull),
@@ -48,12 +54,18 @@ export const patchParams = Type.Object(
     spawnedBy: Type.Optional(nameOrNull),
     spawnDepth: Type.Optional(Type.Union([Type.Integer({ minimum: 0 }), Type.Null()])),
     sendPolicy: Type.Optional(Type.Union([Type.Literal("allow"), Type.Literal("deny"), Type.Null()])),
-    groupActivation: Type.Optional(Type.Union([Type.Literal("mention"), Type.Literal("always"), Type.Null()])),
+    groupActivation: Type.Optional(
+      Type.Union([Type.Literal("mention"), Type.Literal("always"), Type.Null()]),
+    ),
     fastMode: Type.Optional(Type.Union([Type.Boolean(), Type.Null()])),
     traceLevel: Type.Optional(nameOrNull),
     spawnedWorkspaceDir: Type.Optional(nameOrNull),
-    subagentRole: Type.Optional(Type.Union([Type.Literal("orchestrator"), Type.Literal("leaf"), Type.Null()])),
-    subagentControlScope: Type.Optional(Type.Union([Type.Literal("children"), Type.Literal("none"), Type.Null()])),
+    subagentRole: Type.Optional(
+      Type.Union([Type.Literal("orchestrator"), Type.Literal("leaf"), Type.Null()]),
+    ),
+    subagentControlScope: Type.Optional(
+      Type.Union([Type.Literal("children"), Type.Literal("none"), Type.Null()]),
+    ),
   },
   closed,
 );

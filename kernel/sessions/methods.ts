@@ -5,13 +5,20 @@ import { mainSessionKey, parseKey } from "./key.ts";
 import { deleteParams, listParams, patchParams, previewParams, resetParams } from "./methods.schema.ts";
 import { patchFields, resolvedModel } from "./patch.ts";
 import { Glimpses, previewItems, titleOf } from "./preview.ts";
+import { words } from "./state.ts";
 import type { SessionStore } from "./store.ts";
 
 export interface SessionEvents {
   /** Before a session is reset: stop its run, let hooks see what is going. Awaited. */
-  beforeReset?(key: string, before: { readonly entry: SessionEntry | undefined; readonly reason: "new" | "reset" }): Promise<void>;
+  beforeReset?(
+    key: string,
+    before: { readonly entry: SessionEntry | undefined; readonly reason: "new" | "reset" },
+  ): Promise<void>;
   /** Before a session is deleted. Awaited. */
-  beforeDelete?(key: string, before: { readonly entry: SessionEntry; readonly emitHooks: boolean }): Promise<void>;
+  beforeDelete?(
+    key: string,
+    before: { readonly entry: SessionEntry; readonly emitHooks: boolean },
+  ): Promise<void>;
   /** After either. `after` is undefined for a deleted session. */
   onEnd?(key: string, before: SessionEntry | undefined, after: SessionEntry | undefined): void;
 }
@@ -19,7 +26,11 @@ export interface SessionEvents {
 export interface SessionMethodsOptions {
   readonly store: SessionStore;
   /** What answers when a session names nothing else. */
-  defaults(): { readonly modelProvider?: string | undefined; readonly model?: string | undefined; readonly contextTokens?: number | undefined };
+  defaults(): {
+    readonly modelProvider?: string | undefined;
+    readonly model?: string | undefined;
+    readonly contextTokens?: number | undefined;
+  };
   readonly events?: SessionEvents;
   now?(): number;
   /** How long a reset or deletion waits for a run to let go of the session. Default 15,000. */
@@ -31,15 +42,20 @@ type Listed = SessionEntry & { readonly key: string };
 const maxPreviewKeys = 64;
 
 // In the order in which the protocol's rows have them.
-const rowFields = [
-  ...["subject", "groupChannel", "space", "chatType", "origin", "updatedAt", "sessionId", "systemSent", "abortedLastRun"],
-  ...["thinkingLevel", "verboseLevel", "reasoningLevel", "elevatedLevel", "sendPolicy"],
-  ...["inputTokens", "outputTokens", "totalTokens", "totalTokensFresh", "responseUsage"],
-  ...["modelProvider", "model", "contextTokens", "deliveryContext", "lastChannel", "lastTo", "lastAccountId"],
-];
+const rowFields = words(`
+  subject groupChannel space chatType origin updatedAt sessionId systemSent abortedLastRun
+  thinkingLevel verboseLevel reasoningLevel elevatedLevel sendPolicy
+  inputTokens outputTokens totalTokens totalTokensFresh responseUsage
+  modelProvider model contextTokens deliveryContext lastChannel lastTo lastAccountId`);
 
 /** sessions.list, preview, patch, reset and delete. */
-export function sessionMethods({ store, defaults, events = {}, now = Date.now, waitMs = 15_000 }: SessionMethodsOptions): KernelMethod[] {
+export function sessionMethods({
+  store,
+  defaults,
+  events = {},
+  now = Date.now,
+  waitMs = 15_000,
+}: SessionMethodsOptions): KernelMethod[] {
   const glimpses = new Glimpses(store);
   const labelsOnTheWay = new Map<string, string>();
 
@@ -53,13 +69,23 @@ export function sessionMethods({ store, defaults, events = {}, now = Date.now, w
     const sessions: Record<string, unknown>[] = [];
     for (const entry of shown) {
       const row = rowOf(entry, standard);
-      if (params.includeDerivedTitles || params.includeLastMessage) Object.assign(row, await contentOf(entry, params));
+      if (params.includeDerivedTitles || params.includeLastMessage)
+        Object.assign(row, await contentOf(entry, params));
       sessions.push(row);
     }
-    return { ts: now(), path: store.indexFile, count: sessions.length, defaults: standardOf(standard), sessions };
+    return {
+      ts: now(),
+      path: store.indexFile,
+      count: sessions.length,
+      defaults: standardOf(standard),
+      sessions,
+    };
   }
 
-  async function contentOf(entry: Listed, params: Static<typeof listParams>): Promise<Record<string, unknown>> {
+  async function contentOf(
+    entry: Listed,
+    params: Static<typeof listParams>,
+  ): Promise<Record<string, unknown>> {
     const { firstQuestion, lastMessage } = await glimpses.of(entry.key, entry.sessionId);
     const title = params.includeDerivedTitles ? titleOf(entry, firstQuestion) : undefined;
     return {
@@ -68,14 +94,22 @@ export function sessionMethods({ store, defaults, events = {}, now = Date.now, w
     };
   }
 
-  async function preview({ keys, limit = 12, maxChars = 240 }: Static<typeof previewParams>): Promise<unknown> {
+  async function preview({
+    keys,
+    limit = 12,
+    maxChars = 240,
+  }: Static<typeof previewParams>): Promise<unknown> {
     const wanted = keys.map((key) => key.trim()).filter((key) => key !== "");
     const previews = [];
-    for (const key of wanted.slice(0, maxPreviewKeys)) previews.push({ key, ...(await previewOf(key, { limit, maxChars })) });
+    for (const key of wanted.slice(0, maxPreviewKeys))
+      previews.push({ key, ...(await previewOf(key, { limit, maxChars })) });
     return { ts: now(), previews };
   }
 
-  async function previewOf(key: string, size: { limit: number; maxChars: number }): Promise<{ status: string; items: unknown[] }> {
+  async function previewOf(
+    key: string,
+    size: { limit: number; maxChars: number },
+  ): Promise<{ status: string; items: unknown[] }> {
     try {
       if (!store.find(key)) return { status: "missing", items: [] };
       const items = await previewItems(store, key, size);
@@ -92,7 +126,10 @@ export function sessionMethods({ store, defaults, events = {}, now = Date.now, w
     const standard = defaults();
     const isLabelTaken = (label: string): boolean => {
       const claimed = labelsOnTheWay.get(label);
-      return (claimed !== undefined && claimed !== key) || store.list().some((other) => other.label === label && other.key !== key);
+      return (
+        (claimed !== undefined && claimed !== key) ||
+        store.list().some((other) => other.label === label && other.key !== key)
+      );
     };
     const fields = patchFields(params, { key, entry: store.find(key), defaults: standard, isLabelTaken });
     const label = typeof fields["label"] === "string" ? fields["label"] : undefined;
@@ -115,13 +152,18 @@ export function sessionMethods({ store, defaults, events = {}, now = Date.now, w
     return { ok: true, key, entry };
   }
 
-  async function remove({ key: given, deleteTranscript = true, emitLifecycleHooks = true }: Static<typeof deleteParams>, caller: Caller): Promise<unknown> {
+  async function remove(
+    { key: given, deleteTranscript = true, emitLifecycleHooks = true }: Static<typeof deleteParams>,
+    caller: Caller,
+  ): Promise<unknown> {
     refuseWebchat(caller, "delete");
     const key = store.canonical(given);
     if (isMain(key)) throw new RclawError("INVALID_REQUEST", `Cannot delete the main session (${key}).`);
     const before = store.find(key);
     if (before) await events.beforeDelete?.(key, { entry: before, emitHooks: emitLifecycleHooks });
-    const { deleted, archived } = await whenFree(key, (signal) => store.delete(key, { deleteTranscript }, signal));
+    const { deleted, archived } = await whenFree(key, (signal) =>
+      store.delete(key, { deleteTranscript }, signal),
+    );
     if (deleted) events.onEnd?.(key, before, undefined);
     return { ok: true, key, deleted, archived };
   }
@@ -137,23 +179,47 @@ export function sessionMethods({ store, defaults, events = {}, now = Date.now, w
       return await work(waiting.signal);
     } catch (error) {
       if (!waiting.signal.aborted) throw error;
-      throw new RclawError("UNAVAILABLE", `Session ${key} is still active; try again in a moment.`, { cause: error, retryable: true });
+      throw new RclawError("UNAVAILABLE", `Session ${key} is still active; try again in a moment.`, {
+        cause: error,
+        retryable: true,
+      });
     } finally {
       clearTimeout(timer);
     }
   }
 
   return [
-    { scope: "operator.read", ...defineMethod({ name: "sessions.list", params: listParams, handle: ({ params }) => list(params) }) },
-    { scope: "operator.read", ...defineMethod({ name: "sessions.preview", params: previewParams, handle: ({ params }) => preview(params) }) },
     {
-      scope: "operator.admin",
-      ...defineMethod({ name: "sessions.patch", params: patchParams, handle: ({ params, caller }) => patch(params, caller) }),
+      scope: "operator.read",
+      ...defineMethod({ name: "sessions.list", params: listParams, handle: ({ params }) => list(params) }),
     },
-    { scope: "operator.admin", ...defineMethod({ name: "sessions.reset", params: resetParams, handle: ({ params }) => reset(params) }) },
+    {
+      scope: "operator.read",
+      ...defineMethod({
+        name: "sessions.preview",
+        params: previewParams,
+        handle: ({ params }) => preview(params),
+      }),
+    },
     {
       scope: "operator.admin",
-      ...defineMethod({ name: "sessions.delete", params: deleteParams, handle: ({ params, caller }) => remove(params, caller) }),
+      ...defineMethod({
+        name: "sessions.patch",
+        params: patchParams,
+        handle: ({ params, caller }) => patch(params, caller),
+      }),
+    },
+    {
+      scope: "operator.admin",
+      ...defineMethod({ name: "sessions.reset", params: resetParams, handle: ({ params }) => reset(params) }),
+    },
+    {
+      scope: "operator.admin",
+      ...defineMethod({
+        name: "sessions.delete",
+        params: deleteParams,
+        handle: ({ params, caller }) => remove(params, caller),
+      }),
     },
   ];
 }
@@ -162,7 +228,10 @@ export function sessionMethods({ store, defaults, events = {}, now = Date.now, w
 function refuseWebchat({ client }: Caller, action: "patch" | "delete"): void {
   if (!client || client.id === "openclaw-control-ui") return;
   if (client.mode !== "webchat" && client.id !== "webchat-ui") return;
-  throw new RclawError("INVALID_REQUEST", `webchat clients cannot ${action} sessions; use chat.send for session-scoped updates`);
+  throw new RclawError(
+    "INVALID_REQUEST",
+    `webchat clients cannot ${action} sessions; use chat.send for session-scoped updates`,
+  );
 }
 
 function filterFor(params: Static<typeof listParams>, now: number): (entry: Listed) => boolean {
@@ -187,7 +256,10 @@ function filterFor(params: Static<typeof listParams>, now: number): (entry: List
   };
 }
 
-function rowOf(entry: Listed, standard: ReturnType<SessionMethodsOptions["defaults"]>): Record<string, unknown> {
+function rowOf(
+  entry: Listed,
+  standard: ReturnType<SessionMethodsOptions["defaults"]>,
+): Record<string, unknown> {
   const parsed = parseKey(entry.key);
   const isGroup = parsed.kind === "direct" && (entry.chatType === "group" || entry.chatType === "channel");
   const channel = entry.channel ?? (parsed.kind === "group" ? parsed.channel : undefined);
@@ -199,7 +271,11 @@ function rowOf(entry: Listed, standard: ReturnType<SessionMethodsOptions["defaul
     ...resolvedModel(entry, standard),
   };
   const row: Record<string, unknown> = { key: entry.key, kind: isGroup ? "group" : parsed.kind };
-  for (const [name, value] of [["label", entry.label], ["displayName", displayName], ["channel", channel]] as const) {
+  for (const [name, value] of [
+    ["label", entry.label],
+    ["displayName", displayName],
+    ["channel", channel],
+  ] as const) {
     if (value !== undefined) row[name] = value;
   }
   for (const name of rowFields) {
@@ -212,7 +288,9 @@ function rowOf(entry: Listed, standard: ReturnType<SessionMethodsOptions["defaul
 /** `telegram:g-100123`: where the group is, and its name or id. */
 function groupNameOf(entry: SessionEntry, rest: string, channel: string | undefined): string {
   const [, , id = ""] = rest.split(":");
-  const said = [entry["groupChannel"], entry["subject"], entry["space"]].find((name) => typeof name === "string" && name.trim() !== "");
+  const said = [entry["groupChannel"], entry["subject"], entry["space"]].find(
+    (name) => typeof name === "string" && name.trim() !== "",
+  );
   const slug = (typeof said === "string" ? said : id)
     .trim()
     .toLowerCase()
@@ -221,6 +299,10 @@ function groupNameOf(entry: SessionEntry, rest: string, channel: string | undefi
   return `${channel ?? "group"}:${/^[#@]/.test(slug) ? slug : `g-${slug}`}`;
 }
 
-function standardOf({ modelProvider, model, contextTokens }: ReturnType<SessionMethodsOptions["defaults"]>): Record<string, unknown> {
+function standardOf({
+  modelProvider,
+  model,
+  contextTokens,
+}: ReturnType<SessionMethodsOptions["defaults"]>): Record<string, unknown> {
   return { modelProvider: modelProvider ?? null, model: model ?? null, contextTokens: contextTokens ?? null };
 }

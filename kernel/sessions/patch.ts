@@ -41,7 +41,11 @@ export function patchFields(params: PatchParams, place: PatchPlace): Readonly<Re
     spellings: thinkingSpellings,
     use: "off|minimal|low|medium|high",
   });
-  level(fields, "verboseLevel", params.verboseLevel, { levels: ["on", "off", "full"], spellings: onOff, use: '"on"|"off"' });
+  level(fields, "verboseLevel", params.verboseLevel, {
+    levels: ["on", "off", "full"],
+    spellings: onOff,
+    use: '"on"|"off"',
+  });
   level(fields, "reasoningLevel", params.reasoningLevel, {
     levels: ["on", "off", "stream"],
     spellings: onOff,
@@ -59,26 +63,50 @@ export function patchFields(params: PatchParams, place: PatchPlace): Readonly<Re
     use: '"off"|"tokens"|"full"',
     removedBy: "off",
   });
-  level(fields, "execHost", params.execHost, { levels: ["sandbox", "gateway", "node"], use: '"sandbox"|"gateway"|"node"' });
-  level(fields, "execSecurity", params.execSecurity, { levels: ["deny", "allowlist", "full"], use: '"deny"|"allowlist"|"full"' });
-  level(fields, "execAsk", params.execAsk, { levels: ["off", "on-miss", "always"], use: '"off"|"on-miss"|"always"' });
+  level(fields, "execHost", params.execHost, {
+    levels: ["sandbox", "gateway", "node"],
+    use: '"sandbox"|"gateway"|"node"',
+  });
+  level(fields, "execSecurity", params.execSecurity, {
+    levels: ["deny", "allowlist", "full"],
+    use: '"deny"|"allowlist"|"full"',
+  });
+  level(fields, "execAsk", params.execAsk, {
+    levels: ["off", "on-miss", "always"],
+    use: '"off"|"on-miss"|"always"',
+  });
   text(fields, "execNode", params.execNode);
   text(fields, "traceLevel", params.traceLevel);
   model(fields, params.model, place);
   for (const name of ["sendPolicy", "groupActivation", "fastMode"] as const) {
     if (params[name] !== undefined) fields[name] = params[name];
   }
-  for (const name of ["spawnedBy", "spawnDepth", "spawnedWorkspaceDir", "subagentRole", "subagentControlScope"] as const) {
+  for (const name of [
+    "spawnedBy",
+    "spawnDepth",
+    "spawnedWorkspaceDir",
+    "subagentRole",
+    "subagentControlScope",
+  ] as const) {
     writeOnce(fields, name, params[name], place);
   }
   return fields;
 }
 
 /** `provider/model` as the session will ask for it. */
-export function resolvedModel(entry: SessionEntry | undefined, defaults: PatchPlace["defaults"]): { modelProvider?: string; model?: string } {
-  const modelProvider = entry?.providerOverride ?? (entry?.modelOverride === undefined ? textOf(entry, "modelProvider") : undefined) ?? defaults.modelProvider;
+export function resolvedModel(
+  entry: SessionEntry | undefined,
+  defaults: PatchPlace["defaults"],
+): { modelProvider?: string; model?: string } {
+  const modelProvider =
+    entry?.providerOverride ??
+    (entry?.modelOverride === undefined ? textOf(entry, "modelProvider") : undefined) ??
+    defaults.modelProvider;
   const name = entry?.modelOverride ?? textOf(entry, "model") ?? defaults.model;
-  return { ...(modelProvider !== undefined && { modelProvider }), ...(name !== undefined && { model: name }) };
+  return {
+    ...(modelProvider !== undefined && { modelProvider }),
+    ...(name !== undefined && { model: name }),
+  };
 }
 
 interface Level {
@@ -89,7 +117,12 @@ interface Level {
   readonly removedBy?: string;
 }
 
-function level(fields: Fields, name: string, given: string | null | undefined, { levels, spellings = {}, use, removedBy }: Level): void {
+function level(
+  fields: Fields,
+  name: string,
+  given: string | null | undefined,
+  { levels, spellings = {}, use, removedBy }: Level,
+): void {
   if (given === undefined) return;
   const typed = given?.trim().toLowerCase();
   const value = typed !== undefined && Object.hasOwn(spellings, typed) ? spellings[typed] : typed;
@@ -126,10 +159,16 @@ function model(fields: Fields, given: string | null | undefined, { entry, defaul
   fields["modelOverride"] = isDefault ? null : name;
   fields["providerOverride"] = isDefault ? null : (provider ?? null);
   // What the last run used says nothing about the next one any more.
-  for (const stale of ["model", "modelProvider", "contextTokens"]) if (entry?.[stale] !== undefined) fields[stale] = null;
+  for (const stale of ["model", "modelProvider", "contextTokens"])
+    if (entry?.[stale] !== undefined) fields[stale] = null;
 }
 
-function writeOnce(fields: Fields, name: string, given: string | number | null | undefined, { key, entry }: PatchPlace): void {
+function writeOnce(
+  fields: Fields,
+  name: string,
+  given: string | number | null | undefined,
+  { key, entry }: PatchPlace,
+): void {
   if (given === undefined) return;
   const before = entry?.[name];
   if (given === null) {

@@ -19,7 +19,10 @@ const maxGlimpse = 240;
 /** Reads titles and last messages, and remembers them until a session changes: a list of a thousand is asked for often. */
 export class Glimpses {
   readonly #store: SessionStore;
-  readonly #known = new Map<string, { readonly version: number; readonly sessionId: string; readonly glimpse: Glimpse }>();
+  readonly #known = new Map<
+    string,
+    { readonly version: number; readonly sessionId: string; readonly glimpse: Glimpse }
+  >();
 
   constructor(store: SessionStore) {
     this.#store = store;
@@ -78,7 +81,11 @@ export function titleOf(entry: SessionEntry, firstQuestion: string | undefined):
 }
 
 /** The last things said, for `sessions.preview`. */
-export async function previewItems(store: SessionStore, key: string, { limit, maxChars }: { limit: number; maxChars: number }): Promise<PreviewItem[]> {
+export async function previewItems(
+  store: SessionStore,
+  key: string,
+  { limit, maxChars }: { limit: number; maxChars: number },
+): Promise<PreviewItem[]> {
   const entries = await store.tail(key, Math.min(limit * 3, 600));
   const items = entries.map(itemOf).filter((item) => item !== undefined);
   return items.slice(-limit).map(({ role, text }) => ({ role, text: shorten(text, maxChars) }));

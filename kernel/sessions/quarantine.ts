@@ -47,7 +47,9 @@ export class Quarantine {
   async add(hash: string, lines: readonly BadLine[]): Promise<void> {
     if (lines.length === 0) return;
     const known = await this.#notes(hash);
-    const fresh = lines.filter((line) => !known.has(idOf(line))).slice(0, Math.max(0, maxPerSession - known.size));
+    const fresh = lines
+      .filter((line) => !known.has(idOf(line)))
+      .slice(0, Math.max(0, maxPerSession - known.size));
     if (fresh.length === 0) return;
     for (const line of fresh) known.add(idOf(line));
     this.#count += fresh.length;
@@ -56,7 +58,10 @@ export class Quarantine {
       const kept = bytes?.subarray(0, maxKept).toString("base64");
       return `${JSON.stringify({ at, offset, length, reason, ...(kept !== undefined && { base64: kept }) })}\n`;
     });
-    this.#log.warn({ transcript: hash, lines: fresh.length, reason: fresh[0]?.reason }, "unreadable lines in a transcript are left out");
+    this.#log.warn(
+      { transcript: hash, lines: fresh.length, reason: fresh[0]?.reason },
+      "unreadable lines in a transcript are left out",
+    );
     // Losing the note loses nothing: the line is found again when it is read again.
     await appendFile(this.#file(hash), text.join(""), { mode: 0o600 }).catch((error: unknown) => {
       this.#log.warn({ err: error, transcript: hash }, "cannot note unreadable lines");
@@ -89,7 +94,8 @@ export class Quarantine {
         if (found) notes.add(`${found[1]}:${found[2]}`);
       }
     } catch (error) {
-      if (codeOf(error) !== "ENOENT") this.#log.warn({ err: error, file }, "cannot read the notes about unreadable lines");
+      if (codeOf(error) !== "ENOENT")
+        this.#log.warn({ err: error, file }, "cannot read the notes about unreadable lines");
     }
     this.#count += notes.size;
     return notes;

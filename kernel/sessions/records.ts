@@ -5,11 +5,19 @@ import { seal } from "./lines.ts";
 /** What the journal holds: a transcript's line, the end of a transcript, or a step of a run. */
 export type JournalRecord =
   | { readonly kind: "line"; readonly hash: string; readonly generation: string; readonly line: Buffer }
-  | { readonly kind: "end"; readonly hash: string; readonly generation: string; readonly archive: string | null }
+  | {
+      readonly kind: "end";
+      readonly hash: string;
+      readonly generation: string;
+      readonly archive: string | null;
+    }
   | { readonly kind: "accept"; readonly run: Run; readonly paramsHash: string }
   | { readonly kind: "mark"; readonly mark: RunMark };
 
-export type RunMark = Pick<Run, "id" | "method" | "principal" | "state"> & { readonly at: number; readonly error?: string };
+export type RunMark = Pick<Run, "id" | "method" | "principal" | "state"> & {
+  readonly at: number;
+  readonly error?: string;
+};
 
 // `{"s":"<32 hex>","g":"<16 hex>","e":` and `,"crc":"xxxxxxxx"}`: fixed, so that replay need not parse the line inside.
 const lineStart = 67;
@@ -53,6 +61,7 @@ export function readRecord(bytes: Buffer): JournalRecord | undefined {
   };
   if (value.accept) return { kind: "accept", run: value.accept, paramsHash: value.paramsHash ?? "" };
   if (value.mark) return { kind: "mark", mark: value.mark };
-  if (value.s !== undefined && value.g !== undefined) return { kind: "end", hash: value.s, generation: value.g, archive: value.end ?? null };
+  if (value.s !== undefined && value.g !== undefined)
+    return { kind: "end", hash: value.s, generation: value.g, archive: value.end ?? null };
   return undefined;
 }

@@ -98,11 +98,20 @@ export async function planRepair(file: string, lines: readonly Buffer[]): Promis
           : { end: line.offset, line: line.bytes && Buffer.from(line.bytes) };
       } else {
         // Only bad lines are kept, for the note about them.
-        tail.push({ ...line, bytes: index === undefined && line.bytes ? Buffer.from(line.bytes.subarray(0, 4_096)) : undefined, index });
+        tail.push({
+          ...line,
+          bytes: index === undefined && line.bytes ? Buffer.from(line.bytes.subarray(0, 4_096)) : undefined,
+          index,
+        });
       }
       return base === undefined || (lines.length > 0 && ++looked < lines.length + 64);
     });
-    return agree(tail.reverse(), { fileSize, base: base ?? { end: 0, line: undefined }, wanted: lines.filter((_line, index) => !earlier.has(index)), lines });
+    return agree(tail.reverse(), {
+      fileSize,
+      base: base ?? { end: 0, line: undefined },
+      wanted: lines.filter((_line, index) => !earlier.has(index)),
+      lines,
+    });
   } finally {
     await handle.close();
   }
@@ -143,14 +152,21 @@ function agree(tail: readonly Tail[], { fileSize, base, wanted, lines }: Agreeme
     size,
     torn: size < fileSize,
     missing: [...before, ...wanted.slice(next).map(withNewline)],
-    bad: bad.map(({ bytes, offset, length }) => ({ offset, length, bytes, reason: "an unfinished write, cut off" })),
+    bad: bad.map(({ bytes, offset, length }) => ({
+      offset,
+      length,
+      bytes,
+      reason: "an unfinished write, cut off",
+    })),
   };
 }
 
 /** Its id, when the line is whole and readable. */
 function idOf(line: Buffer, strict: boolean): string | undefined {
   // Ours begin like this; parsing fifty thousand of them at start would be felt.
-  const quick = /^\{"type":"[^"\\]*","(?:version":3,")?id":"([^"\\]*)"/.exec(line.toString("latin1", 0, 200))?.[1];
+  const quick = /^\{"type":"[^"\\]*","(?:version":3,")?id":"([^"\\]*)"/.exec(
+    line.toString("latin1", 0, 200),
+  )?.[1];
   if (quick !== undefined && checkSeal(line) === "ok") return quick;
   const opened = openLine(line, strict);
   return opened.ok && typeof opened.value["id"] === "string" ? opened.value["id"] : undefined;
@@ -183,7 +199,10 @@ function eachRecord(data: Buffer, visit: (record: JournalRecord) => void): numbe
   return bad;
 }
 
-function place(sessions: Map<string, Generation[]>, record: JournalRecord & { readonly kind: "line" | "end" }): void {
+function place(
+  sessions: Map<string, Generation[]>,
+  record: JournalRecord & { readonly kind: "line" | "end" },
+): void {
   let generations = sessions.get(record.hash);
   if (!generations) sessions.set(record.hash, (generations = []));
   let current = generations.at(-1);

@@ -40,7 +40,8 @@ export class Runs {
   async load(records: readonly JournalRecord[]): Promise<void> {
     for (const row of await this.#read()) this.#place(row);
     for (const record of records) {
-      if (record.kind === "accept" && !this.#find(keyOf(record.run))) this.#place({ run: record.run, paramsHash: record.paramsHash });
+      if (record.kind === "accept" && !this.#find(keyOf(record.run)))
+        this.#place({ run: record.run, paramsHash: record.paramsHash });
       if (record.kind === "mark") this.#apply(record.mark);
     }
     this.#changed ||= records.length > 0;
@@ -58,7 +59,15 @@ export class Runs {
     if (running) return { run: (await running.done).run, duplicate: true };
 
     const { id, sessionKey, method, principal } = request;
-    const run: Run = { id, sessionKey, method, principal, params, acceptedAt: this.#options.now(), state: "accepted" };
+    const run: Run = {
+      id,
+      sessionKey,
+      method,
+      principal,
+      params,
+      acceptedAt: this.#options.now(),
+      state: "accepted",
+    };
     const done = this.#store(acceptRecord(run, paramsHash), () => {
       const row = { run, paramsHash };
       this.#place(row);
@@ -74,17 +83,29 @@ export class Runs {
 
   mark: PluginContext["runs"]["mark"] = async (run, state, error) => {
     const row = this.#find(keyOf(run));
-    if (!row) throw new RclawError("NOT_FOUND", `there is no ${run.method} run "${run.id}" of ${run.principal}; accept it first`);
+    if (!row)
+      throw new RclawError(
+        "NOT_FOUND",
+        `there is no ${run.method} run "${run.id}" of ${run.principal}; accept it first`,
+      );
     // The first end counts: a run that was aborted must not turn into an answered one.
     if (isSettled(row.run)) return row.run;
     const { id, method, principal } = run;
-    const mark: RunMark = { id, method, principal, state, at: this.#options.now(), ...(error !== undefined && { error }) };
+    const mark: RunMark = {
+      id,
+      method,
+      principal,
+      state,
+      at: this.#options.now(),
+      ...(error !== undefined && { error }),
+    };
     return this.#store(markRecord(mark), () => this.#apply(mark) ?? row.run);
   };
 
   unsettled: PluginContext["runs"]["unsettled"] = () => [...this.#open.values()].map(({ run }) => run);
 
-  find: PluginContext["runs"]["find"] = (method, principal, id) => this.#find(keyOf({ method, principal, id }))?.run;
+  find: PluginContext["runs"]["find"] = (method, principal, id) =>
+    this.#find(keyOf({ method, principal, id }))?.run;
 
   /** Writes the ledger to its own file. May run while it changes: what changes meanwhile is in a later journal segment. */
   async save(): Promise<void> {
@@ -159,7 +180,11 @@ export class Runs {
     const rows: Row[] = [];
     let bad = 0;
     // One run a line, each with its own checksum, so that damage costs one run and not the ledger.
-    for (let start = 0, end = data.indexOf(10); start < data.length; start = end + 1, end = data.indexOf(10, start)) {
+    for (
+      let start = 0, end = data.indexOf(10);
+      start < data.length;
+      start = end + 1, end = data.indexOf(10, start)
+    ) {
       if (end === -1) end = data.length;
       const line = data.subarray(start, data[end - 1] === 44 ? end - 1 : end);
       if (line.length <= 1) continue;

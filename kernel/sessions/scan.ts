@@ -22,7 +22,10 @@ export interface Identity {
 
 /** Whose transcript this is, from its first two lines; either may be damaged. */
 export async function identify(handle: FileHandle, size: number): Promise<Identity> {
-  const first: { seal: ReturnType<typeof checkSeal>; value: Readonly<Record<string, unknown>> | undefined }[] = [];
+  const first: {
+    seal: ReturnType<typeof checkSeal>;
+    value: Readonly<Record<string, unknown>> | undefined;
+  }[] = [];
   await scanForward(handle, 0, Math.min(size, 65_536), ({ bytes }) => {
     if (first.length > 1) return;
     const opened = bytes && openLine(bytes, false);
@@ -31,7 +34,8 @@ export async function identify(handle: FileHandle, size: number): Promise<Identi
   const [header, second] = first;
   const isHeader = header?.value?.["type"] === "session";
   // OpenClaw writes no checksums. One damaged header of ours must not switch them off for the lines below it.
-  const foreign = header?.seal === "none" && (second ? second.seal === "none" && second.value !== undefined : isHeader);
+  const foreign =
+    header?.seal === "none" && (second ? second.seal === "none" && second.value !== undefined : isHeader);
   const change = second?.value && isEntryChange(second.value) ? second.value["data"] : undefined;
   const source = isHeader ? header.value : undefined;
   return {

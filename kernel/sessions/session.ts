@@ -48,8 +48,12 @@ export class HeldSession implements Session {
 
   #check(): void {
     if (!this.#released) return;
-    throw new RclawError("CONFLICT", `session ${this.key} was released by this writer; open it again to write`, {
-      details: { sessionKey: this.key },
-    });
+    throw new RclawError(
+      "CONFLICT",
+      `session ${this.key} was released by this writer; open it again to write`,
+      {
+        details: { sessionKey: this.key },
+      },
+    );
   }
 }

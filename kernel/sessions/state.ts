@@ -28,18 +28,24 @@ export interface SessionState {
 }
 
 // How somebody set a session up, not what was said in it.
-const keptByReset = [
-  ...["thinkingLevel", "verboseLevel", "reasoningLevel", "elevatedLevel", "responseUsage", "fastMode", "traceLevel"],
-  ...["modelOverride", "providerOverride", "model", "modelProvider", "contextTokens"],
-  ...["label", "displayName", "sendPolicy", "groupActivation", "execHost", "execSecurity", "execAsk", "execNode"],
-  ...["spawnedBy", "spawnDepth", "spawnedWorkspaceDir", "subagentRole", "subagentControlScope"],
-  ...["channel", "chatType", "groupId", "subject", "groupChannel", "space", "origin"],
-  ...["deliveryContext", "lastChannel", "lastTo", "lastAccountId", "lastThreadId"],
-];
+const keptByReset = words(`
+  thinkingLevel verboseLevel reasoningLevel elevatedLevel responseUsage fastMode traceLevel
+  modelOverride providerOverride model modelProvider contextTokens
+  label displayName sendPolicy groupActivation execHost execSecurity execAsk execNode
+  spawnedBy spawnDepth spawnedWorkspaceDir subagentRole subagentControlScope
+  channel chatType groupId subject groupChannel space origin
+  deliveryContext lastChannel lastTo lastAccountId lastThreadId`);
+
+/** The words of a text, for long lists of names. */
+export function words(text: string): readonly string[] {
+  return text.trim().split(/\s+/);
+}
 
 /** The fields a session starts again with. */
 export function afterReset(entry: SessionEntry | undefined): Readonly<Record<string, unknown>> {
-  const kept = keptByReset.flatMap((name) => (entry?.[name] === undefined ? [] : [[name, entry[name]] as const]));
+  const kept = keptByReset.flatMap((name) =>
+    entry?.[name] === undefined ? [] : [[name, entry[name]] as const],
+  );
   const fresh = { inputTokens: 0, outputTokens: 0, totalTokens: 0, totalTokensFresh: true };
   return { systemSent: false, abortedLastRun: false, ...Object.fromEntries(kept), ...fresh };
 }
@@ -52,7 +58,14 @@ export function rowOf(state: SessionState, entry: SessionEntry): CatalogRow {
   const stat = fs.statSync(transcript.file, { throwIfNoEntry: false });
   // Lines that are still on their way are read from the file at the next start.
   const atRest = !transcript.hasPending && stat?.size === transcript.size;
-  const file = { strict, leaf, hasEntries, lastId, size: transcript.size, mtimeMs: atRest ? (stat?.mtimeMs ?? 0) : 0 };
+  const file = {
+    strict,
+    leaf,
+    hasEntries,
+    lastId,
+    size: transcript.size,
+    mtimeMs: atRest ? (stat?.mtimeMs ?? 0) : 0,
+  };
   return { key, entry, file };
 }
 

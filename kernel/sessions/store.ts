@@ -1,26 +1,27 @@
 import { randomUUID } from "node:crypto";
 import fs from "node:fs";
-import { mkdir, readdir } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import path from "node:path";
-import { type Logger, RclawError, type Session, type SessionEntry, type TranscriptEntry } from "@rclaw/plugin-sdk";
-import { catalogFile, type CatalogRow, readCatalog, writeCatalog } from "./catalog.ts";
+import {
+  type Logger,
+  RclawError,
+  type Session,
+  type SessionEntry,
+  type TranscriptEntry,
+} from "@rclaw/plugin-sdk";
 import { Checkpoint } from "./checkpoint.ts";
 import { faultOf } from "./disk.ts";
 import { Journal } from "./journal.ts";
-import { canonicalKey, type KeyRules, transcriptHash } from "./key.ts";
-import { seal } from "./lines.ts";
-import { type Loaded, loadSession } from "./load.ts";
-import { Quarantine } from "./quarantine.ts";
+import type { KeyRules } from "./key.ts";
 import { endRecord } from "./records.ts";
 import { readJournal, type Replay } from "./replay.ts";
 import { Runs } from "./runs.ts";
 import { HeldSession } from "./session.ts";
-import { afterReset, idsIn, rowOf, type SessionState } from "./state.ts";
+import { afterReset, type SessionState } from "./state.ts";
+import { SessionTable } from "./table.ts";
 import { readHead, readTail } from "./tail.ts";
-import { Transcript } from "./transcript.ts";
-import { Writeback } from "./writeback.ts";
 import { Writers } from "./writers.ts";
-import { Draft, headerBody, type NewEntry, newPoint, type Point } from "./writing.ts";
+import { Draft, type NewEntry, newPoint, type Point } from "./writing.ts";
 
 export interface SessionStoreOptions {
   /** `<state>/sessions`. */
@@ -65,18 +66,13 @@ const maxBacklog = 64 * 1_048_576;
 export class SessionStore {
   readonly runs: Runs;
   readonly #options: SessionStoreOptions;
-  readonly #folder: string;
   readonly #log: Logger;
   readonly #now: () => number;
-  readonly #quarantine: Quarantine;
-  readonly #writeback: Writeback;
+  readonly #cwd: string;
+  readonly #table: SessionTable;
   readonly #writers = new Writers();
-  readonly #sessions = new Map<string, SessionState>();
-  /** Transcripts whose key is not known until somebody asks for it. */
-  readonly #unnamed = new Map<string, Loaded>();
   readonly #checkpoint: Checkpoint;
   #journal: Journal;
-  #catalogChanged = false;
   #closed: Promise<void> | undefined;
 
   /** Opens the folder and brings back what a crash left in the journal. */
@@ -86,9 +82,11 @@ export class SessionStore {
       await store.#load();
     } catch (error) {
       const fault = faultOf(error);
-      throw new RclawError("STORE_DEGRADED", `cannot open the sessions in ${options.dir}: ${fault}. Make the folder readable and writable for this user.`, {
-        cause: error,
-      });
+      throw new RclawError(
+        "STORE_DEGRADED",
+        `cannot open the sessions in ${options.dir}: ${fault}. The folder must be readable and writable for this user.`,
+        { cause: error },
+      );
     }
     return store;
   }
@@ -97,23 +95,23 @@ export class SessionStore {
     this.#options = options;
     this.#log = options.log;
     this.#now = options.now ?? Date.now;
-    this.#folder = path.join(options.dir, "transcripts");
-    this.#quarantine = new Quarantine(this.#folder, this.#log);
-    this.#writeback = new Writeback({ folder: this.#folder, log: this.#log });
+    this.#cwd = options.cwd ?? process.cwd();
+    const { dir, keys } = options;
+    this.#table = new SessionTable({ dir, keys, log: this.#log, cwd: this.#cwd, now: this.#now });
     this.#checkpoint = new Checkpoint({
-      dir: options.dir,
+      dir,
       log: this.#log,
-      writeback: this.#writeback,
+      writeback: this.#table.writeback,
       idleMs: options.commit?.idleMs ?? 2_000,
       journal: () => this.#journal,
       save: async () => {
         await this.runs.save();
-        await this.#saveCatalog();
+        await this.#table.save();
       },
     });
     this.#journal = this.#newJournal({ segments: [], abandoned: new Map() });
     this.runs = new Runs({
-      file: path.join(options.dir, "runs.json"),
+      file: path.join(dir, "runs.json"),
       log: this.#log,
       now: this.#now,
       journal: () => {
@@ -124,8 +122,12 @@ export class SessionStore {
   }
 
   get state(): StoreState {
-    const reason = this.#journal.fault ?? this.#writeback.fault ?? this.#checkpoint.fault;
-    return { status: reason === undefined ? "ok" : "degraded", ...(reason !== undefined && { reason }), quarantined: this.#quarantine.count };
+    const reason = this.#journal.fault ?? this.#table.writeback.fault ?? this.#checkpoint.fault;
+    return {
+      status: reason === undefined ? "ok" : "degraded",
+      ...(reason !== undefined && { reason }),
+      quarantined: this.#table.quarantine.count,
+    };
   }
 
   get keys(): KeyRules {
@@ -134,52 +136,55 @@ export class SessionStore {
 
   /** Any spelling of a key to the canonical one; INVALID_REQUEST when it is malformed. */
   canonical(key: string): string {
-    return canonicalKey(key, this.#options.keys);
+    return this.#table.canonical(key);
   }
 
   /** The index file, for people and clients that ask where sessions are. */
   get indexFile(): string {
-    return catalogFile(this.#options.dir);
+    return this.#table.indexFile;
   }
 
   list(): readonly (SessionEntry & { readonly key: string })[] {
     const all: (SessionEntry & { readonly key: string })[] = [];
-    for (const { key, entry } of this.#sessions.values()) if (entry) all.push({ ...entry, key });
+    for (const { key, entry } of this.#table.states) if (entry) all.push({ ...entry, key });
     return all;
   }
 
   find(key: string): SessionEntry | undefined {
-    return this.#peek(key)?.entry;
+    return this.#table.peek(key)?.entry;
   }
 
   /** The transcript's absolute path, when the session exists. */
   sessionFile(key: string): string | undefined {
-    const state = this.#peek(key);
+    const state = this.#table.peek(key);
     return state?.entry && state.transcript.file;
   }
 
   /** Another number than before when anything about the session changed. */
   version(key: string): number {
-    return this.#peek(key)?.version ?? 0;
+    return this.#table.peek(key)?.version ?? 0;
   }
 
   /** The last `limit` entries, oldest first, at most 32 MiB of them. Does not wait for a writer. */
   async tail(key: string, limit: number): Promise<readonly TranscriptEntry[]> {
-    const state = this.#peek(key);
+    const state = this.#table.peek(key);
     if (!state) return [];
     for (;;) {
       const { transcript } = state;
       const found = await readTail(transcript.snapshot(), limit);
       // Reset meanwhile: what was read may be half of each.
       if (state.transcript !== transcript) continue;
-      await this.#quarantine.add(state.hash, found.bad.filter((line) => line.offset >= 0));
+      await this.#table.quarantine.add(
+        state.hash,
+        found.bad.filter((line) => line.offset >= 0),
+      );
       return found.entries;
     }
   }
 
   /** Entries from the beginning, as far as 64 KiB reach, until `enough` answers true. */
   async head(key: string, enough: (entry: TranscriptEntry) => boolean): Promise<void> {
-    const state = this.#peek(key);
+    const state = this.#table.peek(key);
     if (state) await readHead(state.transcript.snapshot(), enough);
   }
 
@@ -215,7 +220,10 @@ export class SessionStore {
     try {
       const state = await this.#prepared(canonical);
       const point = newPoint(randomUUID());
-      const draft = this.#draft(state, { point, entry: { sessionId: point.sessionId, updatedAt: this.#now() } });
+      const draft = this.#draft(state, {
+        point,
+        entry: { sessionId: point.sessionId, updatedAt: this.#now() },
+      });
       draft.begin(afterReset(state.nextEntry));
       await this.#replace(state, draft, "reset");
       this.#log.debug({ sessionKey: canonical, reason }, "session was reset");
@@ -226,16 +234,26 @@ export class SessionStore {
   }
 
   /** Archives the transcript and forgets the session. Waits for the writer. */
-  async delete(key: string, { deleteTranscript = true }: DeleteOptions, signal: AbortSignal): Promise<{ deleted: boolean; archived: string[] }> {
+  async delete(
+    key: string,
+    { deleteTranscript = true }: DeleteOptions,
+    signal: AbortSignal,
+  ): Promise<{ deleted: boolean; archived: string[] }> {
     const canonical = this.canonical(key);
     const release = await this.#writers.acquire(canonical, signal);
     try {
-      const state = this.#peek(canonical) && (await this.#prepared(canonical));
+      const state = this.#table.peek(canonical) && (await this.#prepared(canonical));
       if (!state?.next.exists) return { deleted: false, archived: [] };
       const point = newPoint(randomUUID());
-      const nothing = this.#draft(state, { point, entry: { sessionId: point.sessionId, updatedAt: this.#now() } });
+      const nothing = this.#draft(state, {
+        point,
+        entry: { sessionId: point.sessionId, updatedAt: this.#now() },
+      });
       const archived = await this.#replace(state, nothing, deleteTranscript ? "deleted" : "detached");
-      return { deleted: true, archived: deleteTranscript && archived !== null ? [path.join(this.#folder, archived)] : [] };
+      return {
+        deleted: true,
+        archived: deleteTranscript && archived !== null ? [path.join(this.#table.folder, archived)] : [],
+      };
     } finally {
       release();
     }
@@ -261,88 +279,22 @@ export class SessionStore {
       () => false,
     );
     await this.#journal.close({ empty: clean });
-    await this.#writeback.close();
+    await this.#table.writeback.close();
   }
 
   async #load(): Promise<void> {
-    const { dir } = this.#options;
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
-    const replay = await readJournal(dir, this.#log);
+    await mkdir(this.#options.dir, { recursive: true, mode: 0o700 });
+    const replay = await readJournal(this.#options.dir, this.#log);
     this.#journal = this.#newJournal(replay);
     await this.runs.load(replay.runs);
-    const rows = new Map((await readCatalog(this.indexFile, this.#log)).map((row) => [transcriptHash(row.key), row]));
-    const names = await readdir(this.#folder);
-    await this.#quarantine.load(names);
-    const hashes = new Set(replay.sessions.keys());
-    for (const name of names) if (/^[0-9a-f]{32}\.jsonl$/.test(name)) hashes.add(name.slice(0, 32));
-    const rest = hashes.values();
-    const lane = async (): Promise<void> => {
-      for (const hash of rest) await this.#loadOne(hash, rows.get(hash), replay);
-    };
-    await Promise.all(Array.from({ length: 8 }, lane));
-    this.#catalogChanged ||= rows.size !== this.#sessions.size;
+    await this.#table.load(replay);
     await this.#journal.start();
     if (replay.segments.length > 0) void this.#checkpoint.start();
   }
 
-  async #loadOne(hash: string, row: CatalogRow | undefined, replay: Replay): Promise<void> {
-    const loaded = await loadSession(hash, row, replay.sessions.get(hash) ?? [], {
-      folder: this.#folder,
-      writeback: this.#writeback,
-      quarantine: this.#quarantine,
-      log: this.#log,
-      headerFor: (key, sessionId) => this.#header(key, sessionId),
-    });
-    if (!loaded) return;
-    if (loaded.key === undefined || transcriptHash(loaded.key) !== hash) {
-      this.#unnamed.set(hash, loaded);
-      this.#log.warn({ transcript: hash }, "a transcript does not say whose it is; it appears when its session is used");
-    } else {
-      this.#adopt(loaded.key, loaded);
-    }
-    this.#catalogChanged ||= loaded.row === undefined;
-  }
-
-  #adopt(key: string, { hash, entry, head, transcript, row }: Loaded): SessionState {
-    const point: Point = { ...newPoint(entry.sessionId), ...head, exists: true };
-    const state: SessionState = { key, hash, entry, transcript, next: point, settled: point, nextEntry: entry, version: 1, row };
-    this.#sessions.set(key, state);
-    return state;
-  }
-
-  #peek(key: string): SessionState | undefined {
-    const canonical = this.canonical(key);
-    const known = this.#sessions.get(canonical);
-    if (known || this.#unnamed.size === 0) return known;
-    const hash = transcriptHash(canonical);
-    const found = this.#unnamed.get(hash);
-    this.#unnamed.delete(hash);
-    return found && this.#adopt(canonical, found);
-  }
-
   async #prepared(key: string): Promise<SessionState> {
-    if (this.#closed) throw new RclawError("UNAVAILABLE", "the gateway is shutting down; nothing is stored any more", { retryable: true });
-    let state = this.#peek(key);
-    if (!state) {
-      const hash = transcriptHash(key);
-      const point = newPoint(randomUUID());
-      const transcript = this.#newTranscript(key, hash, point.sessionId);
-      state = { key, hash, entry: undefined, transcript, next: point, settled: point, nextEntry: undefined, version: 0, row: undefined };
-      this.#sessions.set(key, state);
-    }
-    // Ids in a transcript from elsewhere are random: ours must avoid each of them.
-    if (!state.next.strict && !state.taken) state.taken = await idsIn(state.transcript);
-    return state;
-  }
-
-  #newTranscript(key: string, hash: string, sessionId: string): Transcript {
-    const file = path.join(this.#folder, `${hash}.jsonl`);
-    return new Transcript({ file, size: 0, torn: false, strict: true, header: () => this.#header(key, sessionId), log: this.#log });
-  }
-
-  #header(key: string | undefined, sessionId: string): string {
-    const timestamp = new Date(this.#now()).toISOString();
-    return `${seal(headerBody({ key, sessionId, cwd: this.#options.cwd ?? process.cwd(), timestamp }))}\n`;
+    if (this.#closed) throw closing();
+    return this.#table.prepare(key);
   }
 
   #blank(state: SessionState): SessionEntry {
@@ -355,7 +307,7 @@ export class SessionStore {
       key,
       hash,
       taken,
-      cwd: this.#options.cwd ?? process.cwd(),
+      cwd: this.#cwd,
       now: this.#now(),
       entry: from?.entry ?? state.nextEntry ?? this.#blank(state),
       point: from?.point ?? state.next,
@@ -373,7 +325,10 @@ export class SessionStore {
 
   async #patch(state: SessionState, fields: Readonly<Record<string, unknown>>): Promise<SessionEntry> {
     if ("sessionId" in fields || "key" in fields) {
-      throw new RclawError("INVALID_REQUEST", `session ${state.key}: sessionId and key cannot be changed; reset the session for a new id`);
+      throw new RclawError(
+        "INVALID_REQUEST",
+        `session ${state.key}: sessionId and key cannot be changed; reset the session for a new id`,
+      );
     }
     const draft = this.#draft(state);
     draft.patch(fields);
@@ -382,9 +337,14 @@ export class SessionStore {
   }
 
   /** Everything up to the journal's queue happens in one turn, so lines of one session cannot overtake each other. */
-  #commit(state: SessionState, draft: Draft, { swap, before = "" }: { swap?: () => void; before?: string } = {}): Promise<void> {
-    if (this.#writeback.backlog > maxBacklog) throw degraded(this.#writeback.fault ?? "transcripts are written too slowly");
-    if (this.#closed) throw new RclawError("UNAVAILABLE", "the gateway is shutting down; nothing is stored any more", { retryable: true });
+  #commit(
+    state: SessionState,
+    draft: Draft,
+    { swap, before = "" }: { swap?: () => void; before?: string } = {},
+  ): Promise<void> {
+    if (this.#table.writeback.backlog > maxBacklog)
+      throw degraded(this.#table.writeback.fault ?? "transcripts are written too slowly");
+    if (this.#closed) throw closing();
     state.next = draft.point;
     state.nextEntry = draft.entry;
     this.#checkpoint.touch();
@@ -401,31 +361,40 @@ export class SessionStore {
         state.settled = draft.point;
         state.entry = draft.point.exists ? draft.entry : undefined;
         state.version++;
-        this.#catalogChanged = true;
-        if (draft.lines.length > 0) this.#writeback.add(state.transcript, draft.lines);
+        this.#table.touch();
+        if (draft.lines.length > 0) this.#table.writeback.add(state.transcript, draft.lines);
         resolve();
       });
     });
   }
 
   /** Ends the current transcript and goes on with what the draft begins. Resolves with the archive's name, if there is one. */
-  async #replace(state: SessionState, draft: Draft, ending: "reset" | "deleted" | "detached"): Promise<string | null> {
+  async #replace(
+    state: SessionState,
+    draft: Draft,
+    ending: "reset" | "deleted" | "detached",
+  ): Promise<string | null> {
     const { hash, next: old } = state;
     // A transcript in which nobody said anything is not worth keeping.
     const archive = old.hasEntries ? this.#archiveName(hash, ending) : null;
     let archived: Promise<void> | undefined;
     const swap = (): void => {
       const finished = state.transcript;
-      const transcript = this.#newTranscript(state.key, hash, draft.point.sessionId);
+      const transcript = this.#table.newTranscript(state.key, draft.point.sessionId);
       state.transcript = transcript;
       state.row = undefined;
       delete state.taken;
       if (!old.exists) return;
-      archived = this.#writeback.archive(finished, archive, () => this.#quarantine.archive(hash, archive));
+      archived = this.#table.writeback.archive(finished, archive, () =>
+        this.#table.quarantine.archive(hash, archive),
+      );
       transcript.gate = archived;
       void archived.then(() => (transcript.gate = undefined));
     };
-    await this.#commit(state, draft, { swap, before: old.exists ? endRecord(hash, old.generation, archive) : "" });
+    await this.#commit(state, draft, {
+      swap,
+      before: old.exists ? endRecord(hash, old.generation, archive) : "",
+    });
     await archived;
     return archive;
   }
@@ -434,7 +403,7 @@ export class SessionStore {
     const time = new Date(this.#now()).toISOString().replaceAll(":", "-");
     for (let n = 0; ; n++) {
       const name = `${hash}.${ending}.${time}${n === 0 ? "" : `-${n}`}.jsonl`;
-      if (!fs.existsSync(path.join(this.#folder, name))) return name;
+      if (!fs.existsSync(path.join(this.#table.folder, name))) return name;
     }
   }
 
@@ -450,25 +419,17 @@ export class SessionStore {
       onFull: () => void this.#checkpoint.start(),
     });
   }
-
-  async #saveCatalog(): Promise<void> {
-    if (!this.#catalogChanged) return;
-    this.#catalogChanged = false;
-    const rows: CatalogRow[] = [];
-    for (const state of this.#sessions.values()) {
-      if (!state.entry) continue;
-      state.row = rowOf(state, state.entry);
-      rows.push(state.row);
-    }
-    try {
-      await writeCatalog(this.indexFile, rows);
-    } catch (error) {
-      this.#catalogChanged = true;
-      throw error;
-    }
-  }
 }
 
 function degraded(reason: string): RclawError {
-  return new RclawError("STORE_DEGRADED", `not stored: ${reason}. Nothing was written; try again when the disk works.`, { retryable: true });
+  return new RclawError(
+    "STORE_DEGRADED",
+    `not stored: ${reason}. Nothing was written; try again when the disk works.`,
+    { retryable: true },
+  );
+}
+
+function closing(): RclawError {
+  const message = "the gateway is shutting down; nothing is stored any more";
+  return new RclawError("UNAVAILABLE", message, { retryable: true });
 }

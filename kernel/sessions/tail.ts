@@ -43,7 +43,10 @@ export async function readTail({ file, size, strict, lines }: Snapshot, limit: n
 }
 
 /** Entries from the start, until `enough`; for what stands there, such as the first question. */
-export async function readHead({ file, size, strict, lines }: Snapshot, enough: (entry: TranscriptEntry) => boolean): Promise<void> {
+export async function readHead(
+  { file, size, strict, lines }: Snapshot,
+  enough: (entry: TranscriptEntry) => boolean,
+): Promise<void> {
   let done = false;
   const visit = (line: Line): void => {
     if (done) return;
@@ -59,7 +62,11 @@ function lineOf(line: string): Line {
   return { bytes, offset: -1, length: bytes.length, terminated: true };
 }
 
-async function withFile(file: string, size: number, work: (handle: Awaited<ReturnType<typeof open>>) => Promise<void>): Promise<void> {
+async function withFile(
+  file: string,
+  size: number,
+  work: (handle: Awaited<ReturnType<typeof open>>) => Promise<void>,
+): Promise<void> {
   if (size === 0) return;
   let handle;
   try {

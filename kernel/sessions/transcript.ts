@@ -68,8 +68,18 @@ export class Transcript {
   }
 
   /** What a reader sees at this moment: the file up to `size`, then the lines. Taken together, so that no line is seen twice or missed. */
-  snapshot(): { readonly file: string; readonly size: number; readonly strict: boolean; readonly lines: readonly string[] } {
-    return { file: this.file, size: this.#size, strict: this.strict, lines: [...this.#writing, ...this.#pending] };
+  snapshot(): {
+    readonly file: string;
+    readonly size: number;
+    readonly strict: boolean;
+    readonly lines: readonly string[];
+  } {
+    return {
+      file: this.file,
+      size: this.#size,
+      strict: this.strict,
+      lines: [...this.#writing, ...this.#pending],
+    };
   }
 
   /** Writes what is pending. When it throws, all of that is pending again and the file is repaired by the next call. */
@@ -141,11 +151,17 @@ export class Transcript {
     this.#fd = fd;
     const { size } = fs.fstatSync(fd);
     if (size === 0 && this.#size > 0) {
-      this.#log.error({ file: this.file, bytes: this.#size }, "transcript was removed from outside; a new one is started");
+      this.#log.error(
+        { file: this.file, bytes: this.#size },
+        "transcript was removed from outside; a new one is started",
+      );
       this.#size = 0;
       if (!this.#pending[0]?.startsWith('{"type":"session"')) this.#pending.unshift(this.#header());
     } else if (size < this.#size) {
-      throw new RclawError("STORE_DEGRADED", `transcript ${this.file} became shorter while in use: ${size} instead of ${this.#size} bytes`);
+      throw new RclawError(
+        "STORE_DEGRADED",
+        `transcript ${this.file} became shorter while in use: ${size} instead of ${this.#size} bytes`,
+      );
     }
     if (size > this.#size) this.#torn = true;
     if (size === 0) this.created = true;

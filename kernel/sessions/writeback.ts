@@ -101,7 +101,8 @@ export class Writeback {
   }
 
   async closeFiles(): Promise<void> {
-    for (const transcript of [...this.#open]) await this.#take(transcript, () => this.#release(transcript));
+    const open = Array.from(this.#open);
+    for (const transcript of open) await this.#take(transcript, () => this.#release(transcript));
   }
 
   async close(): Promise<void> {
@@ -135,7 +136,8 @@ export class Writeback {
       this.#timer = undefined;
       this.#round = this.#flush().finally(() => {
         this.#round = undefined;
-        if (this.#dirty.size > 0 || this.#fault !== undefined) this.#schedule(this.#fault === undefined ? flushEveryMs : this.#retryMs);
+        if (this.#dirty.size > 0 || this.#fault !== undefined)
+          this.#schedule(this.#fault === undefined ? flushEveryMs : this.#retryMs);
       });
     }, delay);
     this.#timer.unref();
@@ -145,16 +147,19 @@ export class Writeback {
     let failed = false;
     // After a failure only a sync proves that the disk takes our lines again.
     const repairing = this.#fault !== undefined;
-    await this.#each(repairing ? new Set([...this.#dirty, ...this.#unsynced]) : [...this.#dirty], async (transcript) => {
-      // A file that waits for its name must not hold up the others.
-      if (transcript.gate) return;
-      try {
-        await (repairing ? this.sync(transcript) : this.#take(transcript, () => this.#write(transcript)));
-      } catch (error) {
-        failed = true;
-        this.#failed(transcript, error);
-      }
-    });
+    await this.#each(
+      repairing ? new Set([...this.#dirty, ...this.#unsynced]) : [...this.#dirty],
+      async (transcript) => {
+        // A file that waits for its name must not hold up the others.
+        if (transcript.gate) return;
+        try {
+          await (repairing ? this.sync(transcript) : this.#take(transcript, () => this.#write(transcript)));
+        } catch (error) {
+          failed = true;
+          this.#failed(transcript, error);
+        }
+      },
+    );
     if (failed) {
       this.#retryMs = Math.min(this.#retryMs * 2, 5_000);
       return;
@@ -225,7 +230,11 @@ export class Writeback {
 
   #failed(transcript: Transcript, error: unknown): void {
     const reason = `${faultOf(error)} in ${transcript.file}`;
-    if (this.#fault !== reason) this.#log.error({ reason, err: error }, "a transcript cannot be written; its lines stay in the journal");
+    if (this.#fault !== reason)
+      this.#log.error(
+        { reason, err: error },
+        "a transcript cannot be written; its lines stay in the journal",
+      );
     this.#fault = reason;
     this.#schedule(this.#retryMs);
   }

@@ -16,7 +16,15 @@ export interface Point extends Head {
 }
 
 export function newPoint(sessionId: string): Point {
-  return { sessionId, generation: generationOf(sessionId), exists: false, strict: true, lastId: undefined, leaf: null, hasEntries: false };
+  return {
+    sessionId,
+    generation: generationOf(sessionId),
+    exists: false,
+    strict: true,
+    lastId: undefined,
+    leaf: null,
+    hasEntries: false,
+  };
 }
 
 export interface DraftOptions {
@@ -67,8 +75,12 @@ export class Draft {
     const ours = { type, id: this.#nextId(), parentId: this.point.leaf, timestamp: this.#timestamp };
     // Twice: first for the order of the members, last so that nothing in the fields replaces them.
     const entry: TranscriptEntry = { ...ours, ...fields, ...ours };
-    if (isEntryChange(entry)) throw this.#refused(`"${entryChange}" entries are the store's own; use patch to change the session's entry`);
-    if (type === "session") throw this.#refused('an entry cannot have the type "session", which is the header\'s');
+    if (isEntryChange(entry))
+      throw this.#refused(
+        `"${entryChange}" entries are the store's own; use patch to change the session's entry`,
+      );
+    if (type === "session")
+      throw this.#refused('an entry cannot have the type "session", which is the header\'s');
     if (!hasKnownRole(entry)) throw this.#refused("a message's role must be user, assistant or toolResult");
     this.#put(this.#json(entry));
     this.point = { ...this.point, lastId: entry.id, leaf: entry.id, hasEntries: true };
@@ -86,7 +98,16 @@ export class Draft {
     const { leaf } = this.point;
     // A side branch: the next message's parent is the last message, so the chain that readers follow has no bookkeeping in it.
     const id = this.#nextId();
-    this.#put(this.#json({ type: "custom", id, parentId: leaf, timestamp: this.#timestamp, customType: entryChange, data }));
+    this.#put(
+      this.#json({
+        type: "custom",
+        id,
+        parentId: leaf,
+        timestamp: this.#timestamp,
+        customType: entryChange,
+        data,
+      }),
+    );
     this.point = { ...this.point, lastId: id };
     const updatedAt = typeof data["updatedAt"] === "number" ? data["updatedAt"] : this.#options.now;
     this.entry = changed(this.entry, data, updatedAt);
@@ -95,9 +116,13 @@ export class Draft {
   #put(body: string): void {
     const line = seal(body);
     if (line.length > maxLineBytes / 4 && Buffer.byteLength(line) > maxLineBytes) {
-      throw new RclawError("TOO_LARGE", `an entry for session ${this.#options.key} is larger than ${maxLineBytes / 1_048_576} MiB; store less of it`, {
-        details: { sessionKey: this.#options.key },
-      });
+      throw new RclawError(
+        "TOO_LARGE",
+        `an entry for session ${this.#options.key} is larger than ${maxLineBytes / 1_048_576} MiB; store less of it`,
+        {
+          details: { sessionKey: this.#options.key },
+        },
+      );
     }
     this.lines.push(`${line}\n`);
     this.text += lineRecord(this.#options.hash, this.point.generation, line);
@@ -109,7 +134,10 @@ export class Draft {
    */
   #nextId(): string {
     const { lastId } = this.point;
-    let value = lastId !== undefined && /^[0-9a-f]{8}$/.test(lastId) ? Number.parseInt(lastId, 16) : randomBytes(4).readUInt32BE();
+    let value =
+      lastId !== undefined && /^[0-9a-f]{8}$/.test(lastId)
+        ? Number.parseInt(lastId, 16)
+        : randomBytes(4).readUInt32BE();
     let id: string;
     do {
       value = (value + 0x9e3779b1) >>> 0;
@@ -122,7 +150,9 @@ export class Draft {
     try {
       return JSON.stringify(value);
     } catch (error) {
-      throw new RclawError("INVALID_REQUEST", `an entry for session ${this.#options.key} is not plain JSON`, { cause: error });
+      throw new RclawError("INVALID_REQUEST", `an entry for session ${this.#options.key} is not plain JSON`, {
+        cause: error,
+      });
     }
   }
 
@@ -131,7 +161,19 @@ export class Draft {
   }
 }
 
-export function headerBody(header: { key?: string | undefined; sessionId: string; cwd: string; timestamp: string }): string {
+export function headerBody(header: {
+  key?: string | undefined;
+  sessionId: string;
+  cwd: string;
+  timestamp: string;
+}): string {
   const { key, sessionId, cwd, timestamp } = header;
-  return JSON.stringify({ type: "session", version: 3, id: sessionId, timestamp, cwd, ...(key !== undefined && { key }) });
+  return JSON.stringify({
+    type: "session",
+    version: 3,
+    id: sessionId,
+    timestamp,
+    cwd,
+    ...(key !== undefined && { key }),
+  });
 }

@@ -42,10 +42,19 @@ export function fakeChannel(
       typings++;
       return Promise.resolve();
     },
-    accounts: () => Promise.resolve([{ accountId: "default", enabled: true, configured: true, running: deliver !== undefined }]),
+    accounts: () =>
+      Promise.resolve([
+        { accountId: "default", enabled: true, configured: true, running: deliver !== undefined },
+      ]),
     receive(message) {
       if (!deliver) throw new RclawError("UNAVAILABLE", `channel "${id}" is not started`);
-      const filled = { id: `m${++count}`, accountId: "default", chatType: "direct", peerId: "peer-1", sender: { id: "peer-1" } } as const;
+      const filled = {
+        id: `m${++count}`,
+        accountId: "default",
+        chatType: "direct",
+        peerId: "peer-1",
+        sender: { id: "peer-1" },
+      } as const;
       return deliver({ ...filled, ...message });
     },
   };

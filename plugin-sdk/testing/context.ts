@@ -51,7 +51,11 @@ export interface TestContext<Config> extends AsyncDisposable {
   caller(fields?: Partial<Caller>): Caller;
   activate(plugin: Plugin<Config>): Promise<void>;
   /** Calls a method the plugin registered. `accepted` holds what it answered early. */
-  call(method: string, params?: unknown, options?: { caller?: Caller; signal?: AbortSignal; accepted?: unknown[] }): Promise<unknown>;
+  call(
+    method: string,
+    params?: unknown,
+    options?: { caller?: Caller; signal?: AbortSignal; accepted?: unknown[] },
+  ): Promise<unknown>;
   /** Resolves with the first event that passes, whether it was sent already or comes within `timeoutMs` (5,000). */
   waitFor(test: (event: SentEvent) => boolean, timeoutMs?: number): Promise<SentEvent>;
 }
@@ -66,7 +70,9 @@ interface Waiter {
  * it sends can be read, what it would ask of others is given in the options. Dispose
  * it to disable the plugin: the signal aborts first, then deferred functions run newest first.
  */
-export function createTestContext<Config = unknown>(options: TestContextOptions<Config> = {}): TestContext<Config> {
+export function createTestContext<Config = unknown>(
+  options: TestContextOptions<Config> = {},
+): TestContext<Config> {
   const { id = "test", env = {}, secrets = {}, workspace = "/workspace", manifest } = options;
   const state = options.state ?? createTestState();
   const controller = new AbortController();
@@ -90,13 +96,20 @@ export function createTestContext<Config = unknown>(options: TestContextOptions<
     commands: new Map<string, Command>(),
   };
 
-  function registrar<T>(kind: keyof typeof own, name: (item: T) => string, into: Map<string, T>): Registrar<T> {
+  function registrar<T>(
+    kind: keyof typeof own,
+    name: (item: T) => string,
+    into: Map<string, T>,
+  ): Registrar<T> {
     return {
       register(item) {
         const declared = manifest?.contributes[kind];
         const names = Array.isArray(declared) ? declared : Object.keys(declared ?? {});
         if (manifest && !(names as string[]).includes(name(item))) {
-          throw new RclawError("PERMISSION_DENIED", `"${id}" registers ${kind} "${name(item)}", which its manifest does not declare`);
+          throw new RclawError(
+            "PERMISSION_DENIED",
+            `"${id}" registers ${kind} "${name(item)}", which its manifest does not declare`,
+          );
         }
         into.set(name(item), item);
         return defer(() => into.delete(name(item)));
@@ -128,13 +141,23 @@ export function createTestContext<Config = unknown>(options: TestContextOptions<
   }
 
   const write = (level: string) => (fields: object, message?: string) =>
-    void logs.push(`${level} ${message ?? ""} ${JSON.stringify(fields, (_key, value: unknown) => (value instanceof Error ? String(value) : value))}`);
-  const log: Logger = { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
+    void logs.push(
+      `${level} ${message ?? ""} ${JSON.stringify(fields, (_key, value: unknown) => (value instanceof Error ? String(value) : value))}`,
+    );
+  const log: Logger = {
+    debug: write("debug"),
+    info: write("info"),
+    warn: write("warn"),
+    error: write("error"),
+  };
 
   async function runHook(name: HookName, event: object, context: object): Promise<object> {
     const merged: Record<string, unknown> = {};
     for (const { handler } of hooks.get(name) ?? []) {
-      Object.assign(merged, await (handler as (event: object, context: object) => unknown)({ ...event, ...merged }, context));
+      Object.assign(
+        merged,
+        await (handler as (event: object, context: object) => unknown)({ ...event, ...merged }, context),
+      );
     }
     return merged;
   }
@@ -158,8 +181,15 @@ export function createTestContext<Config = unknown>(options: TestContextOptions<
     tools: {
       ...registrar("tools", (tool: Tool) => tool.name, own.tools),
       list: () =>
-        Promise.resolve([...others.tools.values()].map(({ name, description, params }) => ({ name, description, params }))),
-      call: (name, params, place) => lookup("tool", name, others.tools, own.tools).execute(params, { ...place, workspace, files: noFiles }),
+        Promise.resolve(
+          [...others.tools.values()].map(({ name, description, params }) => ({ name, description, params })),
+        ),
+      call: (name, params, place) =>
+        lookup("tool", name, others.tools, own.tools).execute(params, {
+          ...place,
+          workspace,
+          files: noFiles,
+        }),
     },
     channels: {
       ...registrar("channels", (item: Channel) => item.id, own.channels),
@@ -175,7 +205,8 @@ export function createTestContext<Config = unknown>(options: TestContextOptions<
     },
     methods: {
       ...registrar("methods", (method: Method) => method.name, own.methods),
-      call: async (method, params) => lookup("method", method, new Map(Object.entries(options.methods ?? {})))(params),
+      call: async (method, params) =>
+        lookup("method", method, new Map(Object.entries(options.methods ?? {})))(params),
     },
     routes: registrar("routes", (route: Route) => route.route, own.routes),
     commands: registrar("commands", (command: Command) => command.name, own.commands),
@@ -184,7 +215,12 @@ export function createTestContext<Config = unknown>(options: TestContextOptions<
         const entry = { handler: handler as HookHandler<HookName>, priority };
         const list = [...(hooks.get(name) ?? []), entry].sort((a, b) => b.priority - a.priority);
         hooks.set(name, list);
-        return defer(() => hooks.set(name, (hooks.get(name) ?? []).filter((other) => other !== entry)));
+        return defer(() =>
+          hooks.set(
+            name,
+            (hooks.get(name) ?? []).filter((other) => other !== entry),
+          ),
+        );
       },
       run: <Name extends HookName>(name: Name, event: Hooks[Name]["event"], place: Hooks[Name]["context"]) =>
         runHook(name, event, place) as ReturnType<PluginContext["hooks"]["run"]> as never,
@@ -198,10 +234,14 @@ export function createTestContext<Config = unknown>(options: TestContextOptions<
         return true;
       },
     },
-    fetch: options.fetch ?? (() => Promise.reject(new RclawError("EGRESS_DENIED", "this test context has no fetch"))),
+    fetch:
+      options.fetch ??
+      (() => Promise.reject(new RclawError("EGRESS_DENIED", "this test context has no fetch"))),
     secrets: {
-      get: async (name) => secrets[name] ?? Promise.reject(new RclawError("NOT_FOUND", `no secret "${name}"`)),
-      resolve: async (value) => (value.startsWith("secret:") ? context.secrets.get(value.slice("secret:".length)) : value),
+      get: async (name) =>
+        secrets[name] ?? Promise.reject(new RclawError("NOT_FOUND", `no secret "${name}"`)),
+      resolve: async (value) =>
+        value.startsWith("secret:") ? context.secrets.get(value.slice("secret:".length)) : value,
     },
     env: (name) => env[name] || undefined,
     storage: {
@@ -233,9 +273,18 @@ export function createTestContext<Config = unknown>(options: TestContextOptions<
     contributions: own,
     caller,
     activate: async (plugin) => plugin.activate(context),
-    async call(name, params = {}, { caller: from = caller(), signal = controller.signal, accepted = [] } = {}) {
+    async call(
+      name,
+      params = {},
+      { caller: from = caller(), signal = controller.signal, accepted = [] } = {},
+    ) {
       const method = lookup("method", name, own.methods);
-      return method.handle({ params, caller: from, signal, accept: (payload) => void accepted.push(payload) });
+      return method.handle({
+        params,
+        caller: from,
+        signal,
+        accept: (payload) => void accepted.push(payload),
+      });
     },
     waitFor(test, timeoutMs = 5_000) {
       const seen = events.find(test);
@@ -250,7 +299,12 @@ export function createTestContext<Config = unknown>(options: TestContextOptions<
         };
         const timer = setTimeout(() => {
           waiters.delete(waiter);
-          reject(new RclawError("TIMEOUT", `no such event within ${timeoutMs} ms; seen: ${events.map(({ event }) => event).join(", ")}`));
+          reject(
+            new RclawError(
+              "TIMEOUT",
+              `no such event within ${timeoutMs} ms; seen: ${events.map(({ event }) => event).join(", ")}`,
+            ),
+          );
         }, timeoutMs);
         waiters.add(waiter);
       });
@@ -263,5 +317,6 @@ export function createTestContext<Config = unknown>(options: TestContextOptions<
   };
 }
 
-const refuse = (): Promise<never> => Promise.reject(new RclawError("NOT_FOUND", "this test context has no files"));
+const refuse = (): Promise<never> =>
+  Promise.reject(new RclawError("NOT_FOUND", "this test context has no files"));
 const noFiles: Files = { read: refuse, write: refuse, list: refuse };

@@ -30,7 +30,10 @@ export function scriptedProvider(
       const step = steps[requests.length];
       requests.push(request);
       if (step === undefined) {
-        throw new RclawError("INVALID_REQUEST", `the script of "${id}" has only ${steps.length} steps, and this is request ${requests.length}`);
+        throw new RclawError(
+          "INVALID_REQUEST",
+          `the script of "${id}" has only ${steps.length} steps, and this is request ${requests.length}`,
+        );
       }
       for await (const chunk of play(step, request, signal)) {
         if (signal.aborted) throw new RclawError("ABORTED", `"${id}" was aborted`);
@@ -40,7 +43,11 @@ export function scriptedProvider(
   };
 }
 
-async function* play(step: ScriptedStep | AsyncIterable<Chunk>, request: CompletionRequest, signal: AbortSignal): AsyncIterable<Chunk> {
+async function* play(
+  step: ScriptedStep | AsyncIterable<Chunk>,
+  request: CompletionRequest,
+  signal: AbortSignal,
+): AsyncIterable<Chunk> {
   if (step instanceof Error) throw step;
   if (typeof step === "function") {
     yield* play(step(request, signal), request, signal);

@@ -60,7 +60,15 @@ export function createTestState(): TestState {
           throw new RclawError("CONFLICT", `run "${id}" exists with other params`);
         }
         if (known) return { run: known, duplicate: true };
-        const run: Run = { id, sessionKey, method, principal, params: structuredClone(params), acceptedAt: Date.now(), state: "accepted" };
+        const run: Run = {
+          id,
+          sessionKey,
+          method,
+          principal,
+          params: structuredClone(params),
+          acceptedAt: Date.now(),
+          state: "accepted",
+        };
         runs.set(runKey(method, principal, id), run);
         return { run, duplicate: false };
       },
@@ -68,22 +76,35 @@ export function createTestState(): TestState {
         await Promise.resolve();
         writable();
         const settled = to !== "accepted" && to !== "replying";
-        const next: Run = { ...run, state: to, ...(settled && { endedAt: Date.now() }), ...(error !== undefined && { error }) };
+        const next: Run = {
+          ...run,
+          state: to,
+          ...(settled && { endedAt: Date.now() }),
+          ...(error !== undefined && { error }),
+        };
         runs.set(runKey(run.method, run.principal, run.id), next);
         return next;
       },
-      unsettled: () => [...runs.values()].filter((run) => run.state === "accepted" || run.state === "replying"),
+      unsettled: () =>
+        [...runs.values()].filter((run) => run.state === "accepted" || run.state === "replying"),
       find: (method, principal, id) => runs.get(runKey(method, principal, id)),
     },
   };
   return state;
 
   function writable(): void {
-    if (state.degraded) throw new RclawError("STORE_DEGRADED", "the session store cannot write; nothing was stored", { retryable: true });
+    if (state.degraded)
+      throw new RclawError("STORE_DEGRADED", "the session store cannot write; nothing was stored", {
+        retryable: true,
+      });
   }
 
   function create(key: string): Stored {
-    const made: Stored = { entry: { sessionId: `session-${++ids}`, updatedAt: Date.now() }, transcript: [], writer: Promise.resolve() };
+    const made: Stored = {
+      entry: { sessionId: `session-${++ids}`, updatedAt: Date.now() },
+      transcript: [],
+      writer: Promise.resolve(),
+    };
     sessions.set(key, made);
     return made;
   }
@@ -98,7 +119,12 @@ export function createTestState(): TestState {
         const lines = entries.map((entry) => {
           const id = (++ids).toString(16).padStart(8, "0");
           const parentId = stored.transcript.at(-1)?.id ?? null;
-          const line = { ...structuredClone(entry), id, parentId, timestamp: new Date().toISOString() } as TranscriptEntry;
+          const line = {
+            ...structuredClone(entry),
+            id,
+            parentId,
+            timestamp: new Date().toISOString(),
+          } as TranscriptEntry;
           if (!state.degraded) stored.transcript.push(line);
           return line;
         });

@@ -46,7 +46,12 @@ test.each([
 });
 
 test("SEC-197: a bot token inside a URL of a network error is redacted", () => {
-  const text = createRedactor().text(join("request to https://api.telegram.org/bot123456789:", "AAabcdefghijklmnopqrstuvwxyz0123456/getMe failed"));
+  const text = createRedactor().text(
+    join(
+      "request to https://api.telegram.org/bot123456789:",
+      "AAabcdefghijklmnopqrstuvwxyz0123456/getMe failed",
+    ),
+  );
   expect(text).toBe("request to https://api.telegram.org/bot[redacted]/getMe failed");
 });
 
@@ -89,14 +94,20 @@ test("secrets are kept in one private file and known to the redactor", async () 
 
 test("a damaged secrets file is named and its content is not quoted", async () => {
   await writeFile(path.join(dir, "secrets.json"), '{ "a": "hunter2hunter2" ');
-  const error = await createSecrets({ stateDir: dir, redactor: createRedactor() }).get("a").catch((reason: unknown) => reason as Error);
+  const error = await createSecrets({ stateDir: dir, redactor: createRedactor() })
+    .get("a")
+    .catch((reason: unknown) => reason as Error);
   expect((error as Error).message).toContain("secrets.json");
   expect((error as Error).message).not.toContain("hunter2");
 });
 
 test("a plugin's storage is durable, private to it and bounded", async () => {
   const storage = createStorage(dir);
-  await Promise.all([storage.for("a").set("n", 1), storage.for("a").set("m", { deep: [2] }), storage.for("b").set("n", 9)]);
+  await Promise.all([
+    storage.for("a").set("n", 1),
+    storage.for("a").set("m", { deep: [2] }),
+    storage.for("b").set("n", 9),
+  ]);
   const fresh = createStorage(dir);
   expect(await fresh.for("a").get("m")).toEqual({ deep: [2] });
   expect(await fresh.for("b").get("n")).toBe(9);

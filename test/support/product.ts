@@ -1,19 +1,20 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { builtProduct } from "./build.ts";
+import { type Client, connectClient, type ConnectOptions, type Frame } from "./ws-client.ts";
 
-/** The built product, as a user runs it: the bundle in dist/, a state folder of its own, a free port. */
-const program = path.resolve(import.meta.dirname, "../../dist/rclaw.cjs");
 export const token = "test-token-0123456789abcdef";
 
 /** Nothing of the person who runs the tests may choose the model or the state. */
 function cleanEnv(stateDir: string, env: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
-  const { PATH, HOME, LANG } = process.env;
+  const { PATH, LANG } = process.env;
   return {
     PATH,
-    HOME,
+    // A home of its own as well: what a tool leaves there, or finds there, is nobody's.
+    HOME: stateDir,
     LANG,
     NO_COLOR: "1",
     RUSTY_CLAW_STATE_DIR: stateDir,
@@ -22,7 +23,8 @@ function cleanEnv(stateDir: string, env: NodeJS.ProcessEnv = {}): NodeJS.Process
   };
 }
 
-export interface Product {
+/** The built product, as a user runs it: a process, a state folder of its own, a free port. */
+export interface Product extends AsyncDisposable {
   readonly url: string;
   readonly http: string;
   readonly port: number;
@@ -30,8 +32,13 @@ export interface Product {
   readonly stateDir: string;
   /** Everything it wrote to stderr. */
   stderr(): string;
+  /** A client of the protocol that has shaken hands. */
+  connect(options?: ConnectOptions): Promise<Client>;
+  signal(signal: NodeJS.Signals): void;
+  /** Resolves when it is gone, with its exit code or the signal that ended it. */
+  readonly gone: Promise<number | NodeJS.Signals>;
   /** SIGTERM; resolves with the exit code. */
-  stop(): Promise<number | null>;
+  stop(): Promise<number | NodeJS.Signals>;
   /** SIGKILL; resolves when it is gone. */
   kill(): Promise<void>;
 }
@@ -40,56 +47,112 @@ export interface ProductOptions {
   readonly stateDir: string;
   readonly config?: object;
   readonly env?: NodeJS.ProcessEnv;
+  readonly args?: readonly string[];
 }
 
-export async function tempState(): Promise<AsyncDisposable & { readonly dir: string }> {
+export interface TempState extends AsyncDisposable {
+  readonly dir: string;
+  /** Text of a file below it. */
+  read(file: string): Promise<string>;
+  /** Every file below it whose bytes hold the text. */
+  filesWith(text: string): Promise<readonly string[]>;
+}
+
+export async function tempState(): Promise<TempState> {
   const dir = await mkdtemp(path.join(tmpdir(), "rclaw-test-"));
-  return { dir, [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true, maxRetries: 3 }) };
+  return {
+    dir,
+    read: (file) => readFile(path.join(dir, file), "utf8"),
+    async filesWith(text) {
+      const entries = await readdir(dir, { recursive: true, withFileTypes: true });
+      const files = entries
+        .filter((entry) => entry.isFile())
+        .map((entry) => path.join(entry.parentPath, entry.name));
+      const holds = await Promise.all(
+        files.map(async (file) => ((await readFile(file)).includes(text) ? [path.relative(dir, file)] : [])),
+      );
+      return holds.flat().sort();
+    },
+    [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true, maxRetries: 3 }),
+  };
 }
 
-export async function startProduct({ stateDir, config, env }: ProductOptions): Promise<Product> {
-  if (config)
-    await writeFile(path.join(stateDir, "config.json"), JSON.stringify(config, null, 2), { mode: 0o600 });
+export async function startProduct({ stateDir, config, env, args = [] }: ProductOptions): Promise<Product> {
+  if (config) await writeConfig(stateDir, config);
+  const program = path.join(await builtProduct(), "rclaw.cjs");
   const child = spawn(
     process.execPath,
-    ["--max-semi-space-size=1", program, "gateway", "--port", "0", "--json"],
-    {
-      env: cleanEnv(stateDir, env),
-      stdio: ["ignore", "pipe", "pipe"],
-    },
+    ["--max-semi-space-size=1", program, "gateway", "--port", "0", "--json", ...args],
+    { env: cleanEnv(stateDir, env), stdio: ["ignore", "pipe", "pipe"] },
   );
   let errors = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
-  const gone = once(child, "exit");
-  const { url, port, pid } = await firstLine(child, () => errors);
-  const end = async (signal: NodeJS.Signals): Promise<number | null> => {
+  const gone = once(child, "close").then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals);
+  const ready = new Promise<string>((resolve) => {
+    let text = "";
+    child.stdout.setEncoding("utf8").on("data", (piece: string) => {
+      text += piece;
+      const end = text.indexOf("\n");
+      if (end >= 0) resolve(text.slice(0, end));
+    });
+  });
+  const line = await Promise.race([ready, gone.then(() => undefined)]);
+  if (line === undefined) throw new Error(`the gateway ended before it was ready: ${errors}`);
+  const { url, port, pid } = JSON.parse(line) as { url: string; port: number; pid: number };
+  const end = (signal: NodeJS.Signals): Promise<number | NodeJS.Signals> => {
     if (child.exitCode === null && child.signalCode === null) child.kill(signal);
-    const [code] = (await gone) as [number | null];
-    return code;
+    return gone;
   };
+  const clients: Client[] = [];
   return {
     url,
     http: url.replace(/^ws/, "http"),
     port,
     pid,
     stateDir,
+    gone,
     stderr: () => errors,
+    async connect(options = {}) {
+      const { client, answer } = await connectClient(url, { token, caps: ["tool-events"], ...options });
+      if (!answer.ok) throw new Error(`the gateway refused: ${answer.error?.message}`);
+      // A killed gateway resets its connections; whoever waits for a frame is told by the close.
+      client.ws.on("error", () => undefined);
+      clients.push(client);
+      return client;
+    },
+    signal: (signal) => void child.kill(signal),
     stop: () => end("SIGTERM"),
     kill: async () => void (await end("SIGKILL")),
+    async [Symbol.asyncDispose]() {
+      for (const { ws } of clients) ws.terminate();
+      await end("SIGKILL");
+    },
   };
 }
 
-async function firstLine(
-  child: ChildProcess,
-  errors: () => string,
-): Promise<{ url: string; port: number; pid: number }> {
-  let text = "";
-  for await (const chunk of child.stdout ?? []) {
-    text += String(chunk);
-    const end = text.indexOf("\n");
-    if (end >= 0) return JSON.parse(text.slice(0, end)) as { url: string; port: number; pid: number };
-  }
-  throw new Error(`the gateway ended before it was ready: ${errors()}`);
+export function writeConfig(stateDir: string, config: object): Promise<void> {
+  return writeFile(path.join(stateDir, "config.json"), JSON.stringify(config, null, 2), { mode: 0o600 });
+}
+
+/** Asks, and takes the answer's payload; a refusal is the test's failure. */
+// oxlint-disable-next-line typescript/no-explicit-any -- tests look into payloads of every shape
+export async function ask(client: Client, method: string, params: object = {}): Promise<any> {
+  const answer = await client.request(method, params);
+  if (!answer.ok) throw new Error(`${method}: ${answer.error?.message}`);
+  return answer.payload;
+}
+
+/** Says something and resolves with the frame that ends the run: chat final, error or aborted. */
+export async function say(
+  client: Client,
+  message: string,
+  { sessionKey = "main", idempotencyKey = crypto.randomUUID() } = {},
+): Promise<Frame> {
+  await ask(client, "chat.send", { sessionKey, message, idempotencyKey });
+  return client.find(
+    ({ event, payload }) =>
+      event === "chat" && payload.runId === idempotencyKey && payload.state !== "delta",
+  );
 }
 
 /** Runs a command of the program to its end. */
@@ -98,6 +161,7 @@ export async function rclaw(
   args: readonly string[],
   options: { env?: NodeJS.ProcessEnv; input?: string } = {},
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const program = path.join(await builtProduct(), "rclaw.cjs");
   const child = spawn(process.execPath, [program, ...args], {
     env: cleanEnv(stateDir, options.env),
     stdio: ["pipe", "pipe", "pipe"],
@@ -106,7 +170,23 @@ export async function rclaw(
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
   child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  // A program that does not read its input closes it; that is no failure of the test.
+  child.stdin.on("error", () => undefined);
   child.stdin.end(options.input ?? "");
   const [code] = (await once(child, "close")) as [number | null];
   return { code, stdout, stderr };
+}
+
+/** Processes whose command line or environment names the text; Linux only. */
+export async function processesWith(text: string): Promise<readonly number[]> {
+  const pids = (await readdir("/proc")).map(Number).filter((pid) => pid > 0 && pid !== process.pid);
+  const found = await Promise.all(
+    pids.map(async (pid) => {
+      const parts = await Promise.all(
+        ["cmdline", "environ"].map((file) => readFile(`/proc/${pid}/${file}`, "latin1").catch(() => "")),
+      );
+      return parts.some((part) => part.includes(text)) ? [pid] : [];
+    }),
+  );
+  return found.flat();
 }

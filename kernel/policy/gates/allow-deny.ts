@@ -3,7 +3,10 @@ import type { PolicyGate } from "../pipeline.ts";
 import type { ToolRules } from "./profile.ts";
 
 /** `tools.allow` and `tools.deny`; deny wins, and an empty allow list means every tool. */
-export function allowDenyGate(rules: () => ToolRules, listOf: (entries: readonly string[]) => NameList): PolicyGate {
+export function allowDenyGate(
+  rules: () => ToolRules,
+  listOf: (entries: readonly string[]) => NameList,
+): PolicyGate {
   return {
     name: "allow-deny",
     offer: (tool, plugin) => refusedBy(rules(), "tools", tool, plugin, listOf),

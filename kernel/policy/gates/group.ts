@@ -12,7 +12,9 @@ export interface GroupGateOptions {
   /** Which group a session belongs to, if it is one. */
   groupOf(sessionKey: string): GroupPlace | undefined;
   /** `channels.<channel>.groups`, where "*" speaks for every group that has no entry. */
-  groups(channel: string): Readonly<Record<string, { readonly tools?: Pick<ToolRules, "allow" | "deny"> }>> | undefined;
+  groups(
+    channel: string,
+  ): Readonly<Record<string, { readonly tools?: Pick<ToolRules, "allow" | "deny"> }>> | undefined;
   listOf(entries: readonly string[]): NameList;
 }
 
@@ -26,7 +28,9 @@ export function groupGate({ groupOf, groups, listOf }: GroupGateOptions): Policy
       const entries = groups(place.channel) ?? {};
       const id = Object.hasOwn(entries, place.groupId) ? place.groupId : "*";
       const rules = Object.hasOwn(entries, id) ? entries[id]?.tools : undefined;
-      return rules && refusedBy(rules, `channels.${place.channel}.groups["${id}"].tools`, tool, plugin, listOf);
+      return (
+        rules && refusedBy(rules, `channels.${place.channel}.groups["${id}"].tools`, tool, plugin, listOf)
+      );
     },
   };
 }

@@ -11,13 +11,17 @@ export interface ToolRules {
 const none: readonly string[] = [];
 
 /** `tools.profile`: a named starting set, widened by `tools.alsoAllow`. */
-export function profileGate(rules: () => ToolRules, listOf: (entries: readonly string[]) => NameList): PolicyGate {
+export function profileGate(
+  rules: () => ToolRules,
+  listOf: (entries: readonly string[]) => NameList,
+): PolicyGate {
   return {
     name: "profile",
     offer(tool, plugin) {
       const { profile = "full", alsoAllow = none } = rules();
       const members = profiles[profile];
-      if (!members || listOf(members).has(tool, plugin) || listOf(alsoAllow).has(tool, plugin)) return undefined;
+      if (!members || listOf(members).has(tool, plugin) || listOf(alsoAllow).has(tool, plugin))
+        return undefined;
       return `the tool profile "${profile}" does not include ${tool}; add it to tools.alsoAllow or choose another tools.profile`;
     },
   };

@@ -5,16 +5,26 @@ import { found } from "./manifests.ts";
 
 const none = { methods: [], routes: [] };
 const minimal = `{ id: "demo", name: "Demo", description: "A demo.", runtime: "in-process", entry: "index.js", contributes: {} }`;
-const withField = (field: string): string => minimal.replace("contributes: {}", field.includes("contributes") ? field : `contributes: {}, ${field}`);
+const withField = (field: string): string =>
+  minimal.replace("contributes: {}", field.includes("contributes") ? field : `contributes: {}, ${field}`);
 
 test("a name has one owner, and the first to declare it keeps it", () => {
-  const catalog = createCatalog([found({ id: "a", contributes: { tools: ["x"] } }), found({ id: "b", contributes: { tools: ["x"] } })], none);
+  const catalog = createCatalog(
+    [found({ id: "a", contributes: { tools: ["x"] } }), found({ id: "b", contributes: { tools: ["x"] } })],
+    none,
+  );
   expect(catalog.owner("tools", "x")).toBe("a");
   expect(catalog.conflicts.get("b")).toBe('tool "x" already belongs to a');
 });
 
 test("SEC-187: a stranger's plugin cannot shadow a built-in, whatever the order", () => {
-  const catalog = createCatalog([found({ id: "evil", contributes: { tools: ["exec"] } }, false), found({ id: "exec", contributes: { tools: ["exec"] } })], none);
+  const catalog = createCatalog(
+    [
+      found({ id: "evil", contributes: { tools: ["exec"] } }, false),
+      found({ id: "exec", contributes: { tools: ["exec"] } }),
+    ],
+    none,
+  );
   expect(catalog.owner("tools", "exec")).toBe("exec");
   expect(catalog.conflicts.has("evil")).toBe(true);
 });
@@ -57,12 +67,24 @@ test.each([
   ["an unknown key", withField("surprise: 1"), /unexpected property 'surprise'/],
   ["an id with a slash", minimal.replace('"demo"', '"a/../b"'), /at \/id: must match pattern/],
   ["an id with a confusable letter", minimal.replace('"demo"', '"d\u0435mo"'), /at \/id: must match pattern/],
-  ["a prototype key", withField('contributes: { methods: { "__proto__": {} } }'), /"__proto__" is not allowed/],
+  [
+    "a prototype key",
+    withField('contributes: { methods: { "__proto__": {} } }'),
+    /"__proto__" is not allowed/,
+  ],
   ["a bare wildcard host", withField('permissions: { net: ["*"] }'), /must be a host name/],
-  ["a wildcard over a whole top-level domain", withField('permissions: { net: ["*.com"] }'), /at least two labels/],
+  [
+    "a wildcard over a whole top-level domain",
+    withField('permissions: { net: ["*.com"] }'),
+    /at least two labels/,
+  ],
   ["an unknown permission", withField("permissions: { fs: true }"), /unexpected property 'fs'/],
   ["an unknown runtime", minimal.replace("in-process", "native"), /at \/runtime/],
-  ["a tool name with a newline", withField('contributes: { tools: ["a\\nb"] }'), /at \/contributes\/tools\/0/],
+  [
+    "a tool name with a newline",
+    withField('contributes: { tools: ["a\\nb"] }'),
+    /at \/contributes\/tools\/0/,
+  ],
   ["text that is no JSON5", "{ id: ", /JSON5/],
 ])("SEC-166: a manifest with %s is refused", (_what, text, reason) => {
   expect(() => parseManifest(text, "x")).toThrow(reason);

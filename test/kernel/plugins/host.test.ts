@@ -10,13 +10,17 @@ afterEach(() => {
 });
 
 function hostOf(plugins: Record<string, Plugin>, options: Partial<PluginHostOptions> = {}) {
-  const catalog = createCatalog(Object.keys(plugins).map((id) => found({ id })), { methods: [], routes: [] });
+  const catalog = createCatalog(
+    Object.keys(plugins).map((id) => found({ id })),
+    { methods: [], routes: [] },
+  );
   return createPluginHost({
     catalog: () => catalog,
     log: silent,
     isEnabled: () => true,
     load: async ({ manifest }) => plugins[manifest.id] as Plugin,
-    context: (_found, lifetime) => ({ signal: lifetime.signal, defer: (fn) => lifetime.defer(fn) }) as PluginContext,
+    context: (_found, lifetime) =>
+      ({ signal: lifetime.signal, defer: (fn) => lifetime.defer(fn) }) as PluginContext,
     timing: { activateMs: 50, backoffMs: 1_000 },
     ...options,
   });
@@ -32,11 +36,20 @@ test("many callers activate a plugin once", async () => {
   const host = hostOf({ demo: definePlugin({ activate: async () => void activations++ }) });
   await Promise.all([host.activate("demo"), host.activate("demo"), host.activate("demo")]);
   expect(activations).toBe(1);
-  expect(host.status("demo")).toMatchObject({ state: "active", timings: { importMs: expect.any(Number) as number } });
+  expect(host.status("demo")).toMatchObject({
+    state: "active",
+    timings: { importMs: expect.any(Number) as number },
+  });
 });
 
 test.each<[string, Plugin["activate"], RegExp]>([
-  ["throws", () => { throw new Error("no config"); }, /could not start: no config/],
+  [
+    "throws",
+    () => {
+      throw new Error("no config");
+    },
+    /could not start: no config/,
+  ],
   ["rejects", () => Promise.reject(new Error("no network")), /could not start: no network/],
   ["hangs", () => new Promise(() => undefined), /took longer than 50 ms/],
 ])("a plugin that %s in activate is named and kept away for a while", async (_how, activate, reason) => {
@@ -97,7 +110,10 @@ test("deactivating aborts first, then undoes newest first", async () => {
 
 test("a plugin stopped while it starts does not come up afterwards", async () => {
   let go: () => void = () => undefined;
-  const host = hostOf({ demo: { activate: () => new Promise<void>((resolve) => (go = resolve)) } }, { timing: { activateMs: 5_000 } });
+  const host = hostOf(
+    { demo: { activate: () => new Promise<void>((resolve) => (go = resolve)) } },
+    { timing: { activateMs: 5_000 } },
+  );
   const starting = host.activate("demo").catch((error: unknown) => error);
   await vi.waitFor(() => expect(host.status("demo").state).toBe("activating"));
   const stopping = host.deactivate("demo");
@@ -126,7 +142,12 @@ test("close takes everything down even when a teardown throws", async () => {
   const undone: string[] = [];
   const host = hostOf({
     a: { activate: (ctx) => void ctx.defer(() => undone.push("a")) },
-    b: { activate: (ctx) => void ctx.defer(() => { throw new Error("stuck"); }) },
+    b: {
+      activate: (ctx) =>
+        void ctx.defer(() => {
+          throw new Error("stuck");
+        }),
+    },
   });
   await host.activate("a");
   await host.activate("b");
@@ -137,7 +158,14 @@ test("close takes everything down even when a teardown throws", async () => {
 
 test("SEC-195: a thousand reloads leave nothing behind", async () => {
   let live = 0;
-  const host = hostOf({ demo: { activate: (ctx) => { live++; ctx.defer(() => live--); } } });
+  const host = hostOf({
+    demo: {
+      activate: (ctx) => {
+        live++;
+        ctx.defer(() => live--);
+      },
+    },
+  });
   for (let i = 0; i < 1_000; i++) {
     await host.activate("demo");
     await host.deactivate("demo");

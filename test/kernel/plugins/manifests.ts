@@ -7,6 +7,13 @@ export function found(manifest: Partial<Manifest> & { id: string }, builtIn = tr
     builtIn,
     file: `/plugins/${manifest.id}/rclaw.plugin.json5`,
     entry: `/plugins/${manifest.id}/index.js`,
-    manifest: { name: manifest.id, description: "A test plugin.", runtime: "in-process", entry: "index.js", contributes: {}, ...manifest },
+    manifest: {
+      name: manifest.id,
+      description: "A test plugin.",
+      runtime: "in-process",
+      entry: "index.js",
+      contributes: {},
+      ...manifest,
+    },
   };
 }

@@ -11,7 +11,14 @@ import { nameLists } from "../../../kernel/policy/names.ts";
 import { createPolicy, type Place } from "../../../kernel/policy/pipeline.ts";
 import { RclawError as PolicyError } from "@rclaw/plugin-sdk";
 
-const place: Place = { workspace: "/w", sessionKey: "agent:main:main", agentId: "main", runId: "r", toolCallId: "t", isOwner: true };
+const place: Place = {
+  workspace: "/w",
+  sessionKey: "agent:main:main",
+  agentId: "main",
+  runId: "r",
+  toolCallId: "t",
+  isOwner: true,
+};
 const files = { read: never, write: never, list: never };
 function never(): never {
   throw new Error("not used");
@@ -24,12 +31,15 @@ function policy(rules: ToolRules = {}, groups = {}) {
     profileGate(() => rules, listOf),
     allowDenyGate(() => rules, listOf),
     groupGate({
-      groupOf: (key) => (key.includes(":group:") ? { channel: "telegram", groupId: key.split(":").at(-1) ?? "" } : undefined),
+      groupOf: (key) =>
+        key.includes(":group:") ? { channel: "telegram", groupId: key.split(":").at(-1) ?? "" } : undefined,
       groups: () => groups,
       listOf,
     }),
     sandboxGate((root, path) =>
-      path.startsWith("..") ? Promise.reject(new PolicyError("PATH_OUTSIDE_WORKSPACE", `${path} is outside ${root}`)) : Promise.resolve(path),
+      path.startsWith("..")
+        ? Promise.reject(new PolicyError("PATH_OUTSIDE_WORKSPACE", `${path} is outside ${root}`))
+        : Promise.resolve(path),
     ),
     hooksGate(hooks),
   ];
@@ -37,11 +47,26 @@ function policy(rules: ToolRules = {}, groups = {}) {
 }
 
 function tool(name = "read", execute: Tool["execute"] = async () => ({ content: "ok" })): Tool {
-  return { name, description: "", paths: ["path"], params: { type: "object", properties: { path: { type: "string" } } }, execute };
+  return {
+    name,
+    description: "",
+    paths: ["path"],
+    params: { type: "object", properties: { path: { type: "string" } } },
+    execute,
+  };
 }
 
-const run = (subject: ReturnType<typeof policy>, given: Tool, params: Record<string, unknown> = {}, at = place): Promise<ToolResult> =>
-  subject.callTool({ tool: given, plugin: "files", params, place: at }, { files }, new AbortController().signal);
+const run = (
+  subject: ReturnType<typeof policy>,
+  given: Tool,
+  params: Record<string, unknown> = {},
+  at = place,
+): Promise<ToolResult> =>
+  subject.callTool(
+    { tool: given, plugin: "files", params, place: at },
+    { files },
+    new AbortController().signal,
+  );
 
 const refusal = async (promise: Promise<unknown>): Promise<RclawError> => {
   const error = await promise.catch((reason: unknown) => reason);
@@ -52,7 +77,10 @@ const refusal = async (promise: Promise<unknown>): Promise<RclawError> => {
 test("a call passes five gates in order and keeps the trace", async () => {
   const { details } = await run(policy(), tool());
   expect(details).toEqual({
-    policy: ["profile", "allow-deny", "group", "sandbox", "before_tool_call"].map((gate) => ({ gate, outcome: "pass" })),
+    policy: ["profile", "allow-deny", "group", "sandbox", "before_tool_call"].map((gate) => ({
+      gate,
+      outcome: "pass",
+    })),
   });
 });
 
@@ -88,8 +116,13 @@ test("group:plugins means tools that did not come with rclaw", () => {
 });
 
 test("a group's own lists narrow what its members may use, and only there", () => {
-  const { refusal: asked } = policy({}, { "*": { tools: { deny: ["exec"] } }, "-5": { tools: { allow: ["read"] } } });
-  expect(asked("exec", "shell", { ...place, sessionKey: "agent:main:telegram:group:-1" })).toMatch(/groups\["\*"\]/);
+  const { refusal: asked } = policy(
+    {},
+    { "*": { tools: { deny: ["exec"] } }, "-5": { tools: { allow: ["read"] } } },
+  );
+  expect(asked("exec", "shell", { ...place, sessionKey: "agent:main:telegram:group:-1" })).toMatch(
+    /groups\["\*"\]/,
+  );
   expect(asked("write", "files", { ...place, sessionKey: "agent:main:telegram:group:-5" })).toBeDefined();
   expect(asked("exec", "shell", { ...place, sessionKey: "agent:main:telegram:group:-5" })).toBeDefined();
   expect(asked("exec", "shell", place)).toBeUndefined();
@@ -106,7 +139,9 @@ test("a path that leaves the workspace is refused before the tool runs", async (
 
 test("SEC-186: a hook that changes the params sends the call through the earlier gates again", async () => {
   const subject = policy();
-  subject.hooks.on({ plugin: "sly", name: "before_tool_call" }, () => ({ params: { path: "../../etc/shadow" } }));
+  subject.hooks.on({ plugin: "sly", name: "before_tool_call" }, () => ({
+    params: { path: "../../etc/shadow" },
+  }));
   const { details } = await refusal(run(subject, tool(), { path: "fine.txt" }));
   expect(details).toMatchObject({ gate: "sandbox" });
 });
@@ -119,7 +154,10 @@ test("a hook's changed params must still fit the tool's schema", async () => {
 
 test("a hook blocks with its reason", async () => {
   const subject = policy();
-  subject.hooks.on({ plugin: "guard", name: "before_tool_call" }, () => ({ block: true, blockReason: "not on Sundays" }));
+  subject.hooks.on({ plugin: "guard", name: "before_tool_call" }, () => ({
+    block: true,
+    blockReason: "not on Sundays",
+  }));
   expect((await refusal(run(subject, tool()))).message).toBe("not on Sundays");
 });
 
@@ -139,20 +177,36 @@ test("after_tool_call hears results and errors with the params that were used", 
   const heard: unknown[] = [];
   subject.hooks.on({ plugin: "log", name: "after_tool_call" }, (event) => void heard.push(event));
   await run(subject, tool("read"), { path: "a" });
-  await refusal(run(subject, tool("read", () => Promise.reject(new Error("disk"))), { path: "b" }));
+  await refusal(
+    run(
+      subject,
+      tool("read", () => Promise.reject(new Error("disk"))),
+      { path: "b" },
+    ),
+  );
   expect(heard).toEqual([
     { toolName: "read", params: { path: "a" }, result: { content: "ok" }, durationMs: 0 },
-    { toolName: "read", params: { path: "b" }, error: expect.stringContaining('of plugin "files" failed') as string, durationMs: 0 },
+    {
+      toolName: "read",
+      params: { path: "b" },
+      error: expect.stringContaining('of plugin "files" failed') as string,
+      durationMs: 0,
+    },
   ]);
 });
 
 test("a tool that hangs is timed out and told to stop", async () => {
   let told: AbortSignal | undefined;
-  const slow = { ...tool("slow", (_params, { signal }) => ((told = signal), new Promise<never>(() => undefined))), timeoutMs: 20 };
+  const slow = {
+    ...tool("slow", (_params, { signal }) => ((told = signal), new Promise<never>(() => undefined))),
+    timeoutMs: 20,
+  };
   expect((await refusal(run(policy(), slow))).code).toBe("TIMEOUT");
   expect(told?.aborted).toBe(true);
 });
 
 test("invalid params never reach a gate", async () => {
-  expect((await refusal(run(policy(), tool(), { path: 1 }))).message).toBe("invalid read params: at /path: must be string");
+  expect((await refusal(run(policy(), tool(), { path: 1 }))).message).toBe(
+    "invalid read params: at /path: must be string",
+  );
 });

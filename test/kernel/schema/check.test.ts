@@ -6,7 +6,11 @@ import { compile, describeIssues } from "../../../kernel/schema/check.ts";
 const leaf = fc.oneof(
   fc.record({ type: fc.constant("string"), minLength: fc.nat(3), maxLength: fc.integer({ min: 3, max: 6 }) }),
   fc.record({ type: fc.constant("string"), pattern: fc.constantFrom("^a", "b$", "^[a-c]+$") }),
-  fc.record({ type: fc.constant("integer"), minimum: fc.integer({ min: -5, max: 0 }), maximum: fc.integer({ min: 1, max: 5 }) }),
+  fc.record({
+    type: fc.constant("integer"),
+    minimum: fc.integer({ min: -5, max: 0 }),
+    maximum: fc.integer({ min: 1, max: 5 }),
+  }),
   fc.record({ type: fc.constant("number"), exclusiveMinimum: fc.integer({ min: -3, max: 3 }) }),
   fc.record({ type: fc.constantFrom("boolean", "null", "object", "array") }),
   fc.record({ enum: fc.uniqueArray(fc.constantFrom("a", "b", 1, null, true), { minLength: 1 }) }),
@@ -19,7 +23,10 @@ const { schema } = fc.letrec<{ schema: Record<string, unknown> }>((tie) => ({
     leaf,
     fc.record({
       type: fc.constant("object"),
-      properties: fc.dictionary(fc.constantFrom("a", "b", "c/d"), tie("schema"), { maxKeys: 3, noNullPrototype: true }),
+      properties: fc.dictionary(fc.constantFrom("a", "b", "c/d"), tie("schema"), {
+        maxKeys: 3,
+        noNullPrototype: true,
+      }),
       required: fc.uniqueArray(fc.constantFrom("a", "b"), { maxLength: 2 }),
       additionalProperties: fc.oneof(fc.boolean(), tie("schema")),
     }),
@@ -41,7 +48,10 @@ const { value } = fc.letrec<{ value: unknown }>((tie) => ({
 
 /** OpenClaw words two of ajv's keywords in its own way. */
 function asProtocol({ keyword, instancePath, message = "", params }: ErrorObject): string {
-  const text = keyword === "additionalProperties" ? `unexpected property '${String(params["additionalProperty"])}'` : message;
+  const text =
+    keyword === "additionalProperties"
+      ? `unexpected property '${String(params["additionalProperty"])}'`
+      : message;
   return `${instancePath} ${text}`;
 }
 
@@ -66,23 +76,36 @@ test("a refusal reads as OpenClaw's does", () => {
     type: "object",
     additionalProperties: false,
     required: ["key"],
-    properties: { key: { type: "string" }, limit: { type: "integer", maximum: 1_000 }, mode: { anyOf: [{ const: "a" }, { const: "b" }] } },
+    properties: {
+      key: { type: "string" },
+      limit: { type: "integer", maximum: 1_000 },
+      mode: { anyOf: [{ const: "a" }, { const: "b" }] },
+    },
   });
   const say = (given: unknown): string => describeIssues(check.issues(given));
   expect(say({ key: "x", nope: 1 })).toBe("at root: unexpected property 'nope'");
   expect(say({})).toBe("must have required property 'key'");
   expect(say({ key: "x", limit: 5_000 })).toBe("at /limit: must be <= 1000");
-  expect(say({ key: "x", mode: "c" })).toBe("at /mode: must be equal to constant; at /mode: must match a schema in anyOf");
+  expect(say({ key: "x", mode: "c" })).toBe(
+    "at /mode: must be equal to constant; at /mode: must match a schema in anyOf",
+  );
 });
 
 test("duplicate items are found by value", () => {
   const check = compile({ type: "array", uniqueItems: true });
   expect(check.valid([{ a: 1 }, { a: 2 }])).toBe(true);
-  expect(check.issues([{ a: 1 }, "x", { a: 1 }])).toMatchObject([{ message: "must NOT have duplicate items (items ## 0 and 2 are identical)" }]);
+  expect(check.issues([{ a: 1 }, "x", { a: 1 }])).toMatchObject([
+    { message: "must NOT have duplicate items (items ## 0 and 2 are identical)" },
+  ]);
 });
 
 test("references inside a schema are followed, also round in circles", () => {
-  const tree = { $ref: "#/$defs/node", $defs: { node: { type: "object", properties: { next: { $ref: "#/$defs/node" } }, additionalProperties: false } } };
+  const tree = {
+    $ref: "#/$defs/node",
+    $defs: {
+      node: { type: "object", properties: { next: { $ref: "#/$defs/node" } }, additionalProperties: false },
+    },
+  };
   expect(compile(tree).valid({ next: { next: {} } })).toBe(true);
   expect(compile(tree).valid({ next: { other: 1 } })).toBe(false);
 });

@@ -1,0 +1,160 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, readdir } from "node:fs/promises";
+import path from "node:path";
+import type { Logger } from "@rclaw/plugin-sdk";
+import { catalogFile, type CatalogRow, readCatalog, writeCatalog } from "./catalog.ts";
+import { canonicalKey, type KeyRules, transcriptHash } from "./key.ts";
+import { seal } from "./lines.ts";
+import { type Loaded, loadSession } from "./load.ts";
+import { Quarantine } from "./quarantine.ts";
+import type { Replay } from "./replay.ts";
+import { idsIn, rowOf, type SessionState } from "./state.ts";
+import { Transcript } from "./transcript.ts";
+import { Writeback } from "./writeback.ts";
+import { headerBody, newPoint, type Point } from "./writing.ts";
+
+export interface SessionTableOptions {
+  /** `<state>/sessions`. */
+  readonly dir: string;
+  readonly keys: KeyRules;
+  readonly log: Logger;
+  /** Written into the headers of new transcripts. */
+  readonly cwd: string;
+  now(): number;
+}
+
+// Waiting for small reads, not computing, is what takes the time at start.
+const loadedAtOnce = 8;
+
+/** Which sessions there are, and where their transcripts stand. */
+export class SessionTable {
+  readonly folder: string;
+  readonly indexFile: string;
+  readonly quarantine: Quarantine;
+  readonly writeback: Writeback;
+  readonly #options: SessionTableOptions;
+  readonly #states = new Map<string, SessionState>();
+  /** Transcripts whose key is not known until somebody asks for it. */
+  readonly #unnamed = new Map<string, Loaded>();
+  #changed = false;
+
+  constructor(options: SessionTableOptions) {
+    const { dir, log } = options;
+    this.#options = options;
+    this.folder = path.join(dir, "transcripts");
+    this.indexFile = catalogFile(dir);
+    this.quarantine = new Quarantine(this.folder, log);
+    this.writeback = new Writeback({ folder: this.folder, log });
+  }
+
+  get states(): Iterable<SessionState> {
+    return this.#states.values();
+  }
+
+  /** The index no longer says what is so. */
+  touch(): void {
+    this.#changed = true;
+  }
+
+  async load({ sessions }: Replay): Promise<void> {
+    await mkdir(this.folder, { recursive: true, mode: 0o700 });
+    const cached = await readCatalog(this.indexFile, this.#options.log);
+    const rows = new Map(cached.map((row) => [transcriptHash(row.key), row]));
+    const names = await readdir(this.folder);
+    await this.quarantine.load(names);
+    const hashes = new Set(sessions.keys());
+    for (const name of names) if (/^[0-9a-f]{32}\.jsonl$/.test(name)) hashes.add(name.slice(0, 32));
+    const rest = hashes.values();
+    const lane = async (): Promise<void> => {
+      for (const hash of rest) await this.#load(hash, rows.get(hash), sessions);
+    };
+    await Promise.all(Array.from({ length: loadedAtOnce }, lane));
+    this.#changed ||= rows.size !== this.#states.size;
+  }
+
+  canonical(key: string): string {
+    return canonicalKey(key, this.#options.keys);
+  }
+
+  peek(key: string): SessionState | undefined {
+    const canonical = this.canonical(key);
+    const known = this.#states.get(canonical);
+    if (known || this.#unnamed.size === 0) return known;
+    const hash = transcriptHash(canonical);
+    const found = this.#unnamed.get(hash);
+    this.#unnamed.delete(hash);
+    return found && this.#adopt(canonical, found);
+  }
+
+  /** Ready to be written to; a session that does not exist yet gets its id. */
+  async prepare(key: string): Promise<SessionState> {
+    const state = this.peek(key) ?? this.#create(this.canonical(key));
+    // Ids in a transcript from elsewhere are random: ours must avoid each of them.
+    if (!state.next.strict && !state.taken) state.taken = await idsIn(state.transcript);
+    return state;
+  }
+
+  /** An empty transcript under the session's file name. */
+  newTranscript(key: string, sessionId: string): Transcript {
+    const file = path.join(this.folder, `${transcriptHash(key)}.jsonl`);
+    const header = (): string => this.#header(key, sessionId);
+    return new Transcript({ file, size: 0, torn: false, strict: true, header, log: this.#options.log });
+  }
+
+  async save(): Promise<void> {
+    if (!this.#changed) return;
+    this.#changed = false;
+    const rows: CatalogRow[] = [];
+    for (const state of this.#states.values()) {
+      if (!state.entry) continue;
+      state.row = rowOf(state, state.entry);
+      rows.push(state.row);
+    }
+    try {
+      await writeCatalog(this.indexFile, rows);
+    } catch (error) {
+      this.#changed = true;
+      throw error;
+    }
+  }
+
+  async #load(hash: string, row: CatalogRow | undefined, sessions: Replay["sessions"]): Promise<void> {
+    const { folder, writeback, quarantine } = this;
+    const { log } = this.#options;
+    const headerFor = (key: string | undefined, sessionId: string): string => this.#header(key, sessionId);
+    const options = { folder, writeback, quarantine, log, headerFor };
+    const loaded = await loadSession(hash, row, sessions.get(hash) ?? [], options);
+    if (!loaded) return;
+    this.#changed ||= loaded.row === undefined;
+    if (loaded.key !== undefined && transcriptHash(loaded.key) === hash) {
+      this.#adopt(loaded.key, loaded);
+      return;
+    }
+    this.#unnamed.set(hash, loaded);
+    log.warn({ transcript: hash }, "a transcript does not say whose it is; it appears when it is used");
+  }
+
+  #adopt(key: string, { hash, entry, head, transcript, row }: Loaded): SessionState {
+    const point: Point = { ...newPoint(entry.sessionId), ...head, exists: true };
+    return this.#add({ key, hash, entry, nextEntry: entry, transcript, point, row, version: 1 });
+  }
+
+  #create(key: string): SessionState {
+    const point = newPoint(randomUUID());
+    const transcript = this.newTranscript(key, point.sessionId);
+    const nothing = { entry: undefined, nextEntry: undefined, row: undefined, version: 0 };
+    return this.#add({ key, hash: transcriptHash(key), transcript, point, ...nothing });
+  }
+
+  #add({ point, ...rest }: Omit<SessionState, "next" | "settled"> & { readonly point: Point }): SessionState {
+    const state: SessionState = { ...rest, next: point, settled: point };
+    this.#states.set(state.key, state);
+    return state;
+  }
+
+  #header(key: string | undefined, sessionId: string): string {
+    const { cwd, now } = this.#options;
+    const timestamp = new Date(now()).toISOString();
+    return `${seal(headerBody({ key, sessionId, cwd, timestamp }))}\n`;
+  }
+}

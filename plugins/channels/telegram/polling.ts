@@ -1,0 +1,140 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { PluginContext } from "@rclaw/plugin-sdk";
+import type { Update } from "grammy/types";
+import type { Api } from "grammy/web";
+import { apiFailure, isRefusedToken, toRclawError } from "./failures.ts";
+import { chatOf, type Me } from "./inbound.ts";
+import { type Intake, pauseAfter, takeUpdate } from "./intake.ts";
+
+export const allowedUpdates = ["message", "channel_post"] as const;
+
+export interface PollingOptions {
+  readonly api: Api;
+  readonly token: string;
+  readonly me: Me;
+  readonly storage: PluginContext["storage"];
+  readonly intake: Intake;
+  onConnected(): void;
+  onFailure(message: string): void;
+  now(): number;
+}
+
+/** Telegram keeps updates for a day, and after a quiet week their numbers start anew: an older offset could skip messages. */
+const offsetLifeMs = 86_400_000;
+
+interface Offset {
+  readonly botId: number;
+  readonly offset: number;
+  readonly at: number;
+}
+
+/**
+ * Asks for updates until `signal` aborts; rejects only when the token is refused. An
+ * offset is confirmed to Telegram after every update before it was taken, so a crash
+ * at any moment leads to redelivery, never to loss.
+ */
+export async function poll(options: PollingOptions, signal: AbortSignal): Promise<void> {
+  const { me, storage, intake, now } = options;
+  const { log, timing, accountId } = intake;
+  const key = `offset:${accountId}`;
+  let last = await readOffset(storage, key);
+  let failures = 0;
+
+  while (!signal.aborted) {
+    const isCurrent = last?.botId === me.id && now() - last.at < offsetLifeMs;
+    try {
+      const updates = await getUpdates(options, isCurrent ? last?.offset : undefined, signal);
+      failures = 0;
+      options.onConnected();
+      const newest = updates.at(-1);
+      if (!newest) continue;
+      await takeAll(updates, options, signal);
+      // Stopped meanwhile: another start may have begun, whose offset must not be set back.
+      if (signal.aborted) return;
+      last = { botId: me.id, offset: newest.update_id + 1, at: now() };
+      // The next poll confirms the offset as well; this copy only spares a restart the redelivery.
+      await storage
+        .set(key, last)
+        .catch((error: unknown) =>
+          log.warn({ err: error, accountId }, "telegram: the offset could not be stored"),
+        );
+    } catch (error) {
+      if (signal.aborted) return;
+      if (isRefusedToken(error)) throw error;
+      failures++;
+      options.onFailure(explain(error, options.token));
+      const asked = apiFailure(error)?.retryAfterMs ?? 0;
+      await sleep(Math.max(asked, pauseAfter(failures, timing)), undefined, { signal }).catch(
+        () => undefined,
+      );
+    }
+  }
+}
+
+/** Chats side by side, each chat in order. */
+async function takeAll(
+  updates: readonly Update[],
+  { me, intake }: PollingOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const chats = new Map<number | undefined, Update[]>();
+  for (const update of updates) {
+    const chat = chatOf(update);
+    const list = chats.get(chat);
+    if (list) list.push(update);
+    else chats.set(chat, [update]);
+  }
+  await Promise.all(
+    [...chats.values()].map(async (list) => {
+      for (const update of list) await takeUpdate(update, me, intake, signal);
+    }),
+  );
+}
+
+/** A connection that died without a word (sleep, a lost NAT entry) would wait for ever; the watchdog ends it. */
+async function getUpdates(
+  { api, intake }: PollingOptions,
+  offset: number | undefined,
+  signal: AbortSignal,
+): Promise<readonly Update[]> {
+  const { pollSeconds, stallMs } = intake.timing;
+  const watchdog = new AbortController();
+  const onAbort = (): void => watchdog.abort(signal.reason);
+  const limit = pollSeconds * 1_000 + stallMs;
+  let stalled = false;
+  const timer = setTimeout(() => {
+    stalled = true;
+    watchdog.abort();
+  }, limit);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await api.getUpdates(
+      {
+        ...(offset !== undefined && { offset }),
+        limit: 100,
+        timeout: pollSeconds,
+        allowed_updates: [...allowedUpdates],
+      },
+      watchdog.signal as never,
+    );
+  } catch (error) {
+    if (stalled) throw new Error(`no answer for ${limit} ms; connecting anew`, { cause: error });
+    throw error;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+function explain(error: unknown, token: string): string {
+  if (apiFailure(error)?.status === 409) {
+    return "another program polls with this bot token (409 conflict); stop it, or give this account a token of its own";
+  }
+  return toRclawError(error, "getUpdates", token).message.replace(/; it may have arrived.*$/, "");
+}
+
+async function readOffset(storage: PluginContext["storage"], key: string): Promise<Offset | undefined> {
+  const stored = (await storage.get(key)) as Partial<Offset> | undefined;
+  const isWhole = [stored?.botId, stored?.offset, stored?.at].every((field) => Number.isSafeInteger(field));
+  return isWhole ? (stored as Offset) : undefined;
+}

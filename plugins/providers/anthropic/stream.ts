@@ -1,0 +1,99 @@
+import type { Anthropic } from "@anthropic-ai/sdk";
+import { type Chunk, RclawError, type Usage } from "@rclaw/plugin-sdk";
+
+type Stop = Extract<Chunk, { type: "end" }>["stopReason"];
+
+const stops: Readonly<Record<string, Stop>> = {
+  end_turn: "stop",
+  stop_sequence: "stop",
+  pause_turn: "stop",
+  max_tokens: "length",
+  model_context_window_exceeded: "length",
+  tool_use: "toolUse",
+  refusal: "refusal",
+};
+
+interface OpenTool {
+  readonly id: string;
+  readonly name: string;
+  json: string;
+}
+
+/** The API's events as chunks. Without `message_stop` there is no `end`: the stream was cut, and whoever reads it must know. */
+export async function* toChunks(events: AsyncIterable<Anthropic.MessageStreamEvent>): AsyncGenerator<Chunk> {
+  const tools = new Map<number, OpenTool>();
+  let usage: Usage = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 };
+  let stop: string | null = null;
+  for await (const event of events) {
+    switch (event.type) {
+      case "message_start":
+        usage = counted(usage, event.message.usage);
+        break;
+      case "content_block_start": {
+        const block = event.content_block;
+        if (block.type === "tool_use") tools.set(event.index, { id: block.id, name: block.name, json: "" });
+        else if (block.type === "redacted_thinking")
+          yield { type: "thinking", delta: "", signature: `redacted:${block.data}` };
+        else if (block.type === "text" && block.text) yield { type: "text", delta: block.text };
+        break;
+      }
+      case "content_block_delta": {
+        const { delta } = event;
+        if (delta.type === "text_delta") yield { type: "text", delta: delta.text };
+        else if (delta.type === "thinking_delta") yield { type: "thinking", delta: delta.thinking };
+        else if (delta.type === "signature_delta")
+          yield { type: "thinking", delta: "", signature: delta.signature };
+        else if (delta.type === "input_json_delta") append(tools.get(event.index), delta.partial_json);
+        break;
+      }
+      case "content_block_stop": {
+        const tool = tools.get(event.index);
+        tools.delete(event.index);
+        if (tool) yield { type: "tool_use", id: tool.id, name: tool.name, input: parse(tool) };
+        break;
+      }
+      case "message_delta":
+        stop = event.delta.stop_reason ?? stop;
+        usage = counted(usage, event.usage);
+        break;
+      case "message_stop":
+        if (stop === null) return;
+        yield { type: "end", stopReason: stops[stop] ?? "stop", usage };
+        return;
+    }
+  }
+}
+
+function append(tool: OpenTool | undefined, json: string): void {
+  if (tool) tool.json += json;
+}
+
+function parse({ name, json }: OpenTool): unknown {
+  if (json.trim() === "") return {};
+  try {
+    return JSON.parse(json) as unknown;
+  } catch (error) {
+    throw new RclawError(
+      "UNAVAILABLE",
+      `anthropic sent a call of tool ${name} whose arguments are not JSON; ask again`,
+      { cause: error, retryable: true },
+    );
+  }
+}
+
+interface Counts {
+  readonly input_tokens?: number | null;
+  readonly output_tokens?: number | null;
+  readonly cache_read_input_tokens?: number | null;
+  readonly cache_creation_input_tokens?: number | null;
+}
+
+/** Counts are totals so far; a later event may leave out what has not changed. */
+function counted(before: Usage, counts: Counts | undefined): Usage {
+  return {
+    input: counts?.input_tokens ?? before.input,
+    output: counts?.output_tokens ?? before.output,
+    cacheRead: counts?.cache_read_input_tokens ?? before.cacheRead,
+    cacheWrite: counts?.cache_creation_input_tokens ?? before.cacheWrite,
+  };
+}

@@ -1,0 +1,272 @@
+import {
+  type Chunk,
+  type CompletionRequest,
+  isRclawError,
+  type Logger,
+  type PluginContext,
+  RclawError,
+} from "@rclaw/plugin-sdk";
+import { allFailed, type Choice, type Models, noModel } from "./models.ts";
+import { forProvider, type HistoryMessage } from "./messages.ts";
+import type { Settings } from "./config.ts";
+
+/** A stream that has something to show: what led up to it, and the rest. */
+export interface Answer {
+  readonly choice: Choice;
+  readonly chunks: AsyncIterable<Chunk>;
+}
+
+export interface AskOptions {
+  readonly providers: Pick<PluginContext["providers"], "stream">;
+  readonly models: Models;
+  readonly retry: Settings["retry"];
+  readonly log: Logger;
+}
+
+export type Request = Omit<CompletionRequest, "model" | "messages"> & {
+  readonly messages: readonly HistoryMessage[];
+  /** False spares looking through a long history for thinking that another provider signed. */
+  readonly hasThinking: boolean;
+};
+
+/**
+ * Asks until somebody answers: again after a passing failure, then the next candidate.
+ * All of that ends with the first text, since what a person has seen cannot be taken
+ * back; a stream that is cut later is the run's error.
+ */
+export async function ask(
+  choices: readonly Choice[],
+  request: Request,
+  signal: AbortSignal,
+  options: AskOptions,
+): Promise<Answer> {
+  const { models } = options;
+  const attempts: { choice: Choice; error: unknown }[] = [];
+  const queue = [...models.inOrder(choices)];
+  for (let choice = queue.shift(); choice; choice = queue.shift()) {
+    try {
+      const answer = await askOne(choice, request, signal, options);
+      models.worked(choice);
+      return answer;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      options.log.warn(
+        { err: error, provider: choice.provider, model: choice.model },
+        `${choice.provider}/${choice.model} did not answer`,
+      );
+      attempts.push({ choice, error });
+      models.failed(choice);
+    }
+    if (queue.length === 0 && choices.length === 1) queue.push(...(await standIn(choices, attempts, models)));
+  }
+  throw attempts.length === 0 ? noModel() : allFailed(attempts);
+}
+
+/** What was ready half a minute ago may be gone, a local Ollama above all; then whoever is ready now answers. */
+async function standIn(
+  choices: readonly Choice[],
+  attempts: readonly unknown[],
+  models: Models,
+): Promise<readonly Choice[]> {
+  const [chosen] = choices;
+  if (attempts.length > 1 || !chosen || chosen.reason === "configured" || isWish(chosen)) return [];
+  const now = await models.automatic(true);
+  return now && now.provider !== chosen.provider ? [now] : [];
+}
+
+const isWish = ({ reason }: Choice): boolean => /^(?:chosen|set) /.test(reason);
+
+async function askOne(
+  choice: Choice,
+  request: Request,
+  signal: AbortSignal,
+  options: AskOptions,
+): Promise<Answer> {
+  const { retry } = options;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await open(choice, request, signal, options);
+    } catch (error) {
+      const delay = delayOf(error, attempt, retry);
+      if (signal.aborted || attempt >= retry.attempts || delay === undefined) throw error;
+      await pause(delay, signal);
+    }
+  }
+}
+
+/** How long to wait before asking again; undefined when asking again would not help, or not soon enough. */
+function delayOf(
+  error: unknown,
+  attempt: number,
+  { baseDelayMs, maxDelayMs }: Settings["retry"],
+): number | undefined {
+  if (!isRclawError(error)) return undefined;
+  const passing =
+    error.code === "RATE_LIMITED" ||
+    ((error.code === "UNAVAILABLE" || error.code === "TIMEOUT") && error.retryable);
+  if (!passing) return undefined;
+  const asked = error.details?.["retryAfterMs"];
+  if (typeof asked === "number" && asked >= 0) return asked > maxDelayMs ? undefined : asked;
+  return Math.min(baseDelayMs * 2 ** (attempt - 1), maxDelayMs);
+}
+
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      clearTimeout(timer);
+      reject(new RclawError("ABORTED", "stopped while waiting to ask again", { cause: signal.reason }));
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    }, ms);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
+async function open(
+  choice: Choice,
+  request: Request,
+  signal: AbortSignal,
+  { providers, retry }: AskOptions,
+): Promise<Answer> {
+  const { provider, model } = choice;
+  const { hasThinking, ...rest } = request;
+  const messages = hasThinking ? forProvider(request.messages, provider) : request.messages;
+  const stream = watch((own) => providers.stream(provider, { ...rest, model, messages }, own), {
+    signal,
+    idleMs: retry.idleTimeoutMs,
+    what: `${provider}/${model}`,
+  });
+  // Thinking and tool calls are not shown, so a stream that is cut among them can still be asked again.
+  const hidden: Chunk[] = [];
+  for (;;) {
+    const next = await stream.next();
+    if (next.done) throw cut(`${provider}/${model}`);
+    const chunk = next.value;
+    hidden.push(chunk);
+    if (chunk.type === "text" || chunk.type === "end")
+      return { choice, chunks: resume(hidden, stream, `${provider}/${model}`) };
+  }
+}
+
+function cut(what: string): RclawError {
+  return new RclawError("UNAVAILABLE", `${what} stopped in the middle of its answer; ask again`, {
+    retryable: true,
+  });
+}
+
+function resume(hidden: readonly Chunk[], stream: AsyncIterator<Chunk>, what: string): AsyncIterable<Chunk> {
+  let index = 0;
+  let ended = false;
+  const take = (chunk: Chunk): IteratorResult<Chunk> => {
+    ended = chunk.type === "end";
+    return { done: false, value: chunk };
+  };
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next() {
+        const chunk = hidden[index++];
+        if (chunk) return Promise.resolve(take(chunk));
+        if (ended) {
+          void stream.return?.();
+          return Promise.resolve({ done: true, value: undefined });
+        }
+        return stream.next().then((next) => {
+          if (next.done) throw cut(what);
+          return take(next.value);
+        });
+      },
+      async return() {
+        await stream.return?.();
+        return { done: true, value: undefined };
+      },
+    }),
+  };
+}
+
+interface WatchOptions {
+  readonly signal: AbortSignal;
+  readonly idleMs: number;
+  readonly what: string;
+}
+
+/**
+ * A stream that ends when it is told to or when nothing comes any more, even if the
+ * provider pays no heed to its signal. One timer a stream, not one a chunk.
+ */
+function watch(
+  start: (signal: AbortSignal) => AsyncIterable<Chunk>,
+  { signal, idleMs, what }: WatchOptions,
+): AsyncIterator<Chunk> {
+  const controller = new AbortController();
+  let iterator: AsyncIterator<Chunk> | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let lastAt = 0;
+  let ended = false;
+  let fail: ((error: unknown) => void) | undefined;
+  let stopped: RclawError | undefined;
+
+  const stop = (error: RclawError): void => {
+    stopped ??= error;
+    controller.abort(error);
+    fail?.(error);
+    settle();
+  };
+  const onAbort = (): void =>
+    stop(new RclawError("ABORTED", `${what} was stopped`, { cause: signal.reason }));
+  const settle = (): void => {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
+  };
+  const check = (): void => {
+    const idle = Date.now() - lastAt;
+    if (fail && idle >= idleMs)
+      stop(
+        new RclawError("TIMEOUT", `${what} sent nothing for ${Math.round(idleMs / 1_000)} s`, {
+          retryable: true,
+        }),
+      );
+    else timer = setTimeout(check, fail ? idleMs - idle : idleMs).unref();
+  };
+
+  return {
+    next() {
+      if (stopped) return Promise.reject(stopped);
+      if (!iterator) {
+        if (signal.aborted)
+          return Promise.reject(new RclawError("ABORTED", `${what} was stopped`, { cause: signal.reason }));
+        signal.addEventListener("abort", onAbort, { once: true });
+        iterator = start(controller.signal)[Symbol.asyncIterator]();
+        timer = setTimeout(check, idleMs).unref();
+      }
+      lastAt = Date.now();
+      const current = iterator;
+      return new Promise<IteratorResult<Chunk>>((resolve, reject) => {
+        fail = reject;
+        current.next().then(
+          (result) => {
+            fail = undefined;
+            ended = result.done === true || result.value.type === "end";
+            if (ended) settle();
+            resolve(result);
+          },
+          (error: unknown) => {
+            fail = undefined;
+            settle();
+            reject(error as Error);
+          },
+        );
+      });
+    },
+    async return() {
+      settle();
+      // One that has ended has nothing left to stop.
+      if (!ended) controller.abort();
+      // A provider that hangs in its own clean-up must not hold the run.
+      iterator?.return?.()?.then(undefined, () => undefined);
+      return { done: true, value: undefined };
+    },
+  };
+}

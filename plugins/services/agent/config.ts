@@ -1,0 +1,97 @@
+/** The `agents` section of the configuration, as the manifest's schema leaves it. */
+export interface AgentsConfig {
+  readonly defaults?: AgentDefaults;
+  readonly list?: readonly { readonly id: string; readonly model?: ModelChoice }[];
+}
+
+type ModelChoice = string | { readonly primary?: string; readonly fallbacks?: readonly string[] };
+
+interface AgentDefaults {
+  readonly model?: ModelChoice;
+  readonly models?: Readonly<Record<string, { readonly alias?: string }>>;
+  readonly thinkingDefault?: string;
+  readonly verboseDefault?: string;
+  readonly userTimezone?: string;
+  readonly timeoutSeconds?: number;
+  readonly maxTurns?: number;
+  readonly maxTokens?: number;
+  readonly contextTokens?: number;
+  readonly bootstrapMaxChars?: number;
+  readonly bootstrapTotalMaxChars?: number;
+  readonly retry?: {
+    readonly attempts?: number;
+    readonly baseDelayMs?: number;
+    readonly maxDelayMs?: number;
+    readonly idleTimeoutMs?: number;
+  };
+}
+
+/** Everything with its default, worked out once at activation. */
+export interface Settings {
+  readonly model: readonly string[];
+  readonly aliases: ReadonlyMap<string, string>;
+  readonly agents: ReadonlyMap<string, readonly string[]>;
+  readonly thinking: string | undefined;
+  readonly verbose: string | undefined;
+  readonly timezone: string;
+  readonly timeoutMs: number;
+  readonly maxTurns: number;
+  readonly maxTokens: number | undefined;
+  readonly contextChars: number;
+  readonly bootstrapMaxChars: number;
+  readonly bootstrapTotalMaxChars: number;
+  readonly retry: {
+    readonly attempts: number;
+    readonly baseDelayMs: number;
+    readonly maxDelayMs: number;
+    readonly idleTimeoutMs: number;
+  };
+}
+
+const charsPerToken = 4;
+const timeoutSeconds = 600;
+/** What a timer can hold; a run of 24 days has no end of its own. */
+const longestTimer = 2_147_483_647;
+
+export function settingsOf({ defaults = {}, list = [] }: AgentsConfig): Settings {
+  const { retry = {} } = defaults;
+  return {
+    model: choices(defaults.model),
+    aliases: new Map(
+      Object.entries(defaults.models ?? {}).flatMap(([ref, { alias }]) =>
+        alias ? [[alias.toLowerCase(), ref] as const] : [],
+      ),
+    ),
+    agents: new Map(list.map(({ id, model }) => [id.toLowerCase(), choices(model)])),
+    thinking: defaults.thinkingDefault,
+    verbose: defaults.verboseDefault,
+    timezone: validTimezone(defaults.userTimezone) ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
+    timeoutMs: Math.min((defaults.timeoutSeconds ?? timeoutSeconds) * 1_000, longestTimer),
+    maxTurns: defaults.maxTurns ?? 50,
+    maxTokens: defaults.maxTokens,
+    contextChars: (defaults.contextTokens ?? 128_000) * charsPerToken,
+    bootstrapMaxChars: defaults.bootstrapMaxChars ?? 20_000,
+    bootstrapTotalMaxChars: defaults.bootstrapTotalMaxChars ?? 150_000,
+    retry: {
+      attempts: retry.attempts ?? 3,
+      baseDelayMs: retry.baseDelayMs ?? 1_000,
+      maxDelayMs: retry.maxDelayMs ?? 30_000,
+      idleTimeoutMs: retry.idleTimeoutMs ?? 120_000,
+    },
+  };
+}
+
+function choices(choice: ModelChoice | undefined): readonly string[] {
+  if (choice === undefined) return [];
+  if (typeof choice === "string") return [choice];
+  return [...(choice.primary ? [choice.primary] : []), ...(choice.fallbacks ?? [])];
+}
+
+function validTimezone(name: string | undefined): string | undefined {
+  if (!name) return undefined;
+  try {
+    return new Intl.DateTimeFormat("en-US", { timeZone: name }).resolvedOptions().timeZone;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,128 @@
+import { Type } from "typebox";
+
+const strict = { additionalProperties: false } as const;
+const text = Type.Optional(Type.String());
+const name = Type.Optional(Type.String({ minLength: 1 }));
+const flag = Type.Optional(Type.Boolean());
+const attachments = Type.Optional(Type.Array(Type.Unknown()));
+
+const provenance = Type.Optional(
+  Type.Object(
+    {
+      kind: Type.Union([
+        Type.Literal("external_user"),
+        Type.Literal("inter_session"),
+        Type.Literal("internal_system"),
+      ]),
+      sourceSessionKey: text,
+      sourceChannel: text,
+      sourceTool: text,
+      originSessionId: text,
+    },
+    strict,
+  ),
+);
+
+/** The union of what the releases of protocol 3 and 4 send. */
+export const agentParams = Type.Object(
+  {
+    message: Type.String({ minLength: 1 }),
+    agentId: name,
+    to: text,
+    replyTo: text,
+    sessionId: text,
+    sessionKey: text,
+    thinking: text,
+    deliver: flag,
+    attachments,
+    channel: text,
+    replyChannel: text,
+    accountId: text,
+    replyAccountId: text,
+    threadId: text,
+    groupId: text,
+    groupChannel: text,
+    groupSpace: text,
+    timeout: Type.Optional(Type.Integer({ minimum: 0 })),
+    lane: text,
+    extraSystemPrompt: text,
+    inputProvenance: provenance,
+    idempotencyKey: Type.String({ minLength: 1 }),
+    label: Type.Optional(Type.String({ minLength: 1, maxLength: 512 })),
+    spawnedBy: text,
+    bestEffortDeliver: flag,
+    provider: text,
+    model: text,
+    cleanupBundleMcpOnRunEnd: flag,
+    modelRun: flag,
+    promptMode: Type.Optional(
+      Type.Union([Type.Literal("full"), Type.Literal("minimal"), Type.Literal("none")]),
+    ),
+    bootstrapContextMode: Type.Optional(Type.Union([Type.Literal("full"), Type.Literal("lightweight")])),
+    bootstrapContextRunKind: Type.Optional(
+      Type.Union([Type.Literal("default"), Type.Literal("heartbeat"), Type.Literal("cron")]),
+    ),
+    acpTurnSource: Type.Optional(Type.Literal("manual_spawn")),
+    internalEvents: Type.Optional(Type.Array(Type.Unknown())),
+    voiceWakeTrigger: text,
+  },
+  strict,
+);
+
+export const agentWaitParams = Type.Object(
+  { runId: Type.String({ minLength: 1 }), timeoutMs: Type.Optional(Type.Integer({ minimum: 0 })) },
+  strict,
+);
+
+export const chatSendParams = Type.Object(
+  {
+    sessionKey: Type.String({ minLength: 1, maxLength: 512 }),
+    message: Type.String(),
+    thinking: text,
+    deliver: flag,
+    attachments,
+    timeoutMs: Type.Optional(Type.Integer({ minimum: 0 })),
+    idempotencyKey: Type.String({ minLength: 1 }),
+    sessionId: name,
+    originatingChannel: text,
+    originatingTo: text,
+    originatingAccountId: text,
+    originatingThreadId: text,
+    systemInputProvenance: provenance,
+    systemProvenanceReceipt: text,
+  },
+  strict,
+);
+
+export const chatHistoryParams = Type.Object(
+  {
+    sessionKey: Type.String({ minLength: 1 }),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000 })),
+    maxChars: Type.Optional(Type.Integer({ minimum: 1, maximum: 500_000 })),
+  },
+  strict,
+);
+
+export const chatAbortParams = Type.Object(
+  { sessionKey: Type.String({ minLength: 1 }), runId: name },
+  strict,
+);
+
+export const wakeParams = Type.Object(
+  {
+    mode: Type.Union([Type.Literal("now"), Type.Literal("next-heartbeat")]),
+    text: Type.String({ minLength: 1 }),
+  },
+  { additionalProperties: true },
+);
+
+export const modelsListParams = Type.Object(
+  {
+    view: Type.Optional(
+      Type.Union([Type.Literal("default"), Type.Literal("configured"), Type.Literal("all")]),
+    ),
+  },
+  strict,
+);
+
+export const noParams = Type.Object({}, strict);

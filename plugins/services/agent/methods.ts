@@ -1,0 +1,381 @@
+import { randomUUID } from "node:crypto";
+import {
+  type Caller,
+  defineMethod,
+  isRclawError,
+  type Method,
+  type MethodCall,
+  type PluginContext,
+  RclawError,
+  type Run,
+} from "@rclaw/plugin-sdk";
+import { isStop } from "./commands.ts";
+import type { Settings } from "./config.ts";
+import { historyLimits, readHistory } from "./history.ts";
+import { messageOf } from "./messages.ts";
+import {
+  agentParams,
+  agentWaitParams,
+  chatAbortParams,
+  chatHistoryParams,
+  chatSendParams,
+  modelsListParams,
+  noParams,
+  wakeParams,
+} from "./methods.schema.ts";
+import { type Models, noModel } from "./models.ts";
+import { invalid, requestOf, type RunRequest } from "./request.ts";
+import type { Outcome, Runs } from "./runs.ts";
+import type { SystemLines } from "./system-lines.ts";
+import { cleanInput } from "./text.ts";
+
+export interface MethodsOptions {
+  readonly context: PluginContext;
+  readonly settings: Settings;
+  readonly models: Models;
+  readonly runs: Runs;
+  readonly systemLines: SystemLines;
+  readonly mainKey: string;
+  agentOf(sessionKey: string): string;
+}
+
+interface Accepted {
+  readonly run: Run;
+  readonly request: RunRequest;
+  readonly duplicate: boolean;
+}
+
+const waitMs = 30_000;
+
+/** The protocol's methods around conversations. */
+export function agentMethods({
+  context,
+  settings,
+  models,
+  runs,
+  systemLines,
+  mainKey,
+  agentOf,
+}: MethodsOptions): readonly Method[] {
+  const { sessions, log } = context;
+
+  function canonical(key: string, method: string): string {
+    try {
+      return sessions.canonical(key);
+    } catch (error) {
+      if (!isRclawError(error) || error.message.startsWith("invalid ")) throw error;
+      throw invalid(method, error.message);
+    }
+  }
+
+  async function accept(run: Omit<Run, "acceptedAt" | "state">): Promise<Accepted> {
+    const request = requestOf(run, log);
+    const { run: stored, duplicate } = await context.runs.accept(run);
+    return { run: stored, request, duplicate };
+  }
+
+  /** The session a request means, with the agent it belongs to. */
+  async function sessionFor(params: {
+    sessionKey?: string;
+    sessionId?: string;
+    agentId?: string;
+  }): Promise<string> {
+    const { agentId, sessionKey, sessionId } = params;
+    const agent = agentId?.trim().toLowerCase();
+    if (agent && agent !== agentOf(mainKey) && !settings.agents.has(agent))
+      throw invalid("agent", `unknown agent id "${agentId}"`);
+    if (sessionKey) {
+      const key = canonical(sessionKey, "agent");
+      if (agent && agentOf(key) !== agent)
+        throw invalid("agent", `agent "${agentId}" does not match session key agent "${agentOf(key)}"`);
+      return key;
+    }
+    if (sessionId) {
+      const found = (await sessions.list()).find((entry) => entry.sessionId === sessionId);
+      if (found) return found.key;
+    }
+    return agent ? canonical(`agent:${agent}:main`, "agent") : mainKey;
+  }
+
+  async function agent({ params, caller, accept: answer }: MethodCall<AgentCall>): Promise<unknown> {
+    const sessionKey = await sessionFor(params);
+    const fields = params as unknown as Record<string, unknown>;
+    const { run, request, duplicate } = await accept({
+      id: params.idempotencyKey,
+      sessionKey,
+      method: "agent",
+      principal: caller.principal,
+      params: fields,
+    });
+    if (request.wantsDelivery && !request.target && !duplicate && fields["bestEffortDeliver"] !== true) {
+      await context.runs.mark(run, "error", "deliver needs channel and to");
+      throw invalid("agent", "deliver needs channel and to");
+    }
+    const alive = duplicate ? runs.find(run) : undefined;
+    if (duplicate && !alive) return settledAnswer(run);
+    answer({ runId: run.id, status: "accepted", acceptedAt: run.acceptedAt });
+    if (alive) runs.watch(alive, caller);
+    // On a channel "wait" is a word like any other, unless there is something to stop.
+    const stops = !alive && isStop(params.message) && runs.abort(sessionKey, undefined, "stop").length > 0;
+    const wanted: RunRequest = stops ? { ...request, command: { name: "stopped" } } : request;
+    const { done } = alive ?? runs.start(run, { request: wanted, caller });
+    return finalAnswer(run, await done);
+  }
+
+  /** The run ended before this process knew of it: what the store and the transcript still say. */
+  async function settledAnswer(run: Run): Promise<unknown> {
+    const outcome = runs.finished(run.id);
+    if (outcome) return finalAnswer(run, outcome);
+    if (run.state === "error" || run.state === "aborted") throw failure(run.id, run.error ?? run.state);
+    const entries = await sessions.tail(run.sessionKey, 400);
+    const texts = entries.flatMap((entry) => {
+      const message = entry["runId"] === run.id ? messageOf(entry) : undefined;
+      if (message?.role !== "assistant" || !Array.isArray(message["content"])) return [];
+      const text = message["content"]
+        .map((block: Record<string, unknown>) => (block["type"] === "text" ? String(block["text"]) : ""))
+        .join("");
+      return text.trim() === "" ? [] : [text.trim()];
+    });
+    return {
+      runId: run.id,
+      status: "ok",
+      summary: "completed",
+      result: { payloads: payloads(texts), meta: { aborted: false } },
+    };
+  }
+
+  async function chatSend({ params, caller }: MethodCall<ChatCall>): Promise<unknown> {
+    const sessionKey = canonical(params.sessionKey, "chat.send");
+    if (isStop(params.message)) return aborted(runs.abort(sessionKey, undefined, "stop"));
+    const { run, request, duplicate } = await accept({
+      id: params.idempotencyKey,
+      sessionKey,
+      method: "chat.send",
+      principal: caller.principal,
+      params: params as unknown as Record<string, unknown>,
+    });
+    if (!duplicate) {
+      runs.start(run, { request, caller });
+      return { runId: run.id, status: "started" };
+    }
+    return duplicateChat(run, caller);
+  }
+
+  async function duplicateChat(run: Run, caller: Caller): Promise<unknown> {
+    const alive = runs.find(run);
+    if (alive) {
+      runs.watch(alive, caller);
+      if (!alive.events?.ended) return { runId: run.id, status: "in_flight" };
+      await alive.done;
+    }
+    const outcome = runs.finished(run.id);
+    const state = outcome?.status ?? run.state;
+    if (state === "error") throw failure(run.id, outcome?.error ?? run.error ?? "the run failed");
+    return { runId: run.id, status: state === "accepted" || state === "replying" ? "in_flight" : state };
+  }
+
+  async function chatHistory({
+    params,
+  }: MethodCall<{ sessionKey: string; limit?: number; maxChars?: number }>): Promise<unknown> {
+    const key = canonical(params.sessionKey, "chat.history");
+    const entry = await sessions.find(key);
+    const limits = {
+      ...historyLimits,
+      ...(params.limit !== undefined && { messages: params.limit }),
+      ...(params.maxChars !== undefined && { blockChars: params.maxChars }),
+    };
+    const verboseLevel = entry?.verboseLevel ?? settings.verbose;
+    return {
+      sessionKey: params.sessionKey,
+      ...(entry && { sessionId: entry.sessionId }),
+      messages: entry ? await readHistory((limit) => sessions.tail(key, limit), limits) : [],
+      thinkingLevel: entry?.thinkingLevel ?? settings.thinking ?? "off",
+      ...(verboseLevel && { verboseLevel }),
+    };
+  }
+
+  async function chatAbort({ params }: MethodCall<{ sessionKey: string; runId?: string }>): Promise<unknown> {
+    const key = canonical(params.sessionKey, "chat.abort");
+    if (params.runId !== undefined && runs.isLiveElsewhere(key, params.runId)) {
+      throw new RclawError("INVALID_REQUEST", "runId does not match sessionKey");
+    }
+    return aborted(runs.abort(key, params.runId, "rpc"));
+  }
+
+  async function wait({
+    params,
+    caller,
+    signal,
+  }: MethodCall<{ runId: string; timeoutMs?: number }>): Promise<unknown> {
+    const { runId, timeoutMs = waitMs } = params;
+    const outcome = runs.finished(runId);
+    const stored = outcome ? undefined : settledRun(runId, caller);
+    if (stored) return waitAnswer(runId, stored);
+    const ended = await runs.wait(runId, timeoutMs, signal);
+    return ended ? waitAnswer(runId, ended) : { runId, status: "timeout" };
+  }
+
+  /** Of a run that ended before this process started. */
+  function settledRun(
+    runId: string,
+    { principal }: Caller,
+  ): Pick<Outcome, "status" | "startedAt" | "endedAt" | "error"> | undefined {
+    for (const method of ["agent", "chat.send"]) {
+      const run = context.runs.find(method, principal, runId);
+      if (!run || runs.find(run) || run.state === "accepted" || run.state === "replying") continue;
+      const { state, acceptedAt, endedAt = acceptedAt, error } = run;
+      return { status: state, startedAt: acceptedAt, endedAt, ...(error !== undefined && { error }) };
+    }
+    return undefined;
+  }
+
+  async function wake({
+    params,
+    caller,
+  }: MethodCall<{ mode: "now" | "next-heartbeat"; text: string }>): Promise<unknown> {
+    const text = cleanInput(params.text, "wake");
+    if (text.trim() === "") throw invalid("wake", "text required");
+    if (params.mode === "next-heartbeat") {
+      await systemLines.add(mainKey, text, Date.now());
+      return { ok: true };
+    }
+    const { run, request } = await accept({
+      id: randomUUID(),
+      sessionKey: mainKey,
+      method: "wake",
+      principal: caller.principal,
+      params: { text, mode: params.mode },
+    });
+    runs.start(run, { request, caller });
+    return { ok: true };
+  }
+
+  return [
+    defineMethod({
+      name: "agent",
+      params: agentParams,
+      handle: (call) => agent(call as MethodCall<AgentCall>),
+    }),
+    defineMethod({
+      name: "agent.wait",
+      params: agentWaitParams,
+      handle: (call) => wait(call as Parameters<typeof wait>[0]),
+    }),
+    defineMethod({ name: "wake", params: wakeParams, handle: wake }),
+    defineMethod({
+      name: "chat.send",
+      params: chatSendParams,
+      handle: (call) => chatSend(call as MethodCall<ChatCall>),
+    }),
+    defineMethod({
+      name: "chat.history",
+      params: chatHistoryParams,
+      handle: (call) => chatHistory(call as Parameters<typeof chatHistory>[0]),
+    }),
+    defineMethod({
+      name: "chat.abort",
+      params: chatAbortParams,
+      handle: (call) => chatAbort(call as Parameters<typeof chatAbort>[0]),
+    }),
+    defineMethod({
+      name: "models.list",
+      params: modelsListParams,
+      handle: async ({ signal }) => ({ models: await models.list(signal) }),
+    }),
+    defineMethod({
+      name: "models.default",
+      params: noParams,
+      async handle() {
+        const [choice] = await models.candidates({ agentId: agentOf(mainKey) });
+        if (!choice) throw noModel();
+        return choice;
+      },
+    }),
+  ];
+}
+
+interface AgentCall {
+  readonly message: string;
+  readonly idempotencyKey: string;
+  readonly agentId?: string;
+  readonly sessionKey?: string;
+  readonly sessionId?: string;
+}
+
+interface ChatCall {
+  readonly sessionKey: string;
+  readonly message: string;
+  readonly idempotencyKey: string;
+}
+
+const aborted = (runIds: readonly string[]): object => ({ ok: true, aborted: runIds.length > 0, runIds });
+
+const payloads = (texts: readonly string[]): object[] => texts.map((text) => ({ text, mediaUrl: null }));
+
+/** The second answer of `agent`: the run's whole result, or its error. */
+function finalAnswer(run: Run, outcome: Outcome): unknown {
+  const { status, startedAt, endedAt, texts, result, stopReason } = outcome;
+  if (status === "interrupted") {
+    throw new RclawError(
+      "UNAVAILABLE",
+      "the gateway is restarting; the run goes on afterwards. Ask again with the same idempotencyKey",
+      {
+        retryable: true,
+        details: { runId: run.id, status },
+      },
+    );
+  }
+  if (status === "error") throw failure(run.id, outcome.error ?? "the run failed");
+  const meta = {
+    durationMs: endedAt - startedAt,
+    ...agentMeta(outcome),
+    aborted: status === "aborted",
+    ...(stopReason && { stopReason }),
+  };
+  return {
+    runId: run.id,
+    status: status === "aborted" ? "aborted" : "ok",
+    summary: status === "aborted" ? "aborted" : "completed",
+    result: { payloads: payloads(result?.texts ?? texts), meta },
+  };
+}
+
+function agentMeta({ result }: Outcome): object {
+  if (!result?.from) return {};
+  const { sessionId, from, usage, lastUsage } = result;
+  const promptTokens = lastUsage.input + lastUsage.cacheRead + lastUsage.cacheWrite;
+  const total = promptTokens + lastUsage.output;
+  return {
+    agentMeta: {
+      sessionId,
+      provider: from.provider,
+      model: from.model,
+      usage: {
+        input: usage.input,
+        output: usage.output,
+        total: usage.input + usage.cacheRead + usage.cacheWrite + usage.output,
+      },
+      lastCallUsage: { ...lastUsage, total },
+      promptTokens,
+    },
+  };
+}
+
+function failure(runId: string, summary: string): RclawError {
+  return new RclawError("UNAVAILABLE", summary, { details: { runId, status: "error", summary } });
+}
+
+function waitAnswer(
+  runId: string,
+  { status, startedAt, endedAt, error, stopReason }: Partial<Outcome>,
+): object {
+  const times = { startedAt, endedAt };
+  if (status === "ok") return { runId, status: "ok", ...times };
+  if (status === "interrupted") return { runId, status: "timeout" };
+  return {
+    runId,
+    status: stopReason === "timeout" ? "timeout" : "error",
+    ...times,
+    error: error ?? "the run failed",
+  };
+}

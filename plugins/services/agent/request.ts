@@ -1,0 +1,135 @@
+import { type Block, type CompletionRequest, type Logger, RclawError, type Run } from "@rclaw/plugin-sdk";
+import { type ChatCommand, parseCommand } from "./commands.ts";
+import { cleanInput } from "./text.ts";
+
+export type Thinking = NonNullable<CompletionRequest["thinking"]>;
+export type Image = Extract<Block, { type: "image" }>;
+
+export interface Target {
+  readonly channel: string;
+  readonly accountId: string;
+  readonly to: string;
+  readonly threadId?: string;
+}
+
+/** What a run is to do, read from the params it was accepted with; after a restart they are all there is. */
+export interface RunRequest {
+  readonly text: string;
+  readonly images: readonly Image[];
+  readonly command: ChatCommand | undefined;
+  readonly thinking: Thinking | undefined;
+  readonly timeoutMs: number | undefined;
+  /** Where the answer goes besides the protocol's events. */
+  readonly target: Target | undefined;
+  readonly wantsDelivery: boolean;
+  /** The channel the message came from; undefined for a client of the protocol. */
+  readonly channel: string | undefined;
+  readonly extraSystemPrompt: string | undefined;
+  readonly model: { readonly provider?: string; readonly model?: string } | undefined;
+  /** The text is the gateway's own: a wake-up, not a person's message. */
+  readonly isSystemEvent: boolean;
+}
+
+type Params = Readonly<Record<string, unknown>>;
+
+const thinkingLevels: readonly string[] = ["off", "minimal", "low", "medium", "high", "xhigh"];
+const maxAttachmentBytes = 5 * 1_024 * 1_024;
+
+export function requestOf(
+  { method, params, principal }: Pick<Run, "method" | "params" | "principal">,
+  log: Logger,
+): RunRequest {
+  const fromPlugin = principal.startsWith("plugin:");
+  const text = cleanInput(string(params, method === "wake" ? "text" : "message") ?? "", method);
+  const images = imagesOf(params["attachments"], method, log);
+  if (text.trim() === "" && images.length === 0) throw invalid(method, "message or attachment required");
+  const model = {
+    ...field("provider", string(params, "provider")),
+    ...field("model", string(params, "model")),
+  };
+  const timeout = method === "chat.send" ? number(params, "timeoutMs") : seconds(number(params, "timeout"));
+  return {
+    text,
+    images,
+    command: method === "wake" ? undefined : parseCommand(text),
+    thinking: thinkingOf(params["thinking"], method),
+    timeoutMs: timeout && timeout > 0 ? timeout : undefined,
+    target: targetOf(method, params),
+    wantsDelivery: params["deliver"] === true,
+    channel: fromPlugin ? string(params, "channel") : undefined,
+    extraSystemPrompt: string(params, "extraSystemPrompt"),
+    model: Object.keys(model).length > 0 ? model : undefined,
+    isSystemEvent: method === "wake",
+  };
+}
+
+export function asThinking(level: unknown): Thinking | undefined {
+  return typeof level === "string" && thinkingLevels.includes(level) ? (level as Thinking) : undefined;
+}
+
+function thinkingOf(level: unknown, method: string): Thinking | undefined {
+  if (level === undefined || level === "") return undefined;
+  const known = asThinking(typeof level === "string" ? level.trim().toLowerCase() : level);
+  if (!known)
+    throw invalid(method, `invalid thinking level "${String(level)}" (use ${thinkingLevels.join("|")})`);
+  return known;
+}
+
+function targetOf(method: string, params: Params): Target | undefined {
+  if (params["deliver"] !== true) return undefined;
+  const chat = method === "chat.send";
+  const channel = chat
+    ? string(params, "originatingChannel")
+    : (string(params, "replyChannel") ?? string(params, "channel"));
+  const to = chat ? string(params, "originatingTo") : (string(params, "replyTo") ?? string(params, "to"));
+  const account = chat
+    ? string(params, "originatingAccountId")
+    : (string(params, "replyAccountId") ?? string(params, "accountId"));
+  const threadId = string(params, chat ? "originatingThreadId" : "threadId");
+  if (!channel || !to || channel === "webchat") return undefined;
+  return { channel, to, accountId: account ?? "default", ...field("threadId", threadId) };
+}
+
+function imagesOf(attachments: unknown, method: string, log: Logger): Image[] {
+  if (!Array.isArray(attachments)) return [];
+  return attachments.flatMap((item: unknown): Image[] => {
+    const { content, mimeType, fileName } = (typeof item === "object" && item !== null ? item : {}) as Params;
+    if (typeof content !== "string") throw invalid(method, "attachment content must be a base64 string");
+    const [, urlType, data = content] = /^data:([^;,]+);base64,(.*)$/s.exec(content) ?? [];
+    const type = urlType ?? (typeof mimeType === "string" ? mimeType : "");
+    const name = typeof fileName === "string" ? fileName : "attachment";
+    if (!/^[A-Za-z0-9+/]*={0,2}$/.test(data)) throw invalid(method, `${name}: content is not base64`);
+    if ((data.length * 3) / 4 > maxAttachmentBytes + 2)
+      throw invalid(method, `${name}: larger than ${maxAttachmentBytes} bytes`);
+    if (/^image\/(?:png|jpeg|gif|webp)$/.test(type)) return [{ type: "image", mimeType: type, data }];
+    log.warn(
+      { mimeType: type, fileName: name },
+      "only pictures can be attached; this attachment was left out",
+    );
+    return [];
+  });
+}
+
+export function invalid(method: string, what: string): RclawError {
+  return new RclawError("INVALID_REQUEST", `invalid ${method} params: ${what}`);
+}
+
+function string(params: Params, key: string): string | undefined {
+  const value = params[key];
+  return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+function number(params: Params, key: string): number | undefined {
+  const value = params[key];
+  return typeof value === "number" ? value : undefined;
+}
+
+const seconds = (value: number | undefined): number | undefined =>
+  value === undefined ? undefined : value * 1_000;
+
+function field<Name extends string>(
+  name: Name,
+  value: string | undefined,
+): { readonly [Key in Name]?: string } {
+  return (value === undefined ? {} : { [name]: value }) as { readonly [Key in Name]?: string };
+}

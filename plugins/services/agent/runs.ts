@@ -1,0 +1,434 @@
+import {
+  type Caller,
+  isRclawError,
+  RclawError,
+  type Run,
+  type Session,
+  type SessionEntry,
+} from "@rclaw/plugin-sdk";
+import { pause } from "./ask.ts";
+import { helpText, statusText } from "./commands.ts";
+import { RunEvents, type StopReason } from "./events.ts";
+import { storedAssistant } from "./messages.ts";
+import { reasonOf } from "./models.ts";
+import { requestOf, type RunRequest, type Target } from "./request.ts";
+import { runTurn, shutdown, type TurnParts, type TurnResult } from "./turn.ts";
+
+export interface Outcome {
+  readonly status: "ok" | "error" | "aborted" | "interrupted";
+  readonly startedAt: number;
+  readonly endedAt: number;
+  readonly texts: readonly string[];
+  readonly result?: TurnResult;
+  readonly error?: string;
+  readonly errorKind?: unknown;
+  readonly stopReason?: StopReason;
+}
+
+interface LiveRun {
+  readonly run: Run;
+  readonly request: RunRequest;
+  readonly controller: AbortController;
+  readonly watchers: Set<string>;
+  readonly isOwner: boolean;
+  readonly resumed: boolean;
+  events: RunEvents | undefined;
+  stopReason: StopReason | undefined;
+  done: Promise<Outcome>;
+}
+
+export interface RunsOptions extends TurnParts {
+  agentOf(sessionKey: string): string;
+}
+
+const maxFinished = 1_000;
+const typingEveryMs = 5_000;
+const deliveryAttempts = 3;
+
+export type Runs = ReturnType<typeof createRuns>;
+
+/** The runs that are alive, how they end, and what is still known of those that did. */
+export function createRuns(options: RunsOptions) {
+  const { context, settings, models, conversations, now, agentOf } = options;
+  const { log, gateway } = context;
+  const live = new Map<string, LiveRun>();
+  const bySession = new Map<string, Set<LiveRun>>();
+  const finished = new Map<string, Outcome>();
+  const waiting = new Map<string, Set<(outcome: Outcome) => void>>();
+
+  function start(
+    run: Run,
+    { request, caller, resumed = false }: { request: RunRequest; caller?: Caller; resumed?: boolean },
+  ): LiveRun {
+    const started: LiveRun = {
+      run,
+      request,
+      controller: new AbortController(),
+      watchers: new Set(),
+      // After a restart nobody vouches for a channel's sender any more; a client of the protocol is the owner's.
+      isOwner: caller?.isOwner ?? !run.principal.startsWith("plugin:"),
+      resumed,
+      events: undefined,
+      stopReason: undefined,
+      done: Promise.resolve(unstarted),
+    };
+    if (caller) watch(started, caller);
+    live.set(keyOf(run), started);
+    const inSession = bySession.get(run.sessionKey);
+    if (inSession) inSession.add(started);
+    else bySession.set(run.sessionKey, new Set([started]));
+    // A turn of the event loop later, so that the caller's answer leaves before the run's first event.
+    started.done = new Promise((resolve) => {
+      setImmediate(() => {
+        void execute(started).then((outcome) => {
+          settle(started, outcome);
+          resolve(outcome);
+        });
+      });
+    });
+    return started;
+  }
+
+  function settle(ended: LiveRun, outcome: Outcome): void {
+    const { run } = ended;
+    live.delete(keyOf(run));
+    const inSession = bySession.get(run.sessionKey);
+    inSession?.delete(ended);
+    if (inSession?.size === 0) bySession.delete(run.sessionKey);
+    if (outcome.status === "interrupted") return;
+    finished.delete(run.id);
+    finished.set(run.id, outcome);
+    const [oldest] = finished.keys();
+    if (finished.size > maxFinished && oldest !== undefined) finished.delete(oldest);
+    const waiters = waiting.get(run.id);
+    if (!waiters) return;
+    waiting.delete(run.id);
+    for (const waiter of waiters) waiter(outcome);
+  }
+
+  /** Never rejects: however a run ends, its end is an outcome. */
+  async function execute(alive: LiveRun): Promise<Outcome> {
+    const { run, request, controller } = alive;
+    const startedAt = now();
+    const typing = request.target && startTyping(request.target, controller.signal);
+    let timer: NodeJS.Timeout | undefined;
+    let outcome: Outcome;
+    try {
+      const timeoutMs = request.timeoutMs ?? settings.timeoutMs;
+      const begin = (): void => {
+        if (timeoutMs > 0) timer = setTimeout(() => stop(alive, "timeout"), timeoutMs).unref();
+      };
+      const result = await perform(alive, begin);
+      outcome = { status: "ok", startedAt, endedAt: now(), texts: result.texts, result };
+    } catch (error) {
+      outcome = failed(alive, error, startedAt);
+    } finally {
+      clearTimeout(timer);
+      typing?.[Symbol.dispose]();
+    }
+    if (outcome.status === "interrupted") return outcome;
+    return finish(run, request, outcome);
+  }
+
+  /** Delivers what there is to say and writes down how it ended. */
+  async function finish(run: Run, { target }: RunRequest, outcome: Outcome): Promise<Outcome> {
+    const text = wordsFor(outcome);
+    try {
+      let current = run;
+      if (target && text !== "") {
+        // Written before the message leaves: after a crash in between it is not sent a second time.
+        current = await context.runs.mark(current, "replying");
+        try {
+          await deliver(target, text);
+        } catch (error) {
+          log.error(
+            { err: error, runId: run.id, channel: target.channel },
+            `the answer to run ${run.id} could not be delivered through ${target.channel}`,
+          );
+          await context.runs.mark(current, "error", `not delivered: ${reasonOf(error)}`);
+          return {
+            ...outcome,
+            status: "error",
+            error: `The answer could not be delivered through ${target.channel}: ${reasonOf(error)}`,
+          };
+        }
+      }
+      if (outcome.status !== "interrupted") await context.runs.mark(current, outcome.status, outcome.error);
+    } catch (error) {
+      // The run stays unsettled and is looked at again after a restart; the transcript says that it was answered.
+      log.error({ err: error, runId: run.id }, `the end of run ${run.id} could not be stored`);
+    }
+    return outcome;
+  }
+
+  async function deliver(target: Target, text: string): Promise<void> {
+    const { channel, ...rest } = target;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await context.channels.deliver(channel, { ...rest, text }, context.signal);
+        return;
+      } catch (error) {
+        if (!isRclawError(error) || !error.retryable || attempt >= deliveryAttempts || context.signal.aborted)
+          throw error;
+        const asked = error.details?.["retryAfterMs"];
+        await pause(
+          Math.min(
+            typeof asked === "number" ? asked : settings.retry.baseDelayMs * 2 ** attempt,
+            settings.retry.maxDelayMs,
+          ),
+          context.signal,
+        );
+      }
+    }
+  }
+
+  function failed(alive: LiveRun, error: unknown, startedAt: number): Outcome {
+    const { run, controller, stopReason } = alive;
+    const base = { startedAt, endedAt: now(), texts: [] };
+    if (stopReason) return { ...base, status: "aborted", stopReason, error: `stopped (${stopReason})` };
+    if (controller.signal.reason === shutdown && controller.signal.aborted) {
+      alive.events?.silence();
+      return { ...base, status: "interrupted" };
+    }
+    const level = isRclawError(error) ? "warn" : "error";
+    log[level]({ err: error, runId: run.id, sessionKey: run.sessionKey }, `run ${run.id} failed`);
+    const message = reasonOf(error);
+    const errorKind = isRclawError(error) ? error.details?.["kind"] : undefined;
+    eventsOf(alive).fail(message, errorKind);
+    return { ...base, status: "error", error: message, errorKind };
+  }
+
+  function eventsOf(alive: LiveRun, entry?: SessionEntry): RunEvents {
+    const { run, watchers } = alive;
+    alive.events ??= new RunEvents({
+      gateway,
+      runId: run.id,
+      sessionKey: run.sessionKey,
+      watchers,
+      fullTools: (entry?.verboseLevel ?? settings.verbose) === "full",
+      now,
+    });
+    return alive.events;
+  }
+
+  async function perform(alive: LiveRun, begin: () => void): Promise<TurnResult> {
+    const { run, request, controller, resumed } = alive;
+    const { command } = request;
+    const { signal } = controller;
+    let { text } = request;
+    if (command?.name === "new" || command?.name === "reset") {
+      text = command.rest;
+      if (!resumed || !(await isWritten(run))) await reset(run.sessionKey, command.name, signal);
+      if (text === "") return reply(alive, "Started a new session.");
+    } else if (command) {
+      if (command.name === "stopped") return reply(alive, "Stopped.");
+      return reply(alive, command.name === "help" ? helpText : await status(run.sessionKey));
+    }
+    const session = await context.sessions.open(run.sessionKey, signal);
+    try {
+      signal.throwIfAborted();
+      begin();
+      const events = eventsOf(alive, session.entry);
+      events.start(now());
+      const agentId = agentOf(run.sessionKey);
+      const result = await runTurn(
+        session,
+        { run, request, text, agentId, isOwner: alive.isOwner, resumed, events, signal },
+        options,
+      );
+      await remember(session, result, alive);
+      return result;
+    } catch (error) {
+      if (alive.stopReason && session.entry.abortedLastRun !== true)
+        await note(session, { abortedLastRun: true });
+      throw error;
+    } finally {
+      await session[Symbol.asyncDispose]();
+    }
+  }
+
+  /** The session's accounting. Written only when something changed, since every run passes here. */
+  async function remember(session: Session, result: TurnResult, { request }: LiveRun): Promise<void> {
+    const { from, usage, lastUsage } = result;
+    const prompt = lastUsage.input + lastUsage.cacheRead + lastUsage.cacheWrite;
+    const wanted: Record<string, unknown> = {
+      systemSent: true,
+      abortedLastRun: false,
+      ...(from && { modelProvider: from.provider, model: from.model }),
+      ...(from && {
+        inputTokens: usage.input,
+        outputTokens: usage.output,
+        totalTokens: prompt,
+        totalTokensFresh: true,
+      }),
+      ...(request.channel &&
+        request.target && {
+          channel: request.channel,
+          lastChannel: request.target.channel,
+          lastTo: request.target.to,
+          lastAccountId: request.target.accountId,
+          lastThreadId: request.target.threadId ?? null,
+        }),
+    };
+    const changed = Object.entries(wanted).filter(([key, value]) => (session.entry[key] ?? null) !== value);
+    if (changed.length > 0) await note(session, Object.fromEntries(changed));
+  }
+
+  async function note(session: Session, fields: Record<string, unknown>): Promise<void> {
+    try {
+      await session.patch(fields);
+    } catch (error) {
+      log.warn({ err: error, sessionKey: session.key }, "the session's accounting could not be stored");
+    }
+  }
+
+  async function isWritten(run: Run): Promise<boolean> {
+    return (await context.sessions.tail(run.sessionKey, 200)).some((entry) => entry["runId"] === run.id);
+  }
+
+  async function reset(sessionKey: string, reason: "new" | "reset", signal: AbortSignal): Promise<void> {
+    const before = await context.sessions.find(sessionKey);
+    const agentId = agentOf(sessionKey);
+    const messages = before && (conversations.find(sessionKey, before.sessionId)?.messages ?? []);
+    const file = before?.["sessionFile"];
+    if (before && messages) {
+      const place = { agentId, sessionKey, sessionId: before.sessionId };
+      await context.hooks.run(
+        "before_reset",
+        { messages, reason, ...(typeof file === "string" && { sessionFile: file }) },
+        place,
+      );
+    }
+    await context.sessions.reset(sessionKey, reason, signal);
+    if (!before || !messages) return;
+    const ended = { sessionId: before.sessionId, messageCount: messages.length };
+    void context.hooks.run("session_end", ended, { agentId, sessionId: before.sessionId });
+  }
+
+  /** Answered by the gateway itself, without a model and without waiting for the session's writer. */
+  async function reply(alive: LiveRun, text: string): Promise<TurnResult> {
+    const usage = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 };
+    const from = { provider: "rclaw", model: "gateway-injected" };
+    const entry = await context.sessions.find(alive.run.sessionKey);
+    eventsOf(alive).reply(
+      storedAssistant([{ type: "text", text }], { ...from, usage, stopReason: "stop", timestamp: now() }),
+    );
+    return { sessionId: entry?.sessionId ?? "", texts: [text], from: undefined, usage, lastUsage: usage };
+  }
+
+  async function status(sessionKey: string): Promise<string> {
+    const entry = await context.sessions.find(sessionKey);
+    const [choice] = await models
+      .candidates({ agentId: agentOf(sessionKey), ...(entry && { entry }) })
+      .catch(() => []);
+    return statusText({
+      version: context.version,
+      model: choice ? `${choice.provider}/${choice.model}` : "none",
+      reason: choice?.reason ?? "no provider is ready",
+      sessionKey,
+      inputTokens: entry?.inputTokens ?? 0,
+      outputTokens: entry?.outputTokens ?? 0,
+      thinking: entry?.thinkingLevel ?? settings.thinking ?? "off",
+      running: [...(bySession.get(sessionKey) ?? [])].filter(({ request }) => !request.command).length,
+    });
+  }
+
+  function startTyping(target: Target, signal: AbortSignal): Disposable {
+    const show = (): void =>
+      void context.channels.typing(target.channel, target, signal).catch(() => undefined);
+    show();
+    const timer = setInterval(show, typingEveryMs).unref();
+    return { [Symbol.dispose]: () => clearInterval(timer) };
+  }
+
+  function stop(alive: LiveRun, reason: StopReason): boolean {
+    if (alive.stopReason || alive.controller.signal.aborted) return false;
+    alive.stopReason = reason;
+    eventsOf(alive).abort(reason);
+    alive.controller.abort(new RclawError("ABORTED", `run ${alive.run.id} was stopped (${reason})`));
+    return true;
+  }
+
+  function watch(alive: LiveRun, { connId, caps }: Caller): void {
+    if (connId !== undefined && caps.includes("tool-events")) alive.watchers.add(connId);
+  }
+
+  return {
+    start,
+    find: (run: Pick<Run, "method" | "principal" | "id">): LiveRun | undefined => live.get(keyOf(run)),
+    finished: (runId: string): Outcome | undefined => finished.get(runId),
+    watch,
+    /** Stops one run of a session, or all of them. */
+    abort(sessionKey: string, runId: string | undefined, reason: StopReason): readonly string[] {
+      const all = [...(bySession.get(sessionKey) ?? [])].filter(
+        ({ run }) => runId === undefined || run.id === runId,
+      );
+      return all.filter((alive) => stop(alive, reason)).map(({ run }) => run.id);
+    },
+    isLiveElsewhere: (sessionKey: string, runId: string): boolean =>
+      [...live.values()].some(({ run }) => run.id === runId && run.sessionKey !== sessionKey),
+
+    /** Resolves with how the run ended, or undefined when it has not within the time. It may not exist yet. */
+    wait(runId: string, timeoutMs: number, signal: AbortSignal): Promise<Outcome | undefined> {
+      const known = finished.get(runId);
+      if (known && ![...live.values()].some(({ run }) => run.id === runId)) return Promise.resolve(known);
+      return new Promise((resolve) => {
+        const end = (outcome: Outcome | undefined): void => {
+          clearTimeout(timer);
+          signal.removeEventListener("abort", onAbort);
+          const waiters = waiting.get(runId);
+          waiters?.delete(end);
+          if (waiters?.size === 0) waiting.delete(runId);
+          resolve(outcome);
+        };
+        const onAbort = (): void => end(undefined);
+        const timer = setTimeout(end, Math.min(timeoutMs, 2_147_483_647), undefined).unref();
+        signal.addEventListener("abort", onAbort, { once: true });
+        const waiters = waiting.get(runId);
+        if (waiters) waiters.add(end);
+        else waiting.set(runId, new Set([end]));
+      });
+    },
+
+    /** What a crash or a shutdown left: accepted runs go on, and one whose answer may have left is only settled. */
+    async resume(): Promise<void> {
+      for (const run of context.runs.unsettled()) {
+        if (live.has(keyOf(run))) continue;
+        if (run.state === "replying") {
+          await context.runs.mark(run, "ok");
+          continue;
+        }
+        try {
+          start(run, { request: requestOf(run, log), resumed: true });
+        } catch (error) {
+          await context.runs.mark(run, "error", reasonOf(error));
+        }
+      }
+    },
+
+    /** Lets go of everything at once; what was accepted goes on when this plugin is active again. */
+    async close(): Promise<void> {
+      const all = [...live.values()];
+      for (const { controller, events } of all) {
+        events?.silence();
+        controller.abort(shutdown);
+      }
+      await Promise.all(all.map(({ done }) => done));
+    },
+  };
+}
+
+/** What goes to the channel. A person who pressed stop knows why nothing came; one who ran into the time limit does not. */
+function wordsFor({ status, texts, error, stopReason }: Outcome): string {
+  if (status === "error") return `I could not answer: ${error}`;
+  if (status === "aborted")
+    return stopReason === "timeout"
+      ? "I ran out of time before I could answer. Ask again, perhaps for less at once."
+      : "";
+  return texts.join("\n\n");
+}
+
+const unstarted: Outcome = { status: "interrupted", startedAt: 0, endedAt: 0, texts: [] };
+
+const keyOf = ({ method, principal, id }: Pick<Run, "method" | "principal" | "id">): string =>
+  `${method}\n${principal}\n${id}`;

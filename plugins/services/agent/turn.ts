@@ -1,0 +1,432 @@
+import {
+  type Block,
+  type Message,
+  type PluginContext,
+  RclawError,
+  type Run,
+  type Session,
+  type TranscriptEntry,
+  type Usage,
+} from "@rclaw/plugin-sdk";
+import { ask } from "./ask.ts";
+import { type Conversation, type Conversations, readBack } from "./cache.ts";
+import type { Settings } from "./config.ts";
+import type { RunEvents } from "./events.ts";
+import { runLoop } from "./loop.ts";
+import {
+  type HistoryMessage,
+  interrupted,
+  messageOf,
+  storedAssistant,
+  storedToolResult,
+  storedUser,
+  textOf,
+} from "./messages.ts";
+import type { ModelRef, Models } from "./models.ts";
+import type { createPrompts } from "./prompt.ts";
+import { asThinking, type RunRequest } from "./request.ts";
+import { asUserText, isSilent, systemLine } from "./text.ts";
+import { Writer } from "./writer.ts";
+
+export interface TurnParts {
+  readonly context: PluginContext;
+  readonly settings: Settings;
+  readonly models: Models;
+  readonly prompts: ReturnType<typeof createPrompts>;
+  readonly conversations: Conversations;
+  stamp(now: number): string;
+  /** Lines that wait for this session's next prompt; taking them removes them. */
+  takeSystemLines(sessionKey: string): readonly string[];
+  now(): number;
+}
+
+export interface TurnOptions {
+  readonly run: Run;
+  readonly request: RunRequest;
+  /** Replaces the request's text: what follows `/new`. */
+  readonly text: string;
+  readonly agentId: string;
+  readonly isOwner: boolean;
+  /** The run was accepted by a process that is gone; some of it may stand in the transcript. */
+  readonly resumed: boolean;
+  readonly events: RunEvents;
+  readonly signal: AbortSignal;
+}
+
+/** Why a run's signal aborts when it is not the run that ends but this process or plugin: it will go on later. */
+export const shutdown = Symbol("shutdown");
+
+export interface TurnResult {
+  readonly sessionId: string;
+  readonly texts: readonly string[];
+  readonly from: ModelRef | undefined;
+  readonly usage: Usage;
+  readonly lastUsage: Usage;
+}
+
+const noUsage: Usage = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 };
+
+/** One run inside its session: from the user's message to the model's last word, every line of it in the transcript. */
+export async function runTurn(session: Session, options: TurnOptions, parts: TurnParts): Promise<TurnResult> {
+  const { run, events, signal } = options;
+  const startedAt = parts.now();
+  const conversation = await openConversation(session, options, parts);
+  const { context, conversations } = parts;
+  const writer = new Writer({
+    hooks: context.hooks,
+    conversations,
+    session,
+    conversation,
+    agentId: options.agentId,
+    runId: run.id,
+  });
+  const earlier = options.resumed ? await pickUp(session, run.id, writer, parts) : undefined;
+  if (earlier?.finished) {
+    await writer.flush();
+    events.end();
+    return {
+      sessionId: conversation.sessionId,
+      texts: earlier.texts,
+      from: undefined,
+      usage: noUsage,
+      lastUsage: noUsage,
+    };
+  }
+  const workspaceDir = await parts.prompts.workspaceOf(options.agentId);
+  const texts = [...(earlier?.texts ?? [])];
+  const work: Work = {
+    workspaceDir,
+    session,
+    writer,
+    conversation,
+    texts,
+    usage: noUsage,
+    lastUsage: noUsage,
+    from: undefined,
+  };
+  let failure: unknown;
+  try {
+    if (!earlier) await addUser(options, writer, parts);
+    await converse(work, options, parts);
+    await writer.flush();
+  } catch (error) {
+    failure = error;
+    await keepPartial(error, work, options, parts);
+  }
+  const { from, usage, lastUsage } = work;
+  void context.hooks.run(
+    "agent_end",
+    {
+      // Copied only for whoever looks: conversations are long, and mostly nobody listens.
+      get messages() {
+        return [...conversation.messages];
+      },
+      success: failure === undefined,
+      durationMs: parts.now() - startedAt,
+      ...(failure !== undefined && { error: (failure as Error).message }),
+    },
+    placeOf(work, options),
+  );
+  if (failure !== undefined) throw failure;
+  signal.throwIfAborted();
+  events.end();
+  return { sessionId: conversation.sessionId, texts, from, usage, lastUsage };
+}
+
+interface Work {
+  readonly workspaceDir: string;
+  readonly session: Session;
+  readonly writer: Writer;
+  readonly conversation: Conversation;
+  readonly texts: string[];
+  usage: Usage;
+  lastUsage: Usage;
+  from: ModelRef | undefined;
+}
+
+function placeOf({ session: { key, entry }, workspaceDir }: Work, { agentId, request }: TurnOptions) {
+  return {
+    agentId,
+    sessionKey: key,
+    sessionId: entry.sessionId,
+    workspaceDir,
+    messageProvider: request.channel ?? "webchat",
+  };
+}
+
+async function openConversation(
+  session: Session,
+  { agentId }: TurnOptions,
+  parts: TurnParts,
+): Promise<Conversation> {
+  const { conversations, context } = parts;
+  const { sessionId } = session.entry;
+  const known = conversations.find(session.key, sessionId);
+  if (known) return known;
+  const resumedFrom = conversations.previous(session.key, sessionId);
+  const conversation = conversations.load(session.key, sessionId, await session.tail(readBack));
+  if (conversation.messages.length === 0) {
+    void context.hooks.run(
+      "session_start",
+      { sessionId, ...(resumedFrom && { resumedFrom }) },
+      { agentId, sessionId },
+    );
+  }
+  return conversation;
+}
+
+/** What a run already left in the transcript. Its user entry is not written twice, and its unanswered calls are not run again. */
+async function pickUp(
+  session: Session,
+  runId: string,
+  writer: Writer,
+  { now }: TurnParts,
+): Promise<{ texts: readonly string[]; finished: boolean } | undefined> {
+  const own = (await session.tail(readBack)).filter((entry) => entry["runId"] === runId);
+  if (own.length === 0) return undefined;
+  const messages = own.flatMap((entry: TranscriptEntry) => messageOf(entry) ?? []);
+  const answered = new Set(
+    messages.filter(({ role }) => role === "toolResult").map((message) => message["toolCallId"]),
+  );
+  const calls = messages.flatMap(({ role, content }) =>
+    role === "assistant" && Array.isArray(content) ? content : [],
+  ) as Record<string, unknown>[];
+  for (const { type, id, name } of calls) {
+    if (type !== "toolCall" || answered.has(id)) continue;
+    const outcome = { id: String(id), name: String(name), content: interrupted, isError: true };
+    // The conversation was read from the transcript and repaired then, so the model's view has this already.
+    await writer.add(storedToolResult(outcome, now()), undefined, true);
+  }
+  const answers = messages.filter(({ role }) => role === "assistant");
+  const texts = answers.flatMap(({ content }) => (Array.isArray(content) ? textOf(content as Block[]) : []));
+  const last = messages.at(-1);
+  const finished =
+    last?.role === "assistant" && ["stop", "length", "refusal"].includes(String(last["stopReason"]));
+  return { texts: texts.filter((text) => text.trim() !== ""), finished };
+}
+
+async function addUser({ run, request, text }: TurnOptions, writer: Writer, parts: TurnParts): Promise<void> {
+  const { takeSystemLines, stamp, now } = parts;
+  const at = now();
+  const lines = takeSystemLines(run.sessionKey);
+  const body = request.isSystemEvent ? systemLine(text, at) : stamp(at) + asUserText(text);
+  const full = [lines.join("\n"), body].filter((part) => part !== "").join("\n\n");
+  await writer.add(storedUser(full, request.images, at), {
+    role: "user",
+    content: [{ type: "text", text: full }, ...request.images],
+  });
+}
+
+/** Hooks, model, prompt, loop. */
+async function converse(work: Work, options: TurnOptions, parts: TurnParts): Promise<void> {
+  const { session, conversation, writer } = work;
+  const { run, request, text, agentId, isOwner, events, signal } = options;
+  const { context, models, settings, prompts } = parts;
+  const { hooks } = context;
+  const place = placeOf(work, options);
+  const { channel } = request;
+  const history: readonly Message[] = conversation.messages;
+
+  const resolved = await hooks.run("before_model_resolve", { prompt: text }, place);
+  const started = await hooks.run("before_agent_start", { prompt: text, messages: history }, place);
+  const choices = await models.candidates({
+    hook: { ...started, ...resolved },
+    ...(request.model && { params: request.model }),
+    entry: session.entry,
+    agentId,
+  });
+  const tools = await context.tools.list({
+    sessionKey: session.key,
+    agentId,
+    isOwner,
+    ...(channel && { channel }),
+  });
+  const built = await hooks.run("before_prompt_build", { prompt: text, messages: history }, place);
+  const system =
+    built.systemPrompt ??
+    started.systemPrompt ??
+    (await prompts.prompt(agentId, tools, channel, request.extraSystemPrompt));
+  const prepended = [started.prependContext, built.prependContext].filter(Boolean).join("\n\n");
+  const thinking =
+    request.thinking ?? asThinking(session.entry.thinkingLevel) ?? asThinking(settings.thinking);
+  const base = {
+    system,
+    tools,
+    cacheKey: session.entry.sessionId,
+    ...(thinking && { thinking }),
+    ...(settings.maxTokens && { maxTokens: settings.maxTokens }),
+  };
+
+  const loop = runLoop(withContext(conversation.messages, prepended), {
+    signal,
+    maxTurns: settings.maxTurns,
+    resultLimit: Math.min(400_000, Math.floor(settings.contextChars * 0.3)),
+    async ask(messages) {
+      signal.throwIfAborted();
+      const answer = await ask(
+        choices,
+        { ...base, messages, hasThinking: conversation.hasThinking },
+        signal,
+        {
+          providers: context.providers,
+          models,
+          retry: settings.retry,
+          log: context.log,
+        },
+      );
+      const { provider, model } = answer.choice;
+      const about = { runId: run.id, sessionId: session.entry.sessionId, provider, model };
+      void hooks.run(
+        "llm_input",
+        {
+          ...about,
+          systemPrompt: system,
+          prompt: text,
+          historyMessages: messages,
+          imagesCount: request.images.length,
+        },
+        place,
+      );
+      return answer;
+    },
+    callTool: (id, name, input) =>
+      context.tools.call(name, input, {
+        sessionKey: session.key,
+        agentId,
+        runId: run.id,
+        toolCallId: id,
+        isOwner,
+        signal,
+        ...(channel && { channel }),
+        onUpdate: (output) => events.toolUpdate(id, name, output),
+      }),
+  });
+
+  for await (const event of loop) {
+    switch (event.type) {
+      case "text":
+        events.add(event.delta);
+        break;
+      case "assistant": {
+        const said = textOf(event.content);
+        work.from = event.from;
+        work.usage = sum(work.usage, event.usage);
+        work.lastUsage = event.usage;
+        if (event.stopReason === "refusal" && said.trim() === "") throw refused(event.from);
+        const stored = storedAssistant(event.content, {
+          ...event.from,
+          usage: event.usage,
+          stopReason: event.stopReason,
+          timestamp: parts.now(),
+        });
+        await writer.add(stored, event.content.length > 0 ? assistant(event.content, event.from) : undefined);
+        if (said.trim() !== "" && !isSilent(said)) work.texts.push(said.trim());
+        void hooks.run(
+          "llm_output",
+          {
+            runId: run.id,
+            sessionId: session.entry.sessionId,
+            provider: event.from.provider,
+            model: event.from.model,
+            assistantTexts: [...work.texts],
+            lastAssistant: stored,
+            usage: { ...event.usage, total: total(event.usage) },
+          },
+          place,
+        );
+        if (event.content.some(({ type }) => type === "tool_use")) events.nextAnswer();
+        break;
+      }
+      case "tool-start":
+        // From here on something may happen outside: the call must be on disk, or a restart would not know of it.
+        await writer.flush();
+        events.toolStart(event.id, event.name, event.input);
+        break;
+      case "tool-result": {
+        const { id, name, content, isError } = event.outcome;
+        events.toolResult(id, name, event.outcome);
+        await writer.add(storedToolResult(event.outcome, parts.now()), {
+          role: "user",
+          content: [{ type: "tool_result", id, content, isError }],
+        });
+        break;
+      }
+      case "thinking":
+        break;
+    }
+  }
+}
+
+function refused({ provider, model }: ModelRef): RclawError {
+  return new RclawError(
+    "UNAVAILABLE",
+    `The model ${provider}/${model} declined to answer this; put it differently or choose another model`,
+    {
+      details: { kind: "refusal" },
+    },
+  );
+}
+
+const assistant = (content: readonly Block[], { provider }: ModelRef): HistoryMessage => ({
+  role: "assistant",
+  content: [...content],
+  maker: provider,
+});
+
+/** What plugins add to this prompt stands in front of the user's words, for this run only. */
+function withContext(messages: readonly HistoryMessage[], prepended: string): readonly HistoryMessage[] {
+  const last = messages.at(-1);
+  if (prepended === "" || last?.role !== "user") return messages;
+  return [
+    ...messages.slice(0, -1),
+    { role: "user", content: [{ type: "text", text: `${prepended}\n\n` }, ...last.content] },
+  ];
+}
+
+/** What a person has seen must be found in the transcript, however the run ended. */
+async function keepPartial(
+  error: unknown,
+  work: Work,
+  { events, signal }: TurnOptions,
+  { now, context }: TurnParts,
+): Promise<void> {
+  const { writer, conversation, from } = work;
+  const text = events.text.trim();
+  const last = conversation.messages.at(-1);
+  const kept = last?.role === "assistant" && textOf(last.content).trim() === text;
+  try {
+    const goesOn = signal.aborted && signal.reason === shutdown;
+    if (!goesOn && (!signal.aborted || (text !== "" && !kept))) {
+      const content: Block[] = text === "" || kept ? [] : [{ type: "text", text }];
+      const stored = storedAssistant(content, {
+        provider: from?.provider ?? "rclaw",
+        model: from?.model ?? "none",
+        usage: noUsage,
+        stopReason: signal.aborted ? "aborted" : "error",
+        timestamp: now(),
+        errorMessage: signal.aborted ? "Request was aborted" : (error as Error).message,
+      });
+      await writer.add(stored, content.length > 0 ? { role: "assistant", content } : undefined);
+    }
+    await writer.flush();
+  } catch (failed) {
+    context.log.error(
+      { err: failed, sessionKey: work.session.key },
+      "the end of a failed run could not be stored",
+    );
+  }
+  // Calls without results and the like are put right when the conversation is read again.
+  conversation.stale = true;
+}
+
+const total = ({ input, output, cacheRead, cacheWrite }: Usage): number =>
+  input + output + cacheRead + cacheWrite;
+
+function sum(a: Usage, b: Usage): Usage {
+  return {
+    input: a.input + b.input,
+    output: a.output + b.output,
+    cacheRead: a.cacheRead + b.cacheRead,
+    cacheWrite: a.cacheWrite + b.cacheWrite,
+  };
+}

@@ -1,0 +1,152 @@
+import type { CommandContext } from "@rclaw/plugin-sdk";
+import { answerFlags } from "../answers.ts";
+import { agrees } from "../consent.ts";
+import { addPlugin } from "../install.ts";
+import { named, parse, subcommand } from "../parse.ts";
+import { type Colour, facts, oneLine, printable, printJson, table } from "../print.ts";
+import { type Fields, fields, isFields, number, rows, text, texts } from "../shape.ts";
+
+const subcommands = ["list", "info", "add", "enable", "disable", "reload", "remove"] as const;
+
+const tints: Readonly<Record<string, Colour>> = {
+  active: "green",
+  failed: "red",
+  disabled: "dim",
+  activating: "yellow",
+};
+
+/** `channel telegram, tool read`: what a manifest's `contributes` comes to. */
+function contributions(value: unknown): string {
+  return Object.entries(fields(value))
+    .flatMap(([kind, names]) => {
+      const list = Array.isArray(names)
+        ? names.map((name) => (isFields(name) ? text(name["name"]) : String(name)))
+        : Object.keys(fields(names));
+      return list.map((name) => `${kind.replace(/s$/, "")} ${name}`);
+    })
+    .join(", ");
+}
+
+const milliseconds = (value: unknown): string =>
+  number(value) === undefined ? "" : `${Math.round(number(value) ?? 0)} ms`;
+
+async function list(context: CommandContext, args: readonly string[]): Promise<number> {
+  const flags = parse(args, { timings: { type: "boolean" } });
+  named(flags.words, [], "plugin list");
+  const result = fields(await context.call("plugins.list", {}));
+  if (context.json) {
+    printJson(context, result);
+    return 0;
+  }
+  const plugins = rows(result["plugins"]).toSorted((a, b) => text(a["id"]).localeCompare(text(b["id"])));
+  const withTimings = flags.flag("timings");
+  const body = plugins.map((row) => {
+    const state = text(row["state"], row["enabled"] === false ? "disabled" : "inactive");
+    const tint = tints[state];
+    const times = fields(row["timings"]);
+    return [
+      text(row["id"]),
+      { text: state, ...(tint && { tint }) },
+      text(row["runtime"]),
+      ...(withTimings ? [milliseconds(times["importMs"]), milliseconds(times["activateMs"])] : []),
+      text(row["error"]) || text(row["description"]),
+    ];
+  });
+  const timings = withTimings ? ["IMPORT", "START"] : [];
+  context.out(table(context, ["ID", "STATE", "RUNS", ...timings, "WHAT IT IS"], body));
+  for (const row of plugins) {
+    const conflicts = texts(row["conflicts"]);
+    if (conflicts.length > 0)
+      context.note(printable(`${text(row["id"])}: conflicts with ${conflicts.join(", ")}`));
+  }
+  return 0;
+}
+
+async function info(context: CommandContext, args: readonly string[]): Promise<number> {
+  const { id } = named(parse(args, {}).words, ["id"], "plugin info");
+  const result = fields(await context.call("plugins.info", { id }));
+  if (context.json) {
+    printJson(context, result);
+    return 0;
+  }
+  const times = fields(result["timings"]);
+  const permissions = Object.entries(fields(result["permissions"])).map(
+    ([kind, value]) => `${kind}: ${Array.isArray(value) ? value.join(", ") : String(value)}`,
+  );
+  const pairs: readonly (readonly [string, string])[] = [
+    ["Id", text(result["id"])],
+    ["Name", `${text(result["name"])} ${text(result["version"])}`.trim()],
+    ["What it is", text(result["description"])],
+    ["State", [text(result["state"]), text(result["error"])].filter(Boolean).join(": ")],
+    ["Runs", `${text(result["runtime"])}${result["builtIn"] === true ? ", built in" : ", installed"}`],
+    ["Adds", contributions(result["contributes"])],
+    ["May", permissions.length > 0 ? permissions.join("; ") : "nothing beyond that"],
+    ["Config", text(result["configPath"])],
+    [
+      "Started in",
+      times["importMs"] === undefined
+        ? ""
+        : `${milliseconds(times["importMs"])} import, ${milliseconds(times["activateMs"])} start`,
+    ],
+  ];
+  context.out(
+    facts(
+      context,
+      pairs.filter(([, value]) => value !== ""),
+    ),
+  );
+  return 0;
+}
+
+async function add(context: CommandContext, args: readonly string[]): Promise<number> {
+  const flags = parse(args, answerFlags);
+  const { id } = named(flags.words, ["id"], "plugin add");
+  return addPlugin(context, id, flags, false);
+}
+
+const changes = {
+  enable: { method: "plugins.enable", next: (id: string) => `rclaw plugin info ${id}` },
+  disable: { method: "plugins.disable", next: (id: string) => `rclaw plugin enable ${id}` },
+  reload: { method: "plugins.reload", next: (id: string) => `rclaw plugin info ${id}` },
+  remove: { method: "plugins.remove", next: (id: string) => `rclaw plugin add ${id}` },
+} as const;
+
+async function change(
+  context: CommandContext,
+  name: keyof typeof changes,
+  args: readonly string[],
+): Promise<number> {
+  const flags = parse(args, name === "remove" ? { yes: { type: "boolean" } } : {});
+  const { id } = named(flags.words, ["id"], `plugin ${name}`);
+  if (
+    name === "remove" &&
+    !flags.flag("yes") &&
+    !(await agrees(context, `Remove ${id} with its settings, secrets and storage`))
+  )
+    return 1;
+  const { method, next } = changes[name];
+  const result: Fields = fields(await context.call(method, { id }));
+  if (context.json) {
+    printJson(context, result);
+    return 0;
+  }
+  const done = { enable: "enabled", disable: "disabled", reload: "reloaded", remove: "removed" }[name];
+  const state = text(result["state"]);
+  const now =
+    state === "inactive"
+      ? "; it starts when it is needed"
+      : state === done || state === ""
+        ? ""
+        : ` and now ${oneLine(state, 40)}`;
+  context.note(printable(`${id} is ${done}${now}.`));
+  context.note(`${name === "enable" || name === "reload" ? "See" : "To undo"}: ${printable(next(id))}`);
+  return state === "failed" ? 1 : 0;
+}
+
+export async function run(context: CommandContext): Promise<number> {
+  const { name, rest } = subcommand(context.args, subcommands, "list");
+  if (name === "list") return list(context, rest);
+  if (name === "info") return info(context, rest);
+  if (name === "add") return add(context, rest);
+  return change(context, name, rest);
+}

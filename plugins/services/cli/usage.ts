@@ -1,0 +1,95 @@
+/** What `rclaw <command> --help` prints. */
+export const usage = {
+  agent: `Usage: rclaw agent [-m <text>] [--session <key>] [--thinking <level>]
+
+Asks the assistant. With -m (or text on stdin) it answers once and the command ends;
+on a terminal without -m it is a chat.
+
+  -m, --message <text>   what to say; read from stdin when there is no terminal
+      --session <key>    the conversation to continue (default: main)
+      --thinking <level> off, minimal, low, medium, high or xhigh
+      --json             one document: { runId, sessionKey, status, text, result }
+
+In the chat: /new starts afresh, /help lists the commands, /exit leaves.
+Ctrl-C stops a running answer; a second one, or one when nothing runs, leaves.
+
+  rclaw agent -m "list the files in the workspace"
+`,
+  status: `Usage: rclaw status [--json]
+
+Says whether a gateway runs, which model answers and why, where the configuration
+comes from, how channels, plugins and sessions are, and what is not well.
+`,
+  config: `Usage: rclaw config [show]
+       rclaw config get <path>
+       rclaw config set <path> <value>
+       rclaw config unset <path>
+
+  show    the whole configuration, secrets blanked out
+  get     one value, such as: rclaw config get gateway.port
+  set     changes the file and keeps its comments. The value is read as JSON5, and as
+          plain text when it is none. "-" reads it from stdin, for secrets.
+  unset   removes a value
+
+A path is dotted: agents.defaults.model, channels["my.channel"], hooks.rules[0].
+--json prints JSON.
+`,
+  sessions: `Usage: rclaw sessions [list] [--limit <n>]
+       rclaw sessions show <key> [--limit <n>]
+       rclaw sessions reset <key>
+       rclaw sessions delete <key> [--yes]
+
+  list    the conversations, latest first
+  show    what was said, and the tools that were used
+  reset   starts the conversation afresh; what was said is archived
+  delete  removes the conversation; its transcript is archived
+
+  --limit <n>  rows or messages to show (default: 30)
+  --yes        do not ask
+  --json       print JSON
+`,
+  plugin: `Usage: rclaw plugin [list] [--timings]
+       rclaw plugin info <id>
+       rclaw plugin add <id> [--account <name>] [--set <key>=<value>] [--token-env <name>]
+       rclaw plugin enable|disable|reload <id>
+       rclaw plugin remove <id> [--yes]
+
+  list      every plugin and how it is; --timings adds what starting it cost
+  info      what a plugin adds and what it may touch
+  add       shows what it may do, asks for what it needs, tests it, and switches it on
+  enable    switches a plugin on; no restart
+  disable   switches it off and undoes everything it did
+  reload    off and on again
+  remove    removes it with its storage and secrets
+
+  --account <name>            which account the answers of "add" are for
+  --set <key>=<value>         answers a question of "add" that is no secret
+  --token-env [<key>=]<name>  takes a secret from an environment variable. Without a
+                              terminal, secrets are read from stdin, one a line.
+                              They are never taken from the command line.
+  --yes                       do not ask
+  --json                      print JSON
+`,
+  channels: `Usage: rclaw channels [status] [--probe]
+       rclaw channels login <channel> [--account <name>] [--token-env <name>]
+       rclaw channels logout <channel> [--account <name>] [--yes]
+
+  status  every account of every channel; --probe asks the platforms
+  login   asks for the channel's credentials again, tests and stores them
+  logout  forgets them
+
+  --json  print JSON
+`,
+  pairing: `Usage: rclaw pairing [list] [<channel>]
+       rclaw pairing approve <channel> <code>
+       rclaw pairing revoke <channel> <id>
+
+  list     who waits for an answer and who may talk
+  approve  lets the person with this code talk to the assistant
+  revoke   takes that back; <id> is the person's id on the channel
+
+  --json   print JSON
+`,
+} as const;
+
+export type CommandName = keyof typeof usage;

@@ -1,0 +1,232 @@
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { realpath, stat } from "node:fs/promises";
+import path from "node:path";
+import {
+  definePlugin,
+  defineTool,
+  isRclawError,
+  type PluginContext,
+  RclawError,
+  type ToolContext,
+  type ToolResult,
+} from "@rclaw/plugin-sdk";
+import { isBelow, launch, type Place } from "./bwrap.ts";
+import { execParams } from "./exec.schema.ts";
+import { type Limits, limitWords } from "./limits.ts";
+import { DenyPatterns } from "./patterns.ts";
+import { markerName, run, type RunOptions, type RunResult } from "./run.ts";
+import { Sandbox } from "./sandbox.ts";
+
+interface ExecConfig {
+  readonly sandbox: "auto" | "off";
+  readonly timeoutSec: number;
+  readonly deny_patterns: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly limits: Limits;
+}
+
+interface Call {
+  readonly command: string;
+  readonly workdir?: string;
+  readonly timeout?: number;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export default definePlugin<ExecConfig>({
+  activate(ctx) {
+    const patterns = new DenyPatterns(ctx.config.deny_patterns);
+    const sandbox = new Sandbox();
+    ctx.tools.register(
+      defineTool({
+        name: "exec",
+        description:
+          "Run a shell command in the workspace. It has no network and sees only the workspace and the system's programs; what it leaves running is ended with it.",
+        params: execParams,
+        paths: ["workdir"],
+        timeoutMs: 0,
+        execute: (params, call) => execute(params as Call, call, { ctx, patterns, sandbox }),
+      }),
+    );
+  },
+});
+
+interface Parts {
+  readonly ctx: PluginContext<ExecConfig>;
+  readonly patterns: DenyPatterns;
+  readonly sandbox: Sandbox;
+}
+
+async function execute(params: Call, call: ToolContext, parts: Parts): Promise<ToolResult> {
+  const { config } = parts.ctx;
+  try {
+    const place = await placeOf(params, call, parts.ctx);
+    const { judge } = await import("./guard/judge.ts");
+    const { workspace, cwd, env } = place;
+    const verdict = judge(params.command, {
+      strict: config.sandbox === "off",
+      workspace,
+      cwd,
+      env,
+      given: params.env ?? {},
+    });
+    const why = verdict.denied ?? parts.patterns.match([params.command, ...verdict.commands]);
+    if (why !== undefined) throw refused(why, params.command);
+    const timeoutMs = Math.ceil((params.timeout ?? config.timeoutSec) * 1000);
+    const shared = {
+      timeoutMs,
+      signal: call.signal,
+      ...(call.onUpdate && { onUpdate: (text: string) => call.onUpdate?.(text) }),
+    };
+    const options =
+      config.sandbox === "off"
+        ? openly(params, place, config)
+        : await confined(params, place, parts, call.signal);
+    return report(await run({ ...options, ...shared }), {
+      place,
+      timeoutMs,
+      sandbox: config.sandbox === "off" ? "off" : "bwrap",
+    });
+  } catch (error) {
+    if (!isRclawError(error) || error.code === "ABORTED") throw error;
+    return { content: error.message, isError: true, details: { code: error.code, ...error.details } };
+  }
+}
+
+type Start = Pick<RunOptions, "words" | "inputs" | "cwd" | "env" | "namespaced" | "maxProcesses">;
+
+async function confined(
+  { command }: Call,
+  place: Place,
+  { ctx, sandbox }: Parts,
+  signal: AbortSignal,
+): Promise<Start> {
+  const bwrap = await sandbox.open(place, signal);
+  const { words, inputs } = launch(bwrap, place, [
+    ...merged,
+    ...limitWords(ctx.config.limits, true),
+    ...shell(command),
+  ]);
+  // The kernel never limits root's processes, whatever uid they show inside.
+  const counted = process.getuid?.() === 0 ? { maxProcesses: ctx.config.limits.processes } : {};
+  return { words, inputs, cwd: "/", env: {}, namespaced: true, ...counted };
+}
+
+function openly({ command }: Call, place: Place, config: ExecConfig): Start {
+  const env = { ...place.env, [markerName]: randomBytes(12).toString("hex") };
+  return {
+    words: [...merged, ...limitWords(config.limits, false), ...shell(command)],
+    cwd: place.cwd,
+    env,
+    namespaced: false,
+  };
+}
+
+// One pipe for both streams keeps the lines in the order they were printed.
+const merged = ["/bin/sh", "-c", 'exec "$@" 2>&1', "sh"];
+
+function shell(command: string): readonly string[] {
+  return [existsSync("/bin/bash") ? "/bin/bash" : "/bin/sh", "-c", command];
+}
+
+async function placeOf(
+  params: Call,
+  { workspace }: ToolContext,
+  ctx: PluginContext<ExecConfig>,
+): Promise<Place> {
+  if (`${params.command}${params.workdir ?? ""}${Object.values(params.env ?? {}).join("")}`.includes("\0")) {
+    throw new RclawError("INVALID_REQUEST", "exec: a NUL character is in the call. Leave it out.");
+  }
+  const root = await realpath(workspace);
+  const wanted = path.resolve(root, params.workdir ?? ".");
+  const cwd = await realpath(wanted).catch(() => undefined);
+  if (cwd === undefined || !(await stat(cwd)).isDirectory()) {
+    throw new RclawError(
+      "NOT_FOUND",
+      `exec: there is no folder "${params.workdir ?? "."}" in the workspace. Make it first, or leave workdir out.`,
+    );
+  }
+  if (cwd !== root && !isBelow(root, cwd)) {
+    throw new RclawError(
+      "PATH_OUTSIDE_WORKSPACE",
+      `exec: workdir "${params.workdir ?? ""}" leaves the workspace. Use a folder inside it.`,
+    );
+  }
+  const home = ctx.env("HOME") ?? "/";
+  const state = ctx.env("RUSTY_CLAW_STATE_DIR") ?? path.join(home, ".rusty_claw");
+  const hidden = [await realpath(state).catch(() => path.resolve(state))].filter((folder) =>
+    existsSync(folder),
+  );
+  if (hidden.includes(root)) {
+    throw new RclawError(
+      "SANDBOX_UNAVAILABLE",
+      "exec: the workspace is the gateway's own state folder. Set agents.defaults.workspace to a folder of its own.",
+    );
+  }
+  return { workspace: root, cwd, hidden, env: environment(params, ctx) };
+}
+
+function environment({ env = {} }: Call, ctx: PluginContext<ExecConfig>): Readonly<Record<string, string>> {
+  const isOpen = ctx.config.sandbox === "off";
+  const kept = ["LANG", "LC_ALL", "TZ"].flatMap((name) => {
+    const value = ctx.env(name);
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  const bad = Object.keys(env).find((name) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name));
+  if (bad !== undefined)
+    throw new RclawError(
+      "INVALID_REQUEST",
+      `exec: "${bad.slice(0, 64)}" is no name for an environment variable.`,
+    );
+  return {
+    PATH:
+      (isOpen ? ctx.env("PATH") : undefined) ??
+      "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    HOME: (isOpen ? ctx.env("HOME") : undefined) ?? "/tmp",
+    TERM: "dumb",
+    ...Object.fromEntries(kept),
+    ...ctx.config.env,
+    ...env,
+  };
+}
+
+function refused(why: string, command: string): RclawError {
+  return new RclawError("POLICY_DENIED", `exec: the command was not run: ${why}.`, {
+    details: { tool: "exec", command: command.slice(0, 500), why },
+  });
+}
+
+interface Run {
+  readonly place: Place;
+  readonly timeoutMs: number;
+  readonly sandbox: "bwrap" | "off";
+}
+
+function report(result: RunResult, { place, timeoutMs, sandbox }: Run): ToolResult {
+  if (result.ended === "aborted")
+    throw new RclawError("ABORTED", "exec: the command was stopped because its run was stopped.");
+  const { exitCode, signal, durationMs, truncated } = result;
+  const details = {
+    exitCode,
+    signal,
+    durationMs,
+    truncated,
+    cwd: place.cwd,
+    sandbox,
+    ...(result.ended && { ended: result.ended }),
+  };
+  const note = noteFor(result, timeoutMs);
+  const isError = note !== undefined;
+  const output = result.output.replace(/\n$/, "");
+  const content = [output, note && `[${note}]`].filter(Boolean).join("\n") || "(no output)";
+  return { content, isError, details };
+}
+
+function noteFor({ ended, exitCode, signal }: RunResult, timeoutMs: number): string | undefined {
+  if (ended === "timeout")
+    return `Stopped after ${timeoutMs / 1000} s, with everything it had started. Give a longer timeout if it needs one`;
+  if (ended === "output") return "Stopped: it printed more than 64 MB. Redirect to a file, or print less";
+  if (ended === "processes") return "Stopped: it started too many processes";
+  if (exitCode === 0) return undefined;
+  return exitCode === undefined ? `Killed by ${signal ?? "a signal"}` : `exit code ${exitCode}`;
+}

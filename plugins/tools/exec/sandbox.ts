@@ -1,0 +1,63 @@
+import { existsSync } from "node:fs";
+import { RclawError } from "@rclaw/plugin-sdk";
+import { type Bwrap, launch, type Place } from "./bwrap.ts";
+import { run, type RunResult } from "./run.ts";
+
+/** How long "it does not work" is believed: installing bubblewrap should not need a restart. */
+const retryMs = 30_000;
+// Never looked up in PATH: a workspace could put its own program there.
+const usualPlaces = [
+  "/usr/bin/bwrap",
+  "/usr/local/bin/bwrap",
+  "/bin/bwrap",
+  "/run/current-system/sw/bin/bwrap",
+];
+
+type Probe = { readonly bwrap: Bwrap } | { readonly reason: string };
+
+/** Finds out once whether commands can be kept in a sandbox here. */
+export class Sandbox {
+  readonly #places: readonly string[];
+  #probe: Promise<Probe> | undefined;
+  #failedAt = 0;
+
+  constructor(places: readonly string[] = usualPlaces) {
+    this.#places = places;
+  }
+
+  /** Throws SANDBOX_UNAVAILABLE with the reason and the line that would allow commands anyway. */
+  async open(place: Place, signal: AbortSignal): Promise<Bwrap> {
+    if (this.#probe !== undefined && this.#failedAt > 0 && performance.now() - this.#failedAt > retryMs)
+      this.#probe = undefined;
+    this.#probe ??= this.#try(place, signal);
+    const probe = await this.#probe;
+    if ("bwrap" in probe) return probe.bwrap;
+    this.#failedAt = performance.now();
+    if (signal.aborted) this.#probe = undefined;
+    throw new RclawError(
+      "SANDBOX_UNAVAILABLE",
+      `exec: the command was not run, because ${probe.reason}. Install bubblewrap (package "bubblewrap"), or allow commands to run ` +
+        'unprotected on this machine with the config line: tools.exec.sandbox: "off"',
+      { details: { tool: "exec", reason: probe.reason, config: 'tools.exec.sandbox: "off"' } },
+    );
+  }
+
+  async #try(place: Place, signal: AbortSignal): Promise<Probe> {
+    if (process.platform !== "linux") return { reason: `there is no sandbox for ${process.platform} yet` };
+    const file = this.#places.find((candidate) => existsSync(candidate));
+    if (file === undefined) return { reason: "bubblewrap (bwrap) is not installed" };
+    let reason = "bubblewrap did not answer";
+    for (const disableUserns of [true, false]) {
+      const bwrap = { file, disableUserns };
+      const result = await this.#hello(bwrap, place, signal);
+      if (result.exitCode === 0 && result.output.trim() === "ready") return { bwrap };
+      reason = `bubblewrap (${file}) does not work here: ${result.output.trim().slice(0, 300) || `exit code ${result.exitCode ?? result.signal}`}`;
+    }
+    return { reason };
+  }
+
+  #hello(bwrap: Bwrap, place: Place, signal: AbortSignal): Promise<RunResult> {
+    const { words, inputs } = launch(bwrap, place, ["/bin/sh", "-c", "echo ready"]);
+    return run({ words, inputs, cwd: "/", env: {}, timeoutMs: 10_000, signal, namespaced: true });
+  }
+}

@@ -1,0 +1,234 @@
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { lastWords, type ModelPeer, startModelPeer } from "../support/aimock.ts";
+import { type Call, startTelegramPeer, type TelegramPeer } from "../support/crabline.ts";
+import { ask, processesWith, type Product, startProduct, type TempState, tempState } from "../support/product.ts";
+import { hasSandbox } from "../support/sandbox.ts";
+import type { Client, Frame } from "../support/ws-client.ts";
+
+/** One message and the moment of its life at which the gateway is killed. */
+interface Round {
+  readonly moment: string;
+  readonly usesTool?: boolean;
+  /** Through the protocol rather than through Telegram. */
+  readonly byClient?: boolean;
+  /** Its message is not sent: an earlier one is being taken up again. */
+  readonly silent?: boolean;
+  /** The answer had left, as far as the gateway could know. */
+  readonly mayBeLost?: boolean;
+  reached(at: Place): Promise<unknown>;
+}
+
+interface Place {
+  readonly number: number;
+  readonly client: Client;
+}
+
+const poll = { timeout: 30_000, interval: 50 };
+const chatOf = (number: number): number => 70_000 + number;
+const words = "oxide blooms on the old iron gate and nobody counts the petals when it rains at night";
+
+let state: TempState;
+let telegram: TelegramPeer;
+let model: ModelPeer;
+let env: NodeJS.ProcessEnv;
+const asked: { number: number; afterTool: boolean }[] = [];
+const watchers = new Set<() => void>();
+
+beforeAll(async () => {
+  state = await tempState();
+  telegram = await startTelegramPeer();
+  model = await startModelPeer();
+  env = model.anthropic().env;
+  const numberOf = (text: string): number => Number(/round (\d+)/.exec(text)?.[1]);
+  const slow = { chunkSize: 8, streamingProfile: { ttft: 20, tps: 40 } };
+  model.mock.on(
+    { userMessage: "with a tool", hasToolResult: false },
+    (request) => {
+      const number = numberOf(lastWords(request));
+      return { toolCalls: [{ name: "exec", arguments: { command: `echo ${number} >> ran.txt; sleep ${rounds[number]?.moment === "a tool runs" ? 6000 : 0}.0${number}` } }] };
+    },
+  );
+  model.mock.on(
+    { userMessage: "round" },
+    (request) => {
+      const number = numberOf(lastWords(request));
+      asked.push({ number, afterTool: request.messages.at(-1)?.role === "tool" });
+      for (const look of watchers) look();
+      return { content: `answer ${number}: ${words}` };
+    },
+    slow,
+  );
+});
+
+afterAll(async () => {
+  await telegram?.close();
+  await model?.[Symbol.asyncDispose]();
+  await state?.[Symbol.asyncDispose]();
+});
+
+/** Resolves when the model is asked about this round, `times` times from now. */
+function modelAsked(wanted: number, { afterTool = false } = {}): Promise<void> {
+  const from = asked.length;
+  return new Promise((resolve) => {
+    const look = (): void => {
+      if (!asked.slice(from).some(({ number, afterTool: after }) => number === wanted && after === afterTool)) return;
+      watchers.delete(look);
+      resolve();
+    };
+    watchers.add(look);
+  });
+}
+
+/** Resolves at the first call that fits, and holds it for ever: the gateway dies meanwhile. */
+function wire(fits: (call: Call) => boolean): Promise<void> {
+  return new Promise((resolve) => {
+    const tap = telegram.tap((call) => {
+      if (!fits(call)) return undefined;
+      tap[Symbol.dispose]();
+      resolve();
+      return new Promise(() => undefined);
+    });
+  });
+}
+
+const brings = (number: number) => ({ method, stage, answer }: Call) =>
+  method === "getUpdates" && stage === "done" && JSON.stringify(answer).includes(`round ${number}`);
+const sends = (number: number, wanted: Call["stage"]) => ({ method, stage, body }: Call) =>
+  method === "sendMessage" && stage === wanted && String(body["text"]).includes(`answer ${number}:`);
+
+/** Resolves once the model's words have come in so many pieces. */
+function pieces(count: number, { number, client }: Place): Promise<Frame> {
+  let seen = 0;
+  const counted = new WeakSet<Frame>();
+  return client.find((frame) => {
+    if (counted.has(frame)) return false;
+    counted.add(frame);
+    const { event, payload } = frame;
+    const isPiece = event === "agent" && payload.stream === "assistant" && String(payload.data.text).includes(`answer ${number}`);
+    return isPiece && ++seen === count;
+  });
+}
+
+const ranFile = (): Promise<string> => readFile(path.join(state.dir, "workspace/ran.txt"), "utf8").catch(() => "");
+const ran = async (number: number): Promise<number> =>
+  (await ranFile()).split("\n").filter((line) => line === String(number)).length;
+
+const rounds: Round[] = [
+  { moment: "its update is on the wire", reached: ({ number }) => wire(brings(number)) },
+  {
+    moment: "its update is confirmed",
+    async reached({ number }) {
+      let fetched = false;
+      await wire((call) => {
+        const next = fetched && call.method === "getUpdates" && call.stage === "asked";
+        fetched ||= brings(number)(call);
+        return next;
+      });
+    },
+  },
+  { moment: "the model is asked", reached: ({ number }) => modelAsked(number) },
+  ...[1, 2, 4, 7].map((count): Round => ({ moment: `the model has said ${count} pieces`, reached: (at) => pieces(count, at) })),
+  {
+    moment: "a tool runs",
+    usesTool: true,
+    reached: ({ number }) => expect.poll(() => ran(number), poll).toBe(1),
+  },
+  { moment: "a tool has answered", usesTool: true, reached: ({ number }) => modelAsked(number, { afterTool: true }) },
+  { moment: "the model speaks after a tool", usesTool: true, reached: (at) => pieces(3, at) },
+  { moment: "nothing new happens but recovery", silent: true, reached: ({ number }) => modelAsked(number - 1) },
+  { moment: "its answer is about to be sent", mayBeLost: true, reached: ({ number }) => wire(sends(number, "asked")) },
+  { moment: "its answer was sent", reached: ({ number }) => wire(sends(number, "done")) },
+  {
+    moment: "its answer has arrived",
+    reached: ({ number }) => expect.poll(telegram.sent, poll).toContainEqual(expect.stringContaining(`answer ${number}:`)),
+  },
+  { moment: "it is acknowledged to a client", byClient: true, reached: () => Promise.resolve() },
+  { moment: "a client has seen one piece", byClient: true, reached: (at) => pieces(1, at) },
+  { moment: "a client has seen five pieces", byClient: true, reached: (at) => pieces(5, at) },
+  { moment: "everything is taken up again", silent: true, reached: ({ number }) => modelAsked(number - 1) },
+].filter(({ usesTool }: Round) => hasSandbox || !usesTool);
+
+const start = (config?: object): Promise<Product> => startProduct({ stateDir: state.dir, env, ...(config && { config }) });
+const sessionOf = (number: number): string =>
+  rounds[number]?.byClient ? `agent:main:client-${number}` : `agent:main:telegram:direct:${chatOf(number)}`;
+
+async function speak(number: number, client: Client): Promise<void> {
+  const { usesTool, byClient, silent } = rounds[number] ?? {};
+  const text = `round ${number}${usesTool ? " with a tool" : ""}`;
+  if (silent) return;
+  if (byClient) {
+    const idempotencyKey = `round-${number}`;
+    await ask(client, "chat.send", { sessionKey: sessionOf(number), message: text, idempotencyKey });
+  } else await telegram.say({ chatId: chatOf(number), fromId: chatOf(number), text });
+}
+
+interface Line {
+  readonly role: string;
+  readonly content: readonly { readonly type: string; readonly id?: string; readonly text?: string }[] | string;
+  readonly toolCallId?: string;
+}
+
+test("killed at any moment, the gateway forgets nothing it took and answers nothing twice", async () => {
+  const config = {
+    ...model.anthropic().config,
+    channels: {
+      telegram: { botToken: telegram.token, apiRoot: telegram.apiRoot, allowFrom: rounds.map((_round, number) => chatOf(number)) },
+    },
+  };
+  for (const [number, round] of rounds.entries()) {
+    await using product = await start(number === 0 ? config : undefined);
+    const client = await product.connect();
+    const reached = round.reached({ number, client });
+    reached.catch(() => undefined);
+    await speak(number, client);
+    await reached;
+    await product.kill();
+  }
+  expect(rounds.length).toBeGreaterThanOrEqual(15);
+
+  const product = await start();
+  const client = await product.connect();
+  const talked = [...rounds.keys()].filter((number) => !rounds[number]?.silent);
+  const history = async (number: number): Promise<readonly Line[]> =>
+    (await ask(client, "chat.history", { sessionKey: sessionOf(number) })).messages;
+  const count = (lines: readonly Line[], role: string, text: string): number =>
+    lines.filter((line) => line.role === role && JSON.stringify(line.content).includes(text)).length;
+  for (const number of talked) {
+    await expect
+      .poll(async () => count(await history(number), "assistant", `answer ${number}: ${words}`), { ...poll, message: rounds[number]?.moment ?? "" })
+      .toBe(1);
+  }
+  const mustArrive = talked.filter((number) => !rounds[number]?.byClient && !rounds[number]?.mayBeLost);
+  for (const number of mustArrive) {
+    await expect.poll(telegram.sent, poll).toContainEqual(expect.stringContaining(`answer ${number}:`));
+  }
+
+  for (const number of talked) {
+    const { moment, usesTool, byClient } = rounds[number] ?? {};
+    const lines = await history(number);
+    expect(count(lines, "user", `round ${number}`), `user lines when ${moment}`).toBe(1);
+    const sent = (await telegram.sent()).filter((text) => text.includes(`answer ${number}:`));
+    expect(sent.length, `answers when ${moment}`).toBeLessThanOrEqual(byClient ? 0 : 1);
+    const calls = lines.flatMap(({ content }) => (typeof content === "string" ? [] : content.filter(({ type }) => type === "toolCall")));
+    const results = lines.filter(({ role }) => role === "toolResult").map(({ toolCallId }) => toolCallId);
+    expect(results, `tool results when ${moment}`).toEqual(calls.map(({ id }) => id));
+    if (usesTool) expect(await ran(number), `runs of the tool when ${moment}`).toBe(1);
+  }
+  const unfinished = rounds.findIndex(({ moment }) => moment === "a tool runs");
+  if (unfinished >= 0) {
+    expect(JSON.stringify(await history(unfinished))).toMatch(/interrupted/i);
+    expect(await processesWith(`6000.0${unfinished}`)).toEqual([]);
+  }
+
+  // Nothing is left to be taken up: a further restart asks the model nothing.
+  expect(await product.stop()).toBe(0);
+  const before = model.requests().length;
+  const sent = (await telegram.sent()).length;
+  await using again = await start();
+  await telegram.say({ chatId: chatOf(0), fromId: chatOf(0), text: "round 0 once more" });
+  await expect.poll(async () => (await telegram.sent()).length, poll).toBe(sent + 1);
+  expect(model.requests().length).toBe(before + 1);
+  expect(await again.stop()).toBe(0);
+}, 180_000);

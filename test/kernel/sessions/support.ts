@@ -1,0 +1,122 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import type { Logger } from "@rclaw/plugin-sdk";
+import { build } from "esbuild";
+import { transcriptHash } from "../../../kernel/sessions/key.ts";
+import { SessionStore, type SessionStoreOptions } from "../../../kernel/sessions/store.ts";
+
+export const keys = { defaultAgentId: "main", mainKey: "main" };
+export const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+export const never = new AbortController().signal;
+
+/** A folder that is gone when the test is. */
+export function tempFolder(): { readonly dir: string } & Disposable {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), "rclaw-sessions-"));
+  return { dir, [Symbol.dispose]: () => fs.rmSync(dir, { recursive: true, force: true }) };
+}
+
+export function openStore(dir: string, options: Partial<SessionStoreOptions> = {}): Promise<SessionStore> {
+  return SessionStore.open({ dir, keys, log: silent, ...options });
+}
+
+export function userSays(text: string): { type: string; message: { role: string; content: string } } {
+  return { type: "message", message: { role: "user", content: text } };
+}
+
+export async function say(store: SessionStore, key: string, ...texts: string[]): Promise<readonly string[]> {
+  const session = await store.open(key, never);
+  try {
+    return (await session.append(...texts.map(userSays))).map((entry) => entry.id);
+  } finally {
+    await session[Symbol.asyncDispose]();
+  }
+}
+
+export async function textsIn(store: SessionStore, key: string): Promise<readonly string[]> {
+  return (await store.tail(key, Number.MAX_SAFE_INTEGER)).map(
+    (entry) => (entry["message"] as { content: string }).content,
+  );
+}
+
+export function transcriptOf(dir: string, key: string): string {
+  return path.join(dir, "transcripts", `${transcriptHash(key)}.jsonl`);
+}
+
+/** `sessionId:entryId` of every entry in a session's transcript and its archives, in order. */
+export function entriesOnDisk(dir: string, key: string): readonly string[] {
+  const hash = transcriptHash(key);
+  const folder = path.join(dir, "transcripts");
+  const files = fs
+    .readdirSync(folder)
+    .filter((name) => name.startsWith(hash) && !name.includes("quarantine"));
+  return files.flatMap((name) => {
+    const values = fs
+      .readFileSync(path.join(folder, name), "utf8")
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line) as { type: string; id: string });
+    return values.filter(({ type }) => type === "message").map(({ id }) => `${values[0]?.id}:${id}`);
+  });
+}
+
+/** Bundles the process that tests kill: the oldest supported Node cannot run TypeScript. */
+export async function bundleWriter(dir: string): Promise<string> {
+  const outfile = path.join(dir, "writer.mjs");
+  await build({
+    entryPoints: [path.resolve(import.meta.dirname, "../../fixtures/sessions/writer.ts")],
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node20",
+    outfile,
+    alias: { "@rclaw/plugin-sdk": path.resolve(import.meta.dirname, "../../../plugin-sdk/index.ts") },
+    logLevel: "silent",
+  });
+  return outfile;
+}
+
+export interface Child {
+  readonly process: ChildProcess;
+  readonly lines: readonly string[];
+  readonly errors: () => string;
+  ready(): Promise<void>;
+  ended(): Promise<void>;
+}
+
+export function start(command: string, args: readonly string[], { oneThread = false } = {}): Child {
+  // One thread for disk work: "the n-th call" is then the same call every time.
+  const env = { ...process.env, UV_THREADPOOL_SIZE: "1" };
+  const child = spawn(command, args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: oneThread ? env : process.env,
+  });
+  const lines: string[] = [];
+  let rest = "";
+  let errors = "";
+  let onLine = (): void => undefined;
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    const parts = (rest + text).split("\n");
+    rest = parts.pop() ?? "";
+    lines.push(...parts);
+    onLine();
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
+  const closed = once(child, "close");
+  return {
+    process: child,
+    lines,
+    errors: () => errors,
+    ready: () =>
+      new Promise((resolve, reject) => {
+        onLine = () => lines.includes("ready") && resolve();
+        onLine();
+        void closed.then(() => reject(new Error(`the writer ended before it was ready: ${errors}`)));
+      }),
+    ended: async () => {
+      await closed;
+    },
+  };
+}

@@ -1,0 +1,98 @@
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { type BrowserContext, chromium, type Page } from "playwright-core";
+import type { Peer } from "./webchat-peer.ts";
+
+const executablePath = "/usr/bin/chromium";
+
+/** Why the browser tests cannot run here, or undefined when they can. */
+export const noBrowser = existsSync(executablePath) ? undefined : `${executablePath} is not installed`;
+
+const args = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+export interface Browser {
+  readonly context: BrowserContext;
+  close(): Promise<void>;
+}
+
+export async function startBrowser(): Promise<Browser> {
+  const profile = await mkdtemp(path.join(tmpdir(), "webchat-profile-"));
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath,
+    args,
+    headless: true,
+    // The test process handles its own signals.
+    handleSIGINT: false,
+    handleSIGTERM: false,
+    handleSIGHUP: false,
+    viewport: { width: 1100, height: 800 },
+  });
+  return {
+    context,
+    async close() {
+      await context.close();
+      await rm(profile, { recursive: true, force: true });
+    },
+  };
+}
+
+/** What a peer answers when the test does not care. */
+export function ordinary(peer: Peer, messages: readonly object[] = []): void {
+  peer.answers.set("models.default", () => ({ provider: "offline", model: "demo", reason: "no key is set" }));
+  peer.answers.set("sessions.list", () => ({ sessions: [{ key: "agent:main:main" }] }));
+  peer.answers.set("chat.history", () => ({ sessionKey: "agent:main:main", messages }));
+  peer.answers.set("chat.send", ({ idempotencyKey }) => ({ runId: idempotencyKey, status: "started" }));
+}
+
+/** A page that has connected and shows its session. */
+export async function openChat(browser: Browser, peer: Peer, hash = "#token=right-token"): Promise<Page> {
+  const page = await browser.context.newPage();
+  await page.goto(`${peer.origin}/${hash}`);
+  await page.locator('body[data-state="ready"]').waitFor();
+  await page.locator("#model:not(:empty)").waitFor();
+  return page;
+}
+
+export interface RunEvents {
+  readonly runId: string;
+  delta(text: string): void;
+  tool(data: object, ts?: number): void;
+  end(state: "final" | "aborted" | "error", fields: object): void;
+}
+
+const said = (text: string): object => ({
+  role: "assistant",
+  content: [{ type: "text", text }],
+  timestamp: 1,
+});
+
+/** Types a message and speaks for the run that it starts. */
+export async function say(page: Page, peer: Peer, text: string): Promise<RunEvents> {
+  await page.locator("#input").fill(text);
+  await page.keyboard.press("Enter");
+  return eventsOf(peer, String((await peer.next("chat.send"))["idempotencyKey"]));
+}
+
+export function eventsOf(peer: Peer, runId: string): RunEvents {
+  const base = { runId, sessionKey: "agent:main:main", seq: 1 };
+  return {
+    runId,
+    delta: (text) => peer.event("chat", { ...base, state: "delta", message: said(text), deltaText: text }),
+    tool: (data, ts = 1) => peer.event("agent", { ...base, stream: "tool", ts, data }),
+    end(state, { text, ...fields }: { text?: string }) {
+      peer.event("agent", { ...base, stream: "lifecycle", ts: 1, data: { phase: "end" } });
+      peer.event("chat", { ...base, state, ...fields, ...(text !== undefined && { message: said(text) }) });
+    },
+  };
+}

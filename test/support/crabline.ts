@@ -1,0 +1,198 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import http, { type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+export interface Update {
+  readonly update_id: number;
+  readonly message: { readonly message_id: number; readonly text: string };
+}
+
+/** One call of the Bot API on its way: "asked" before the server sees it, "done" before the caller sees the answer. */
+export interface Call {
+  readonly method: string;
+  readonly body: Fields;
+  readonly stage: "asked" | "done";
+  readonly answer?: { readonly result?: unknown };
+}
+
+export interface TelegramPeer {
+  readonly apiRoot: string;
+  readonly token: string;
+  /** Lets somebody write to the bot; the fields are crabline's. */
+  say(message: Fields): Promise<Update>;
+  /** Calls of one API method that the server has recorded, oldest first. */
+  calls(method: string): Promise<readonly Fields[]>;
+  /** Texts of the messages the bot sent, oldest first. */
+  sent(): Promise<readonly string[]>;
+  recorded(): Promise<string>;
+  /** Resolves when the bot has confirmed the update: it was taken, or refused for good. */
+  confirmed(update: Update): Promise<void>;
+  /** The next poll brings these once more, as when Telegram had lost the confirmation. Resolves when the bot asks for the next ones. */
+  redeliver(...updates: readonly Update[]): Promise<void>;
+  /** Sees every call; what it waits for holds the call up. */
+  tap(listener: (call: Call) => unknown): Disposable;
+  close(): Promise<void>;
+}
+
+export const botUsername = "rusty_test_bot";
+
+/** crabline's Telegram server behind a wire that tests can hold, cut and replay. */
+export async function startTelegramPeer(): Promise<TelegramPeer> {
+  const { startCrablineServer } = await withoutSignalListeners(() => import("@openclaw/crabline"));
+  const folder = await mkdtemp(path.join(tmpdir(), "rclaw-telegram-"));
+  const recorderPath = path.join(folder, "calls.jsonl");
+  const server = await startCrablineServer({ channel: "telegram", recorderPath, botUsername });
+  const { adminToken, botToken, endpoints } = server.manifest;
+  const wire = await startWire(endpoints.apiRoot);
+  const recorded = async (): Promise<string> => readFile(recorderPath, "utf8").catch(() => "");
+  const calls = async (method: string): Promise<readonly Fields[]> =>
+    (await recorded())
+      .split("\n")
+      .filter(Boolean)
+      .map((line) => JSON.parse(line) as { path: string; body: Fields; type: string })
+      .filter((event) => event.type === "api" && event.path.endsWith(`/${method}`))
+      .map(({ body }) => body);
+  return {
+    apiRoot: wire.url,
+    token: botToken,
+    calls,
+    recorded,
+    confirmed: wire.confirmed,
+    redeliver: wire.redeliver,
+    tap: wire.tap,
+    sent: async () => (await calls("sendMessage")).map(({ text }) => String(text)),
+    async say(message) {
+      const response = await fetch(endpoints.adminInboundUrl, {
+        method: "POST",
+        headers: { "content-type": "application/json", "x-crabline-admin-token": adminToken },
+        body: JSON.stringify(message),
+      });
+      const answer = (await response.json()) as { ok: boolean; update: Update };
+      if (!answer.ok) throw new Error(`the peer refused: ${JSON.stringify(answer)}`);
+      return answer.update;
+    },
+    async close() {
+      await wire.close();
+      await server.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+interface Wire extends Pick<TelegramPeer, "confirmed" | "redeliver" | "tap" | "close"> {
+  readonly url: string;
+}
+
+async function startWire(target: string): Promise<Wire> {
+  const taps = new Set<(call: Call) => unknown>();
+  const polls = new Set<AbortController>();
+  const confirming = new Set<() => void>();
+  let offset = 0;
+  let again: { updates: readonly Update[]; taken(): void } | undefined;
+  let fetched: (() => void) | undefined;
+
+  const show = async (call: Call): Promise<void> => {
+    for (const tap of taps) await tap(call);
+  };
+
+  async function pass(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    let text = "";
+    for await (const piece of request.setEncoding("utf8")) text += String(piece);
+    const method = (request.url ?? "").split("/").at(-1) ?? "";
+    const body = JSON.parse(text || "{}") as Fields;
+    await show({ method, body, stage: "asked" });
+    const isPoll = method === "getUpdates";
+    const own = new AbortController();
+    response.once("close", () => own.abort());
+    if (isPoll) {
+      polls.add(own);
+      fetched?.();
+      fetched = undefined;
+      offset = Math.max(offset, Number(body["offset"] ?? 0));
+      for (const look of confirming) look();
+    }
+    try {
+      const upstream = again && isPoll ? undefined : await forward(request, text, own.signal);
+      const answer = upstream ?? replay();
+      await show({ method, body, stage: "done", answer: JSON.parse(answer.body) as Fields });
+      response.writeHead(answer.status, { "content-type": "application/json" }).end(answer.body);
+    } finally {
+      polls.delete(own);
+    }
+  }
+
+  /** Undefined when the poll was called off for a replay. */
+  async function forward(
+    request: IncomingMessage,
+    text: string,
+    signal: AbortSignal,
+  ): Promise<{ status: number; body: string } | undefined> {
+    try {
+      const answer = await fetch(`${target}${request.url}`, {
+        method: request.method ?? "POST",
+        headers: { "content-type": "application/json" },
+        ...(text !== "" && { body: text }),
+        signal,
+      });
+      return { status: answer.status, body: await answer.text() };
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      throw error;
+    }
+  }
+
+  function replay(): { status: number; body: string } {
+    const updates = again?.updates ?? [];
+    fetched = again?.taken;
+    again = undefined;
+    return { status: 200, body: JSON.stringify({ ok: true, result: updates }) };
+  }
+
+  const server = http.createServer((request, response) => {
+    pass(request, response).catch(() => response.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    confirmed: ({ update_id: id }) =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          if (offset <= id) return;
+          confirming.delete(look);
+          resolve();
+        };
+        confirming.add(look);
+        look();
+      }),
+    redeliver: (...updates) =>
+      new Promise((taken) => {
+        again = { updates, taken };
+        for (const poll of polls) poll.abort();
+      }),
+    tap(listener) {
+      taps.add(listener);
+      return { [Symbol.dispose]: () => void taps.delete(listener) };
+    },
+    async close() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+/** Loading crabline installs an exit hook for its lock files; these tests end their servers themselves. */
+async function withoutSignalListeners<T>(load: () => Promise<T>): Promise<T> {
+  const signals = ["SIGINT", "SIGTERM"] as const;
+  const before = signals.map((signal) => process.listeners(signal));
+  const loaded = await load();
+  for (const [i, signal] of signals.entries()) {
+    for (const listener of process.listeners(signal)) {
+      if (!before[i]?.includes(listener)) process.off(signal, listener);
+    }
+  }
+  return loaded;
+}

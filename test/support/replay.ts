@@ -1,0 +1,321 @@
+import { readFileSync } from "node:fs";
+import {
+  type Client,
+  type Closed,
+  createDevice,
+  type Frame,
+  openClient,
+  signDevice,
+  type SignedParams,
+} from "./ws-client.ts";
+
+/** One line of a recording: what a client sent, what it was answered, how the socket ended. */
+export interface Line {
+  readonly case: string;
+  readonly dir?: "open" | "->" | "<-" | "close";
+  readonly frame?: RecordedFrame | string;
+  readonly binary?: boolean;
+  readonly code?: number;
+  readonly reason?: string;
+}
+
+export interface RecordedFrame extends Frame {
+  readonly method?: string;
+  readonly params?: Readonly<Record<string, unknown>>;
+}
+
+/** What was not recorded and a connection needs all the same. */
+export interface Conditions {
+  readonly url: string;
+  readonly path?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** The recorded device's private key is not known: another device signs in its place. */
+  readonly sign?: { readonly version: "v1" | "v2" | "v3"; readonly ageMs?: number };
+  readonly tamper?: Readonly<Record<string, unknown>>;
+  /** Runs before each line is played: for what happened beside the wire, and for frames too large to keep. */
+  before?(line: Line, client: Client): void;
+}
+
+/** Recorded cases by name. A later file may hold more of a case than an earlier one. */
+export function readCases(...files: readonly string[]): ReadonlyMap<string, readonly Line[]> {
+  const cases = new Map<string, Line[]>();
+  for (const file of files) {
+    const lines = readFileSync(file, "utf8")
+      .trim()
+      .split("\n")
+      .map((text) => JSON.parse(text) as Line)
+      .filter((line) => line.case !== undefined);
+    for (const { case: name } of lines) cases.set(name, []);
+    for (const line of lines) cases.get(line.case)?.push(line);
+  }
+  return cases;
+}
+
+/**
+ * Plays one or more connections that were recorded together. Before each request the
+ * answers and events recorded up to there are waited for, so the order of cause and
+ * effect is the recorded one. Returns what differs, case by case.
+ */
+export async function replay(
+  lines: readonly Line[],
+  conditions: (name: string) => Conditions,
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const connections = new Map<string, Connection>();
+  const memory = new Map<string, unknown>();
+  try {
+    for (const line of lines) {
+      const known = connections.get(line.case);
+      const connection = known ?? (await Connection.open(conditions(line.case), memory));
+      connections.set(line.case, connection);
+      if (!connection.isOver) await connection.play(line);
+    }
+    const result = new Map<string, readonly string[]>();
+    for (const [name, connection] of connections) {
+      connection.compareStories(lines.filter((line) => line.case === name));
+      result.set(name, [...new Set(connection.differences)]);
+    }
+    return result;
+  } finally {
+    for (const { client } of connections.values()) client.ws.terminate();
+  }
+}
+
+class Connection {
+  readonly client: Client;
+  readonly differences: string[] = [];
+  /** The gateway's answer took another turn: the rest of the recording has nothing to compare with. */
+  isOver = false;
+  readonly #conditions: Conditions;
+  readonly #nonce: string;
+  /** Recorded values that later requests repeat, with ours in their place. */
+  readonly #memory: Map<string, unknown>;
+  readonly #methods = new Map<string, string>();
+  readonly #answers = new Map<string, number>();
+
+  private constructor(client: Client, conditions: Conditions, nonce: string, memory: Map<string, unknown>) {
+    this.client = client;
+    this.#conditions = conditions;
+    this.#nonce = nonce;
+    this.#memory = memory;
+  }
+
+  static async open(conditions: Conditions, memory: Map<string, unknown>): Promise<Connection> {
+    const { url, path = "", headers } = conditions;
+    const client = await openClient(`${url}${path}`, headers ? { headers } : {});
+    return new Connection(client, conditions, await client.nonce(), memory);
+  }
+
+  async play(line: Line): Promise<void> {
+    this.#conditions.before?.(line, this.client);
+    if (line.dir === "close") return this.#close(line);
+    if (line.frame === undefined) return;
+    if (line.dir === "->") return this.#send(line);
+    if (typeof line.frame === "string") return;
+    if (line.frame.type === "res") return this.#expectAnswer(line.frame);
+    if (line.frame.type === "event") return this.#expectEvent(line.frame);
+  }
+
+  #send({ frame, binary = false }: Line): void {
+    if (frame === undefined) return;
+    if (typeof frame === "string") return this.client.send(frame, { binary });
+    if (typeof frame.id === "string") this.#methods.set(frame.id, frame.method ?? "frame");
+    const live = replaced(frame, this.#memory) as RecordedFrame;
+    this.client.send(frame.method === "connect" ? this.#signed(live) : live, { binary });
+  }
+
+  #signed(frame: RecordedFrame): RecordedFrame {
+    const { sign, tamper } = this.#conditions;
+    const params = frame.params ?? {};
+    if (!("device" in params)) return frame;
+    const { version, ageMs = 0 } = sign ?? { version: "v3" };
+    const signedAt = Date.now() - ageMs;
+    const device = signDevice(createDevice(), params as unknown as SignedParams, {
+      version,
+      nonce: this.#nonce,
+      signedAt,
+    });
+    return { ...frame, params: { ...params, device: { ...device, ...tamper } } };
+  }
+
+  async #expectAnswer(wanted: RecordedFrame): Promise<void> {
+    const id = wanted.id ?? "";
+    const nth = this.#answers.get(id) ?? 0;
+    this.#answers.set(id, nth + 1);
+    const actual = await this.#next((frame) => frame.type === "res" && frame.id === id, nth);
+    const label = this.#methods.get(id) ?? id;
+    if (!actual) {
+      this.differences.push(`${label}: closed instead of an answer`);
+      this.isOver = true;
+      return;
+    }
+    remember(wanted.payload, actual.payload, this.#memory);
+    if (actual.ok === wanted.ok) {
+      this.differences.push(...compare(label, actual.ok ? actual.payload : actual.error, wanted.ok ? wanted.payload : wanted.error));
+      return;
+    }
+    const told = ({ ok, error }: Frame): string => (ok ? "ok" : `${error?.code} "${error?.message}"`);
+    this.differences.push(`${label}: ${told(actual)} instead of ${told(wanted)}`);
+    this.isOver = label === "connect";
+  }
+
+  /** Of a stream's many events only the kind is waited for; `compareStories` looks at the whole. */
+  async #expectEvent(wanted: Frame): Promise<void> {
+    const kind = kindOf(wanted);
+    if (kind === undefined) return;
+    const actual = await this.#next((frame) => kindOf(frame) === kind, 0);
+    if (!actual) {
+      this.differences.push(`${kind}: closed instead of the event`);
+      return;
+    }
+    const isPiece = /assistant$|chat:(?:delta|aborted)$/.test(kind);
+    this.differences.push(...compare(kind.replace(/^\S+ /, ""), actual.payload, wanted.payload, isPiece ? ["text", "delta"] : []));
+  }
+
+  async #close({ code, reason }: Line): Promise<void> {
+    const isOurs = code === undefined || code === 1005;
+    const closed: Closed = isOurs ? await this.client.close() : await this.client.closed;
+    if (isOurs || (closed.code === code && closed.reason === reason)) return;
+    this.differences.push(`closed ${closed.code} "${closed.reason}" instead of ${code} "${reason}"`);
+  }
+
+  async #next(test: (frame: Frame) => boolean, nth: number): Promise<Frame | undefined> {
+    const matching = (): Frame[] => this.client.frames.filter(test);
+    await this.client.find(() => matching().length > nth).catch(() => undefined);
+    return matching()[nth];
+  }
+
+  /** Order of answers and events, where the recording has runs; health and presence come when they like. */
+  compareStories(lines: readonly Line[]): void {
+    const recorded = lines.flatMap(({ dir, frame }) => (dir === "<-" && typeof frame === "object" ? [frame] : []));
+    if (!recorded.some((frame) => kindOf(frame)?.includes("agent:"))) return;
+    for (const run of new Set(recorded.flatMap((frame) => runOf(frame) ?? []))) {
+      const wanted = story(recorded, run, this.#methods);
+      const actual = story(this.client.frames, run, this.#methods);
+      if (actual.join() !== wanted.join()) this.differences.push(`${run}: ${actual.join(" ")} instead of ${wanted.join(" ")}`);
+      this.differences.push(...streamFaults(this.client.frames, run).map((fault) => `${run}: ${fault}`));
+      const [said, was] = [lastText(this.client.frames, run), lastText(recorded, run)];
+      if (said !== was) this.differences.push(`${run}: says "${said}" instead of "${was}"`);
+    }
+  }
+}
+
+function runOf({ event, payload }: Frame): string | undefined {
+  return event === "agent" || event === "chat" ? (payload as { runId: string }).runId : undefined;
+}
+
+/** `<run> agent:lifecycle:start`, `<run> chat:delta`, ... of the two events that tell of runs, and `shutdown`. */
+function kindOf(frame: Frame): string | undefined {
+  const { event, payload } = frame;
+  if (event === "shutdown" || event === "tick") return event;
+  const run = runOf(frame);
+  if (run === undefined) return undefined;
+  const { stream, state, data } = payload as { stream?: string; state?: string; data?: { phase?: string } };
+  return `${run} ${[event, stream, state, data?.phase].filter((part) => part !== undefined).join(":")}`;
+}
+
+/** A run's answers and events in order; how many pieces the text came in is the clock's business. */
+function story(frames: readonly Frame[], run: string, methods: ReadonlyMap<string, string>): string[] {
+  const parts = frames.flatMap((frame) => {
+    if (frame.type === "res" && frame.payload?.runId === run && frame.payload?.status !== undefined) {
+      return [`${methods.get(frame.id ?? "")}=${String(frame.payload.status)}`];
+    }
+    if (runOf(frame) !== run) return [];
+    const kind = (kindOf(frame) ?? "").slice(run.length + 1);
+    return [kind === "agent:assistant" || kind === "chat:delta" ? "text" : kind];
+  });
+  return parts.filter((part, i) => part !== "text" || parts[i - 1] !== "text");
+}
+
+/** Text must only grow, its pieces must add up to it, and the last `chat` piece must hold all of it. */
+export function streamFaults(frames: readonly Frame[], run: string): string[] {
+  const faults: string[] = [];
+  let text = "";
+  let chat = "";
+  const last = { agent: 0, chat: 0 };
+  for (const frame of frames.filter((frame) => runOf(frame) === run)) {
+    const { stream, state, data = {}, seq, message } = frame.payload;
+    const event = frame.event === "agent" ? "agent" : "chat";
+    // A chat event has the number of the agent event it came from, so it may repeat one.
+    if (event === "agent" ? seq <= last.agent : seq < last.chat) faults.push(`${event} event ${seq} after ${last[event]}`);
+    last[event] = seq;
+    if (stream === "tool") text = chat = "";
+    if (stream === "assistant") {
+      text += data.delta;
+      if (text !== data.text) faults.push(`the pieces say "${text}", the text "${data.text}"`);
+    }
+    if (state === "delta") chat = message.content[0].text;
+    if (state === "delta" && !text.startsWith(chat)) faults.push(`chat runs ahead: "${chat}"`);
+    if (state === "final" && text !== "" && chat !== message?.content[0].text) faults.push(`the last chat delta "${chat}" is not the whole text`);
+  }
+  return faults;
+}
+
+function lastText(frames: readonly Frame[], run: string): string | undefined {
+  const last = frames.findLast((frame) => runOf(frame) === run && ["final", "aborted"].includes(frame.payload.state));
+  const text: unknown = last?.payload.message?.content[0].text;
+  return typeof text === "string" && !text.includes("\n") ? text : undefined;
+}
+
+/** Recorded values that come back in later requests. */
+function remember(wanted: unknown, actual: unknown, memory: Map<string, unknown>): void {
+  for (const key of ["hash", "raw"]) {
+    const before = (wanted as Record<string, unknown> | undefined | null)?.[key];
+    const now = (actual as Record<string, unknown> | undefined | null)?.[key];
+    if (typeof before === "string" && now !== undefined) memory.set(before, now);
+  }
+}
+
+function replaced(value: unknown, memory: ReadonlyMap<string, unknown>): unknown {
+  if (typeof value === "string") return memory.get(value) ?? value;
+  if (Array.isArray(value)) return value.map((item) => replaced(item, memory));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, replaced(item, memory)]));
+}
+
+/** Of these only the type counts: times, ids, places, names of models, who else is there. */
+const volatile = new Set([
+  ...["ts", "updatedAt", "startedAt", "endedAt", "acceptedAt", "issuedAtMs", "timestamp", "durationMs", "age", "uptimeMs"],
+  ...["sessionId", "connId", "instanceId", "deviceToken", "hash", "raw", "nonce", "presence", "health"],
+  ...["path", "configPath", "stateDir", "host", "ip", "version", "platform", "deviceFamily", "modelIdentifier"],
+  ...["provider", "model", "modelProvider", "api", "contextTokens", "prompt", "retryAfterMs", "seq"],
+]);
+/** How many there are depends on what is installed: the first stands for all, by its shape. */
+const openLists = new Set(["methods", "events", "models", "paths"]);
+
+/** What `actual` lacks, has on top, or has differently. Volatile and masked members only need the same type. */
+export function compare(label: string, actual: unknown, wanted: unknown, masked: readonly string[] = []): string[] {
+  const found: string[] = [];
+  const walk = (now: unknown, then: unknown, path: string, isLoose: boolean): void => {
+    if (Array.isArray(now) && Array.isArray(then)) return walkList(now, then, path, isLoose);
+    if (isObject(now) && isObject(then)) {
+      for (const [name, value] of Object.entries(then)) {
+        const here = `${path}/${name}`;
+        const loose = isLoose || volatile.has(name) || masked.includes(name);
+        if (!Object.hasOwn(now, name)) found.push(`${label}: ${here} is missing`);
+        else if (!loose || !isObject(value)) walk(now[name], value, here, loose);
+      }
+      for (const name of Object.keys(now)) if (!Object.hasOwn(then, name)) found.push(`${label}: ${path}/${name} is new`);
+      return;
+    }
+    const isSame = isLoose ? typeof now === typeof then : masks(now) === masks(then);
+    if (!isSame) found.push(`${label}: ${path || "/"} is ${JSON.stringify(now)} instead of ${JSON.stringify(then)}`);
+  };
+  const walkList = (now: readonly unknown[], then: readonly unknown[], path: string, isLoose: boolean): void => {
+    const isOpen = openLists.has(path.split("/").at(-1) ?? "");
+    if (!isOpen && !isLoose && now.length !== then.length) found.push(`${label}: ${path || "/"} has ${now.length} instead of ${then.length}`);
+    const length = Math.min(isOpen ? 1 : Infinity, now.length, then.length);
+    for (let i = 0; i < length; i++) walk(now[i], then[i], `${path}/${i}`, isLoose || isOpen);
+  };
+  walk(actual, wanted, "", false);
+  return found;
+}
+
+/** Stored messages carry the time they came in their text. */
+function masks(value: unknown): unknown {
+  if (typeof value !== "string") return value;
+  return value.replaceAll(/\[(?:\w{3} )?\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)? [^\]]+\]/g, "[time]");
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
