@@ -1,13 +1,15 @@
 import path from "node:path";
 import { defineConfig } from "vitest/config";
 
+const sdk = path.resolve(import.meta.dirname, "plugin-sdk");
+
 export default defineConfig({
   resolve: {
-    alias: {
-      "@rclaw/plugin-sdk/manifest.schema": path.resolve(import.meta.dirname, "plugin-sdk/manifest.schema.ts"),
-      "@rclaw/plugin-sdk/testing": path.resolve(import.meta.dirname, "plugin-sdk/testing/index.ts"),
-      "@rclaw/plugin-sdk": path.resolve(import.meta.dirname, "plugin-sdk/index.ts"),
-    },
+    alias: [
+      { find: /^@rclaw\/plugin-sdk$/, replacement: `${sdk}/index.ts` },
+      { find: /^@rclaw\/plugin-sdk\/testing$/, replacement: `${sdk}/testing/index.ts` },
+      { find: /^@rclaw\/plugin-sdk\/(.+)$/, replacement: `${sdk}/$1.ts` },
+    ],
   },
   test: {
     include: ["test/**/*.test.ts"],

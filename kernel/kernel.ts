@@ -1,7 +1,7 @@
+import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
 import { type Caller, type Command, type Logger, type PluginContext, type Scope } from "@rclaw/plugin-sdk";
 import type { CallExtras } from "./client.ts";
-import type { ConfigPaths } from "./config/load.ts";
-import { createEgress } from "./egress.ts";
+import { declareGroups } from "./gateway/lazy-methods.ts";
 import { addKernelMethods, createMethods } from "./gateway/methods.ts";
 import { createHookBus } from "./hooks/bus.ts";
 import { Lifetime } from "./lifetime.ts";
@@ -65,12 +65,10 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
   const life = new Lifetime();
   const listeners = new Set<(event: string, payload: unknown) => void>();
 
-  const egress = createEgress({ log });
-  life.defer(() => egress.close());
   const secrets = createSecrets({ stateDir: paths.stateDir, redactor });
   const storage = createStorage(paths.stateDir);
   const methods = createMethods({
-    activate: (owner) => (owner === "kernel" ? sessions.provideMethods() : plugins.host.activate(owner)),
+    activate: (owner) => activateGroup(owner) ?? plugins.host.activate(owner),
   });
   const hooks = createHookBus({ log, activate: (plugin) => plugins.host.activate(plugin) });
 
@@ -96,7 +94,6 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     version,
     log,
     redactor,
-    egress,
     secrets,
     storage,
     methods,
@@ -108,6 +105,7 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
   });
   const { settings } = plugins;
   const sessions = createSessionParts({
+    services: plugins.services,
     paths,
     settings,
     methods,
@@ -130,8 +128,8 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     life,
   });
 
-  addKernelMethods(methods, [...plugins.methods(), ...sessions.methods(), ...serving.methods()]);
-  sessions.declareMethods();
+  addKernelMethods(methods, [...plugins.methods(), ...serving.methods()]);
+  const activateGroup = declareGroups(methods, [...sessions.groups, ...serving.groups]);
   plugins.declareAll();
 
   function credentials(): { token?: string; password?: string } {

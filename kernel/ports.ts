@@ -41,7 +41,7 @@ export interface LookupOptions {
 
 /** Finds a live contribution by name, bringing its plugin to life first: the one way anything is looked up. */
 export function createLookup({ catalog, host, registries }: LookupOptions) {
-  return async <K extends Exclude<Kind, "methods">>(
+  return async <K extends Exclude<Kind, "methods" | "services">>(
     kind: K,
     name: string,
   ): Promise<NonNullable<ReturnType<Registries[K]["get"]>>> => {

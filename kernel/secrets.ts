@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { RclawError } from "@rclaw/plugin-sdk";
-import { writeAtomic } from "./atomic.ts";
+import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
 import type { Redactor } from "./redact.ts";
 
 /** Secrets by name in one 0600 file, apart from the configuration that people show each other. */

@@ -1,22 +1,14 @@
 import type { JsonSchema, Logger, Manifest } from "@rclaw/plugin-sdk";
 import { RclawError } from "@rclaw/plugin-sdk";
-import { setIn } from "./config/edit.ts";
-import {
-  type Config,
-  type ConfigPaths,
-  type LoadedConfig,
-  loadConfig,
-  type PluginConfigSchema,
-  valueAt,
-} from "./config/load.ts";
-import { changeBetween } from "./config/watch.ts";
-import { writeConfig } from "./config/write.ts";
+import type { Config, ConfigPaths, ConfigService, LoadedConfig, PluginConfigSchema } from "@rclaw/plugin-sdk/services/config";
+import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
 import { type Catalog, configPathOf } from "./plugins/catalog.ts";
 import type { Redactor } from "./redact.ts";
-import { compile, describeIssues } from "./schema/check.ts";
-import { withDefaults } from "./schema/defaults.ts";
+import { compile, describeIssues } from "@rclaw/plugin-sdk/schema/check";
+import { withDefaults } from "@rclaw/plugin-sdk/schema/defaults";
 
 export interface SettingsOptions {
+  readonly service: ConfigService;
   readonly paths: ConfigPaths;
   readonly env: NodeJS.ProcessEnv;
   readonly redactor: Redactor;
@@ -43,6 +35,7 @@ export interface Settings {
 }
 
 export async function openSettings({
+  service,
   paths,
   env,
   redactor,
@@ -56,7 +49,7 @@ export async function openSettings({
       path: configPathOf(manifest),
       schema: manifest.configSchema ?? {},
     }));
-  const load = (): Promise<LoadedConfig> => loadConfig({ paths, env, plugins: pluginSchemas() });
+  const load = (): Promise<LoadedConfig> => service.loadConfig({ paths, env, plugins: pluginSchemas() });
 
   let loaded = await load();
   keepSecrets(loaded);
@@ -82,8 +75,8 @@ export async function openSettings({
 
   async function write(raw: string): Promise<LoadedConfig> {
     const before = loaded;
-    const next = await writeConfig({ paths, env, plugins: pluginSchemas(), raw });
-    await takeOver(next, changeBetween(before, next)?.changedPaths ?? []);
+    const next = await service.writeConfig({ paths, env, plugins: pluginSchemas(), raw });
+    await takeOver(next, service.changeBetween(before, next)?.changedPaths ?? []);
     return next;
   }
 
@@ -99,7 +92,7 @@ export async function openSettings({
           "CONFIG_INVALID",
           `${paths.configFile} cannot be read; mend it before changing it`,
         );
-      const text = values.reduce((result, { path, value }) => setIn(result, path.split("."), value), raw);
+      const text = values.reduce((result, { path, value }) => service.setIn(result, path.split("."), value), raw);
       if (text !== raw) await write(text);
     },
     pluginSchemas,

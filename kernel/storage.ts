@@ -2,7 +2,7 @@ import { readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import type { PluginContext } from "@rclaw/plugin-sdk";
 import { RclawError } from "@rclaw/plugin-sdk";
-import { writeAtomic } from "./atomic.ts";
+import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
 
 const maxBytes = 1_048_576;
 

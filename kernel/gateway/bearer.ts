@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Authority } from "./auth.ts";
 import { peerOf } from "./peer.ts";
 
-export type BearerVerdict = { readonly ok: true } | { readonly ok: false; readonly retryAfterMs?: number };
+import type { BearerVerdict } from "@rclaw/plugin-sdk/services/http";
 
 /**
  * The shared secret over HTTP. Only as a bearer: a token in a URL ends up in histories,

@@ -10,7 +10,7 @@ import type { Authority } from "./auth.ts";
 import type { Limits } from "./limits.ts";
 import type { CallOptions, Methods } from "./methods.ts";
 import type { Peer } from "./peer.ts";
-import { cutBytes, printable } from "./text.ts";
+import { cutBytes, printable } from "@rclaw/plugin-sdk/printable";
 
 /** What all connections of a gateway have in common. */
 export interface Shared {

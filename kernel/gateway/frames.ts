@@ -1,6 +1,6 @@
 import type { Static } from "typebox";
 import type { ProtocolError } from "../errors.ts";
-import { compile, describeIssues } from "../schema/check.ts";
+import { compile, describeIssues } from "@rclaw/plugin-sdk/schema/check";
 import { requestFrame } from "./frames.schema.ts";
 
 export type RequestFrame = Static<typeof requestFrame>;

@@ -1,7 +1,7 @@
 import type { Caller, Scope } from "@rclaw/plugin-sdk";
 import type { Static } from "typebox";
 import type { ProtocolError } from "../errors.ts";
-import { compile, describeIssues } from "../schema/check.ts";
+import { compile, describeIssues } from "@rclaw/plugin-sdk/schema/check";
 import { type Authority, describeRefusal, type SecretVerdict } from "./auth.ts";
 import { checkDevice } from "./device.ts";
 import { connectParams } from "./frames.schema.ts";

@@ -1,7 +1,7 @@
 import type { Caller, SessionEntry } from "@rclaw/plugin-sdk";
 import { coalesce } from "./coalesce.ts";
 import { settled } from "./frames.ts";
-import type { KernelMethod } from "./methods.ts";
+import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 
 /** An agent as health and status show it. */
 export interface AgentLine {

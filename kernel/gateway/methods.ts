@@ -1,13 +1,6 @@
 import { type Caller, type Method, RclawError, type Scope } from "@rclaw/plugin-sdk";
-import { compiler, describeIssues } from "../schema/check.ts";
-
-/** A method the kernel itself answers; `scope: null` is open to every role, as only `health` is. */
-export interface KernelMethod extends Method {
-  readonly scope: Scope | null;
-  readonly role?: Role;
-}
-
-export type Role = "operator" | "node" | "any";
+import { compiler, describeIssues } from "@rclaw/plugin-sdk/schema/check";
+import type { KernelMethod, Role } from "@rclaw/plugin-sdk/services/method";
 
 export interface MethodEntry {
   readonly name: string;

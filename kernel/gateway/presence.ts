@@ -3,8 +3,8 @@ import type { Caller } from "@rclaw/plugin-sdk";
 import { coalesce } from "./coalesce.ts";
 import { settled } from "./frames.ts";
 import type { ConnectedClient } from "./handshake.ts";
-import type { KernelMethod } from "./methods.ts";
-import { printable } from "./text.ts";
+import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
+import { printable } from "@rclaw/plugin-sdk/printable";
 
 /** Who is there, in the protocol's shape. */
 export interface PresenceEntry {

@@ -1,10 +1,10 @@
+import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
+import type { Egress } from "@rclaw/plugin-sdk/services/egress";
 import path from "node:path";
-import { type Logger, type Manifest, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
-import type { ConfigPaths } from "../config/load.ts";
-import { valueAt } from "../config/load.ts";
-import type { Egress } from "../egress.ts";
-import { createFiles, checkPath } from "../files.ts";
-import type { Methods, KernelMethod } from "../gateway/methods.ts";
+import { type Files, type Logger, type Manifest, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
+import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
+import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
+import type { Methods } from "../gateway/methods.ts";
 import type { HookBus } from "../hooks/bus.ts";
 import { Lifetime } from "../lifetime.ts";
 import { type Catalog, configPathOf, contributed, createCatalog, hooksOf } from "../plugins/catalog.ts";
@@ -24,7 +24,8 @@ import { createLookup, createRegistries, createWorkspaces, providerPort, toolPor
 import type { Redactor } from "../redact.ts";
 import { loadInProcess } from "../runtime/in-process.ts";
 import type { Secrets } from "../secrets.ts";
-import { parseKey } from "../sessions/key.ts";
+import { parseKey } from "@rclaw/plugin-sdk/session-key";
+import { createServices } from "../services.ts";
 import { openSettings } from "../settings.ts";
 import type { createStorage } from "../storage.ts";
 import { probePlugin } from "./probe.ts";
@@ -37,7 +38,6 @@ export interface PluginPartsOptions {
   readonly version: string;
   readonly log: Logger;
   readonly redactor: Redactor;
-  readonly egress: Egress;
   readonly secrets: Secrets;
   readonly storage: ReturnType<typeof createStorage>;
   readonly methods: Methods;
@@ -55,15 +55,16 @@ export type PluginParts = Awaited<ReturnType<typeof createPluginParts>>;
 
 /** Manifests, catalog, host, policy, and what a plugin is given: everything the kernel knows of plugins. */
 export async function createPluginParts(options: PluginPartsOptions) {
-  const { paths, env, root, version, log, redactor, egress, secrets, storage, methods, hooks, life } =
-    options;
+  const { paths, env, root, version, log, redactor, secrets, storage, methods, hooks, life } = options;
   const builtIns = await discoverBuiltIns(root);
   const installed = await discoverInstalled(path.join(paths.stateDir, "plugins"), log);
   let catalog: Catalog = createCatalog([...builtIns.found, ...installed.found], {
     methods: [],
     routes: reservedRoutes,
   });
-  const settings = await openSettings({ paths, env, redactor, log, catalog: () => catalog });
+  const services = createServices(builtIns.found);
+  const service = await services.get("config");
+  const settings = await openSettings({ service, paths, env, redactor, log, catalog: () => catalog });
   const registries = createRegistries();
 
   const isBuiltIn = (id: string): boolean => catalog.plugins.get(id)?.builtIn ?? false;
@@ -97,7 +98,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
       for (const id of contributed(manifest, "channels")) {
         const channel = registries.channels.get(id);
         if (channel && isConfigured(manifest))
-          await options.sessions().startChannel(channel, lifetime.signal);
+          await options.sessions().startChannel(channel, lifetime);
       }
     },
     wantsToRun: runsByItself,
@@ -125,7 +126,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
         groups: (channel) => valueAt(settings.config(), `channels.${channel}.groups`) as never,
         listOf,
       }),
-      sandboxGate((root, file) => checkPath(root, file, closed)),
+      sandboxGate(async (folder, file) => (await services.get("files")).checkPath(folder, file, closed)),
       hooksGate(hooks),
     ],
   });
@@ -138,7 +139,28 @@ export async function createPluginParts(options: PluginPartsOptions) {
         : path.join(paths.stateDir, "workspace");
     return agentId === "main" ? base : `${base}-${agentId}`;
   });
-  const filesByRoot = new Map<string, ReturnType<typeof createFiles>>();
+  const filesByRoot = new Map<string, Files>();
+  function filesIn(folder: string): Files {
+    const known = filesByRoot.get(folder);
+    if (known) return known;
+    const open = async (): Promise<Files> => (await services.get("files")).createFiles(folder, closed);
+    const files: Files = {
+      read: async (...call) => (await open()).read(...call),
+      write: async (...call) => (await open()).write(...call),
+      list: async (...call) => (await open()).list(...call),
+    };
+    filesByRoot.set(folder, files);
+    return files;
+  }
+
+  let egress: Promise<Egress> | undefined;
+  const openEgress = (): Promise<Egress> => {
+    egress ??= services
+      .get("egress")
+      .then(({ createEgress }) => createEgress({ log, allowCidrs: settings.config().egress?.allowCidrs ?? [] }));
+    return egress;
+  };
+  life.defer(async () => (await egress)?.close());
 
   const ports: KernelPorts = {
     log,
@@ -151,15 +173,11 @@ export async function createPluginParts(options: PluginPartsOptions) {
       policy,
       log,
       workspace,
-      filesIn(folder) {
-        let files = filesByRoot.get(folder);
-        if (!files) filesByRoot.set(folder, (files = createFiles(folder, closed)));
-        return files;
-      },
+      filesIn,
     }),
     channels: {
-      deliver: (...call) => options.sessions().channels.deliver(...call),
-      typing: (...call) => options.sessions().channels.typing(...call),
+      deliver: async (...call) => (await options.sessions().channels()).deliver(...call),
+      typing: async (...call) => (await options.sessions().channels()).typing(...call),
     },
     providers: providerPort(() => catalog, lookup),
     callMethod: (plugin, signal, method, params, extras = {}) => {
@@ -187,7 +205,12 @@ export async function createPluginParts(options: PluginPartsOptions) {
     gateway: options.gateway,
     secrets,
     env: (name) => env[name] || undefined,
-    fetchFor: (manifest, config) => egress.fetchFor(netGrants(manifest, config), manifest.id),
+    fetchFor(manifest, config, signal) {
+      let own: Promise<typeof fetch> | undefined;
+      const open = async (): Promise<typeof fetch> =>
+        (await openEgress()).fetchFor(netGrants(manifest, config), manifest.id, { signal });
+      return async (...call) => (await (own ??= open()))(...call);
+    },
     storageFor: (plugin) => storage.for(plugin),
   };
 
@@ -251,6 +274,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
 
   return {
     settings,
+    services,
     host,
     lookup,
     registries,

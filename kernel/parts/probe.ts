@@ -4,8 +4,8 @@ import { Lifetime } from "../lifetime.ts";
 import { createPluginContext, type KernelPorts } from "../plugins/context.ts";
 import type { FoundManifest } from "../plugins/discover.ts";
 import { createRegistries } from "../ports.ts";
-import { compile, describeIssues } from "../schema/check.ts";
-import { withDefaults } from "../schema/defaults.ts";
+import { compile, describeIssues } from "@rclaw/plugin-sdk/schema/check";
+import { withDefaults } from "@rclaw/plugin-sdk/schema/defaults";
 
 export interface ProbeOptions {
   readonly found: FoundManifest;

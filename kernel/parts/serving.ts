@@ -1,11 +1,11 @@
+import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { networkInterfaces } from "node:os";
 import { type Logger, RclawError } from "@rclaw/plugin-sdk";
-import { configMethods } from "../config/methods.ts";
-import type { ConfigPaths } from "../config/load.ts";
-import { watchConfig } from "../config/watch.ts";
 import { type ChannelLines, createHealth } from "../gateway/health.ts";
-import type { KernelMethod, Methods } from "../gateway/methods.ts";
+import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
+import type { MethodGroup } from "../gateway/lazy-methods.ts";
+import type { Methods } from "../gateway/methods.ts";
 import { createPresence } from "../gateway/presence.ts";
 import { createGateway, type Gateway } from "../gateway/server.ts";
 import type { HookBus } from "../hooks/bus.ts";
@@ -142,7 +142,7 @@ export function createServing(options: ServingOptions) {
   let answer: Promise<(request: IncomingMessage, response: ServerResponse) => void> | undefined;
   /** fastify costs 10 MB and 50 ms: it is loaded by the first request that needs it. */
   function http(request: IncomingMessage, response: ServerResponse): void {
-    answer ??= import("../gateway/http.ts").then(({ createHttp }) =>
+    answer ??= plugins.services.get("http").then(({ createHttp }) =>
       createHttp({
         log,
         auth: (incoming) => gateway?.bearer(incoming) ?? { ok: false },
@@ -211,7 +211,7 @@ export function createServing(options: ServingOptions) {
       url: `ws://${hosts[0]?.includes(":") ? `[${hosts[0]}]` : (hosts[0] ?? "127.0.0.1")}:${listening.port}`,
     };
     await sessions.updateLock();
-    watch();
+    await watch();
     // A channel that is slow to connect must not keep the gateway from serving.
     void plugins.startAll().then(resume);
     void hooks.run("gateway_start", { port: started.port }, { port: started.port });
@@ -232,8 +232,8 @@ export function createServing(options: ServingOptions) {
     }
   }
 
-  function watch(): void {
-    watchConfig({
+  async function watch(): Promise<void> {
+    (await plugins.services.get("config")).watchConfig({
       loaded: () => settings.current(),
       reload: () => settings.reload(),
       signal: life.signal,
@@ -253,12 +253,19 @@ export function createServing(options: ServingOptions) {
     gateway: () => gateway,
     start,
     describe: (): LockInfo => ({ ...(started && { url: started.url, port: started.port }) }),
+    groups: [
+      {
+        owner: "kernel config",
+        scopes: { "config.get": "operator.read", "config.set": "operator.admin", "config.patch": "operator.admin" },
+        load: async () =>
+          (await plugins.services.get("config")).configMethods({
+            current: () => settings.current(),
+            write: (raw) => settings.write(raw),
+            plugins: () => settings.pluginSchemas(),
+          }),
+      },
+    ] satisfies MethodGroup[],
     methods: (): KernelMethod[] => [
-      ...configMethods({
-        current: () => settings.current(),
-        write: (raw) => settings.write(raw),
-        plugins: () => settings.pluginSchemas(),
-      }),
       ...presence.methods(),
       ...health.methods(),
     ],

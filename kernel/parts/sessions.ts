@@ -1,20 +1,24 @@
+import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
-import { type Channel, type Logger, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
-import { createChannels } from "../channels.ts";
-import { type ConfigPaths, valueAt } from "../config/load.ts";
-import type { KernelMethod, Methods } from "../gateway/methods.ts";
+import { type Channel, type Logger, type PluginContext } from "@rclaw/plugin-sdk";
+import type { LiveChannels } from "@rclaw/plugin-sdk/services/channels";
+import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
+import type { MethodGroup } from "../gateway/lazy-methods.ts";
+import type { Lifetime } from "../lifetime.ts";
+import type { ServiceLoader } from "../services.ts";
+import type { Methods } from "../gateway/methods.ts";
 import type { HookBus } from "../hooks/bus.ts";
-import { createPairing, pairingMethods } from "../pairing.ts";
 import type { Lookup } from "../ports.ts";
-import type { KeyRules } from "../sessions/key.ts";
-import { canonicalKey } from "../sessions/key.ts";
+import type { KeyRules } from "@rclaw/plugin-sdk/session-key";
+import { canonicalKey } from "@rclaw/plugin-sdk/session-key";
 import { acquireLock, type LockInfo } from "../sessions/lock.ts";
 import { type SessionEvents, sessionMethods } from "../sessions/methods.ts";
 import { SessionStore } from "../sessions/store.ts";
 import type { Settings } from "../settings.ts";
 
 export interface SessionPartsOptions {
+  readonly services: ServiceLoader;
   readonly paths: ConfigPaths;
   readonly settings: Settings;
   readonly methods: Methods;
@@ -34,6 +38,14 @@ const storeMethods = {
   "sessions.delete": "operator.admin",
 } as const;
 
+const channelMethods = {
+  "channels.status": "operator.read",
+  "channels.logout": "operator.admin",
+  "pairing.list": "operator.pairing",
+  "pairing.approve": "operator.pairing",
+  "pairing.revoke": "operator.pairing",
+} as const;
+
 export type SessionParts = ReturnType<typeof createSessionParts>;
 
 /** Conversations: the store, who may talk, and the way between channels and runs. */
@@ -49,7 +61,6 @@ export function createSessionParts(options: SessionPartsOptions) {
   };
   let opening: Promise<SessionStore> | undefined;
   let opened: SessionStore | undefined;
-  let providing: Promise<void> | undefined;
   let lock: Awaited<ReturnType<typeof acquireLock>> | undefined;
   /** Ends first when the gateway stops: no new messages, while the answers under way go on. */
   const receiving = new AbortController();
@@ -70,21 +81,23 @@ export function createSessionParts(options: SessionPartsOptions) {
     return opened;
   }
 
-  const ready = (): SessionStore => {
-    if (opened) return opened;
-    throw new RclawError("UNAVAILABLE", "the session store is not open yet", { retryable: true });
+  let live: Promise<LiveChannels> | undefined;
+  const channels = (): Promise<LiveChannels> => {
+    live ??= options.services
+      .get("channels")
+      .then(({ openChannels }) =>
+        openChannels({
+          credentials: path.join(paths.stateDir, "credentials"),
+          channel: (id) => options.lookup()("channels", id),
+          methods,
+          hooks,
+          config: () => settings.config(),
+          keys,
+          log,
+        }),
+      );
+    return live;
   };
-
-  const pairing = createPairing({ dir: path.join(paths.stateDir, "credentials"), log });
-  const channels = createChannels({
-    channel: (id) => options.lookup()("channels", id),
-    methods,
-    hooks,
-    pairing,
-    config: () => settings.config(),
-    keys,
-    log,
-  });
 
   /** A run that still writes would bring the session back. Whoever has such a method knows about runs. */
   async function stopRuns(sessionKey: string): Promise<void> {
@@ -136,16 +149,26 @@ export function createSessionParts(options: SessionPartsOptions) {
   const runs: PluginContext["runs"] = {
     accept: async (run) => (await store()).runs.accept(run),
     mark: async (run, state, error) => (await store()).runs.mark(run, state, error),
-    unsettled: () => ready().runs.unsettled(),
-    find: (method, principal, id) => ready().runs.find(method, principal, id),
+    // Nothing is known of a store that nobody has opened yet: what it holds is its gateway's to take up.
+    unsettled: () => opened?.runs.unsettled() ?? [],
+    find: (method, principal, id) => opened?.runs.find(method, principal, id),
   };
 
   return {
     store,
     runs,
     channels,
-    startChannel: (channel: Channel, signal: AbortSignal): Promise<void> =>
-      channels.start(channel, AbortSignal.any([signal, receiving.signal])),
+    async startChannel(channel: Channel, lifetime: Lifetime): Promise<void> {
+      // Its own controller: on Node 20 `AbortSignal.any` over a long-lived signal keeps every signal it ever made.
+      const stop = new AbortController();
+      const onStop = (): void => stop.abort();
+      receiving.signal.addEventListener("abort", onStop, { once: true });
+      lifetime.defer(() => {
+        receiving.signal.removeEventListener("abort", onStop);
+        stop.abort();
+      });
+      await (await channels()).start(channel, stop.signal);
+    },
     stopReceiving: () => receiving.abort(),
     updateLock: async (): Promise<void> => lock?.update(options.owner()),
     unsettled: (): number => opened?.runs.unsettled().length ?? 0,
@@ -162,37 +185,15 @@ export function createSessionParts(options: SessionPartsOptions) {
     modelDefaults: modelDefaultsNow,
     state: () => opened?.state ?? { status: "ok" as const, quarantined: 0 },
     indexPath: path.join(paths.stateDir, "sessions", "sessions.json"),
-    /** Declared at once, answered once somebody asks: the store is opened for it then. */
-    declareMethods(): void {
-      for (const [name, scope] of Object.entries(storeMethods))
-        methods.declare({ name, scope, owner: "kernel" });
-    },
-    provideMethods(): Promise<void> {
-      providing ??= store().then((live) => {
-        const list = sessionMethods({
-          store: live,
-          defaults: modelDefaultsNow,
-          events,
-        });
-        for (const { scope: _scope, role: _role, ...method } of list) methods.provide("kernel", method);
-      });
-      // A locked state folder may be free the next time somebody asks.
-      providing.catch(() => (providing = undefined));
-      return providing;
-    },
-    methods: (): KernelMethod[] => [
-      ...channels.channelMethods(),
-      ...pairingMethods({
-        pairing,
-        async notify(channel, accountId, to, signal) {
-          await channels.deliver(
-            channel,
-            { accountId, to, text: "You are let in: this assistant answers you from now on." },
-            signal,
-          );
-        },
-      }),
-    ],
+    groups: [
+      {
+        owner: "kernel sessions",
+        scopes: storeMethods,
+        load: async () =>
+          sessionMethods({ store: await store(), defaults: () => modelDefaults(settings.config()), events }),
+      },
+      { owner: "kernel channels", scopes: channelMethods, load: async () => (await channels()).methods() },
+    ] satisfies MethodGroup[],
     warnings(): string[] {
       const { status, reason, quarantined } = opened?.state ?? { status: "ok", quarantined: 0 };
       return [

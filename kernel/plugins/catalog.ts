@@ -3,7 +3,7 @@ import { hookTable } from "../hooks/table.ts";
 import type { FoundManifest } from "./discover.ts";
 
 /** The kinds of named things a plugin can add; hooks have no owner, everybody may listen. */
-export const kinds = ["tools", "channels", "providers", "methods", "routes", "commands"] as const;
+export const kinds = ["tools", "channels", "providers", "methods", "routes", "commands", "services"] as const;
 export type Kind = (typeof kinds)[number];
 
 export interface Catalog {

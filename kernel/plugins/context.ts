@@ -43,7 +43,7 @@ export interface KernelPorts {
   readonly gateway: PluginContext["gateway"];
   readonly secrets: PluginContext["secrets"];
   env(name: string): string | undefined;
-  fetchFor(manifest: Manifest, config: unknown): typeof fetch;
+  fetchFor(manifest: Manifest, config: unknown, signal: AbortSignal): typeof fetch;
   storageFor(plugin: string): PluginContext["storage"];
 }
 
@@ -105,7 +105,7 @@ export function createPluginContext({
         return kernel.gateway.send(connId, event, payload);
       },
     },
-    fetch: kernel.fetchFor(manifest, config),
+    fetch: kernel.fetchFor(manifest, config, lifetime.signal),
     secrets: {
       get: async (name) => {
         require(manifest, "secrets", name);

@@ -3,7 +3,7 @@ import path from "node:path";
 import { type Logger, type Manifest, RclawError } from "@rclaw/plugin-sdk";
 import { manifestSchema } from "@rclaw/plugin-sdk/manifest.schema";
 import JSON5 from "json5";
-import { compile, describeIssues } from "../schema/check.ts";
+import { compile, describeIssues } from "@rclaw/plugin-sdk/schema/check";
 
 /** A validated manifest and where it was found. No code of the plugin has run. */
 export interface FoundManifest {

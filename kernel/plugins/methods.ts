@@ -1,6 +1,6 @@
 import { defineMethod, type JsonSchema, RclawError } from "@rclaw/plugin-sdk";
-import { valueAt } from "../config/load.ts";
-import type { KernelMethod } from "../gateway/methods.ts";
+import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
+import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import { type Catalog, configPathOf } from "./catalog.ts";
 import type { FoundManifest } from "./discover.ts";
 import type { PluginHost, PluginStatus } from "./host.ts";

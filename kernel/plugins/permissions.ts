@@ -1,5 +1,5 @@
 import { type Manifest, RclawError } from "@rclaw/plugin-sdk";
-import { valueAt } from "../config/load.ts";
+import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
 
 type Listed = "env" | "secrets" | "tools" | "providers" | "channels" | "methods" | "events";
 

@@ -7,7 +7,7 @@ import {
   type ToolResult,
 } from "@rclaw/plugin-sdk";
 import { deadline, type HookBus } from "../hooks/bus.ts";
-import { compiler, describeIssues } from "../schema/check.ts";
+import { compiler, describeIssues } from "@rclaw/plugin-sdk/schema/check";
 
 /** Where a tool is called from: everything a gate may decide by, besides the params. */
 export type Place = Omit<ToolContext, "signal" | "files" | "onUpdate">;

@@ -6,15 +6,17 @@ import { type Plugin, RclawError } from "@rclaw/plugin-sdk";
  * import of node:http alone costs 12 MB on Node 24; a third party may ship ESM.
  */
 export async function loadInProcess(id: string, entry: string): Promise<Plugin> {
+  const plugin = await loadModule(entry);
+  if (typeof (plugin as Partial<Plugin> | undefined)?.activate === "function") return plugin as Plugin;
+  throw new RclawError("PLUGIN_FAILED", `plugin "${id}": ${entry} has no default export made by definePlugin()`);
+}
+
+/** The default export of an entry file. */
+export async function loadModule(entry: string): Promise<unknown> {
   const loaded: unknown = entry.endsWith(".cjs")
     ? nodeRequire(entry)
     : await import(entry.endsWith(".ts") ? entry : pathToFileURL(entry).href);
-  const plugin = defaultExport(defaultExport(loaded));
-  if (typeof (plugin as Partial<Plugin> | undefined)?.activate === "function") return plugin as Plugin;
-  throw new RclawError(
-    "PLUGIN_FAILED",
-    `plugin "${id}": ${entry} has no default export made by definePlugin()`,
-  );
+  return defaultExport(defaultExport(loaded));
 }
 
 function nodeRequire(file: string): unknown {

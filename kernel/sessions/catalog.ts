@@ -1,7 +1,7 @@
 import { readFile, rename } from "node:fs/promises";
 import path from "node:path";
 import type { Logger, SessionEntry } from "@rclaw/plugin-sdk";
-import { writeAtomic } from "../atomic.ts";
+import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
 import { codeOf } from "./disk.ts";
 import { isRecord, openLine, seal } from "./lines.ts";
 import type { Head } from "./scan.ts";

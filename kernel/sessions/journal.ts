@@ -1,7 +1,7 @@
 import { mkdir, unlink } from "node:fs/promises";
 import path from "node:path";
 import { type Logger, RclawError } from "@rclaw/plugin-sdk";
-import { syncFolder } from "../atomic.ts";
+import { syncFolder } from "@rclaw/plugin-sdk/atomic";
 import { closeFd, codeOf, datasync, faultOf, isUnlinked, openFd, truncateFd, writeAll } from "./disk.ts";
 import { seal } from "./lines.ts";
 

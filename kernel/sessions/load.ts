@@ -54,7 +54,7 @@ export async function loadSession(
   ) {
     return restored(hash, file, cached, options);
   }
-  const { fileIsFree, gate } = await finishArchives(
+  const { fileIsFree, archived } = await finishArchives(
     { hash, file, exists: stat !== undefined },
     generations,
     options,
@@ -67,8 +67,7 @@ export async function loadSession(
     : await planRepair(file, lines);
   const session = await readSession({ hash, file, plan }, cached, options);
   if (!session) return undefined;
-  session.transcript.gate = gate;
-  void gate?.then(() => (session.transcript.gate = undefined));
+  if (archived) session.transcript.waitFor(archived);
   return session;
 }
 
@@ -91,9 +90,9 @@ async function finishArchives(
   { hash, file, exists }: { readonly hash: string; readonly file: string; readonly exists: boolean },
   generations: readonly Generation[],
   { folder, writeback, quarantine, log }: LoadOptions,
-): Promise<{ fileIsFree: boolean; gate: Promise<void> | undefined }> {
+): Promise<{ fileIsFree: boolean; archived: Promise<boolean> | undefined }> {
   let fileIsFree = !exists;
-  let gate: Promise<void> | undefined;
+  let archived: Promise<boolean> | undefined;
   const current = exists ? await identityOf(file) : undefined;
   const onDisk = current?.sessionId === undefined ? undefined : generationOf(current.sessionId);
   for (const { generation, lines, end } of generations) {
@@ -109,14 +108,12 @@ async function finishArchives(
       : { size: 0, torn: false, missing: lines.map((line) => `${line.toString()}\n`) };
     const header = (): string => "";
     const transcript = new Transcript({ file, size: plan.size, torn: plan.torn, strict: true, header, log });
-    const before = gate;
-    transcript.gate = before;
-    void before?.then(() => (transcript.gate = undefined));
+    if (archived) transcript.waitFor(archived);
     writeback.add(transcript, plan.missing);
-    gate = writeback.archive(transcript, archive, () => quarantine.archive(hash, archive));
+    archived = writeback.archive(transcript, archive, () => quarantine.archive(hash, archive));
     fileIsFree = true;
   }
-  return { fileIsFree, gate };
+  return { fileIsFree, archived };
 }
 
 async function readSession(

@@ -1,7 +1,7 @@
 import { mkdir, open, readFile, stat, unlink } from "node:fs/promises";
 import path from "node:path";
 import { RclawError } from "@rclaw/plugin-sdk";
-import { writeAtomic } from "../atomic.ts";
+import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
 import { codeOf } from "./disk.ts";
 
 export interface LockInfo {

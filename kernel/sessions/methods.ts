@@ -1,7 +1,7 @@
 import { type Caller, defineMethod, RclawError, type SessionEntry } from "@rclaw/plugin-sdk";
 import type { Static } from "typebox";
-import type { KernelMethod } from "../gateway/methods.ts";
-import { mainSessionKey, parseKey } from "./key.ts";
+import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
+import { mainSessionKey, parseKey } from "@rclaw/plugin-sdk/session-key";
 import { deleteParams, listParams, patchParams, previewParams, resetParams } from "./methods.schema.ts";
 import { patchFields, resolvedModel } from "./patch.ts";
 import { Glimpses, previewItems, titleOf } from "./preview.ts";

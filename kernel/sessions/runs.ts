@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { copyFile, readFile } from "node:fs/promises";
 import { type Logger, type PluginContext, RclawError, type Run } from "@rclaw/plugin-sdk";
-import { writeAtomic } from "../atomic.ts";
+import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
 import { codeOf } from "./disk.ts";
 import type { Journal } from "./journal.ts";
 import { openLine, seal } from "./lines.ts";

@@ -12,7 +12,7 @@ import {
 import { Checkpoint } from "./checkpoint.ts";
 import { faultOf } from "./disk.ts";
 import { Journal } from "./journal.ts";
-import type { KeyRules } from "./key.ts";
+import type { KeyRules } from "@rclaw/plugin-sdk/session-key";
 import { endRecord } from "./records.ts";
 import { readJournal, type Replay } from "./replay.ts";
 import { Runs } from "./runs.ts";
@@ -377,7 +377,7 @@ export class SessionStore {
     const { hash, next: old } = state;
     // A transcript in which nobody said anything is not worth keeping.
     const archive = old.hasEntries ? this.#archiveName(hash, ending) : null;
-    let archived: Promise<void> | undefined;
+    let archived: Promise<boolean> | undefined;
     const swap = (): void => {
       const finished = state.transcript;
       const transcript = this.#table.newTranscript(state.key, draft.point.sessionId);
@@ -388,8 +388,7 @@ export class SessionStore {
       archived = this.#table.writeback.archive(finished, archive, () =>
         this.#table.quarantine.archive(hash, archive),
       );
-      transcript.gate = archived;
-      void archived.then(() => (transcript.gate = undefined));
+      transcript.waitFor(archived);
     };
     await this.#commit(state, draft, {
       swap,

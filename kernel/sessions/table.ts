@@ -3,7 +3,7 @@ import { mkdir, readdir } from "node:fs/promises";
 import path from "node:path";
 import type { Logger } from "@rclaw/plugin-sdk";
 import { catalogFile, type CatalogRow, readCatalog, writeCatalog } from "./catalog.ts";
-import { canonicalKey, type KeyRules, transcriptHash } from "./key.ts";
+import { canonicalKey, type KeyRules, transcriptHash } from "@rclaw/plugin-sdk/session-key";
 import { seal } from "./lines.ts";
 import { type Loaded, loadSession } from "./load.ts";
 import { Quarantine } from "./quarantine.ts";

@@ -2,7 +2,7 @@ import fs from "node:fs";
 import { mkdir, rename, unlink } from "node:fs/promises";
 import path from "node:path";
 import { type Logger, RclawError } from "@rclaw/plugin-sdk";
-import { syncFolder } from "../atomic.ts";
+import { syncFolder } from "@rclaw/plugin-sdk/atomic";
 import { closeFd, codeOf, datasync, isUnlinked, openFd, truncateFd, writeAll } from "./disk.ts";
 
 export interface TranscriptOptions {
@@ -25,14 +25,13 @@ export interface TranscriptOptions {
 export class Transcript {
   readonly file: string;
   strict: boolean;
-  /** Resolves when the file's name is free: its predecessor still has to be archived. Undefined once it is. */
-  gate: Promise<void> | undefined;
   /** Written, but not yet known to be on the disk. */
   unsynced = false;
   /** The file was made and its name may not be on the disk yet. */
   created = false;
   /** The write-back's turn on this file, when there is one. */
   turn: Promise<void> | undefined;
+  #gate: Promise<void> | undefined;
   readonly #header: () => string;
   readonly #log: Logger;
   #size: number;
@@ -52,6 +51,20 @@ export class Transcript {
 
   get size(): number {
     return this.#size;
+  }
+
+  /** Resolves when the file's name is free. Undefined when it is. */
+  get gate(): Promise<void> | undefined {
+    return this.#gate;
+  }
+
+  /** The predecessor under the same name has to be archived first; if it never is, nothing may be written. */
+  waitFor(archived: Promise<boolean>): void {
+    this.#gate = archived.then((done) => {
+      if (!done) return new Promise<void>(() => undefined);
+      this.#gate = undefined;
+      return undefined;
+    });
   }
 
   get isOpen(): boolean {

@@ -1,5 +1,5 @@
 import type { Logger } from "@rclaw/plugin-sdk";
-import { syncFolder } from "../atomic.ts";
+import { syncFolder } from "@rclaw/plugin-sdk/atomic";
 import { faultOf } from "./disk.ts";
 import type { Transcript } from "./transcript.ts";
 
@@ -25,7 +25,8 @@ export class Writeback {
   readonly #unsynced = new Set<Transcript>();
   /** Least recently used first. */
   readonly #open = new Set<Transcript>();
-  readonly #archiving = new Set<Promise<void>>();
+  /** The latest attempt of every archive that is not done; false when it failed and will be repeated. */
+  readonly #archiving = new Map<Transcript, Promise<boolean>>();
   #timer: NodeJS.Timeout | undefined;
   #round: Promise<void> | undefined;
   #retryMs = flushEveryMs;
@@ -58,8 +59,8 @@ export class Writeback {
   /** Resolves when everything handed in so far is in the files and on the disk. Throws when some of it cannot be. */
   async syncAll(): Promise<void> {
     await this.#round;
-    if (this.#fault !== undefined && this.#archiving.size > 0) throw new Error(this.#fault);
-    await Promise.all(this.#archiving);
+    const archived = await Promise.all(this.#archiving.values());
+    if (archived.includes(false)) throw new Error(this.#fault ?? "a transcript could not be archived");
     const files = new Set([...this.#dirty, ...this.#unsynced]);
     await this.#each(files, async (transcript) => {
       try {
@@ -91,13 +92,24 @@ export class Writeback {
   }
 
   /**
-   * Gives a finished transcript its archive name, after its last line. What comes under
-   * the same name next waits for the returned promise, which never rejects.
+   * Gives a finished transcript its archive name, after its last line, trying until it works.
+   * Resolves with false when the store was closed before that; then the next start does it.
    */
-  archive(transcript: Transcript, name: string | null, alongside: () => Promise<void>): Promise<void> {
-    const done = this.#archive(transcript, name, alongside).finally(() => this.#archiving.delete(done));
-    this.#archiving.add(done);
-    return done;
+  async archive(
+    transcript: Transcript,
+    name: string | null,
+    alongside: () => Promise<void>,
+  ): Promise<boolean> {
+    for (let wait = flushEveryMs; ; wait = Math.min(wait * 2, 500)) {
+      const attempt = this.#archive(transcript, name, alongside);
+      this.#archiving.set(transcript, attempt);
+      if (await attempt) {
+        this.#archiving.delete(transcript);
+        return true;
+      }
+      if (this.#closed) return false;
+      await new Promise<void>((resolve) => void setTimeout(resolve, wait).unref());
+    }
   }
 
   async closeFiles(): Promise<void> {
@@ -112,21 +124,21 @@ export class Writeback {
     await this.closeFiles();
   }
 
-  async #archive(transcript: Transcript, name: string | null, alongside: () => Promise<void>): Promise<void> {
-    for (let wait = flushEveryMs; ; wait = Math.min(wait * 2, 500)) {
-      try {
-        await this.sync(transcript);
-        await this.#take(transcript, () => transcript.archive(name));
-        this.#dirty.delete(transcript);
-        this.#open.delete(transcript);
-        await alongside();
-        return;
-      } catch (error) {
-        this.#failed(transcript, error);
-        // The journal knows of it: a start does it again.
-        if (this.#closed) return;
-        await new Promise<void>((resolve) => void setTimeout(resolve, wait).unref());
-      }
+  async #archive(
+    transcript: Transcript,
+    name: string | null,
+    alongside: () => Promise<void>,
+  ): Promise<boolean> {
+    try {
+      await this.sync(transcript);
+      await this.#take(transcript, () => transcript.archive(name));
+      this.#dirty.delete(transcript);
+      this.#open.delete(transcript);
+      await alongside();
+      return true;
+    } catch (error) {
+      this.#failed(transcript, error);
+      return false;
     }
   }
 

@@ -105,7 +105,7 @@ export function createTestContext<Config = unknown>(
       register(item) {
         const declared = manifest?.contributes[kind];
         const names = Array.isArray(declared) ? declared : Object.keys(declared ?? {});
-        if (manifest && !(names as string[]).includes(name(item))) {
+        if (manifest && !names.includes(name(item))) {
           throw new RclawError(
             "PERMISSION_DENIED",
             `"${id}" registers ${kind} "${name(item)}", which its manifest does not declare`,

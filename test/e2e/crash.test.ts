@@ -26,6 +26,8 @@ interface Place {
 }
 
 const poll = { timeout: 30_000, interval: 50 };
+/** Found again among the machine's processes. */
+const longSleep = (number: number): string => `sleep 86400.${process.pid}${number}`;
 const chatOf = (number: number): number => 70_000 + number;
 const words = "oxide blooms on the old iron gate and nobody counts the petals when it rains at night";
 
@@ -47,7 +49,9 @@ beforeAll(async () => {
     { userMessage: "with a tool", hasToolResult: false },
     (request) => {
       const number = numberOf(lastWords(request));
-      return { toolCalls: [{ name: "exec", arguments: { command: `echo ${number} >> ran.txt; sleep ${rounds[number]?.moment === "a tool runs" ? 6000 : 0}.0${number}` } }] };
+      const rest = rounds[number]?.moment === "a tool runs" ? longSleep(number) : "true";
+      const command = `echo ${number} >> ran.txt; ${rest}`;
+      return { toolCalls: [{ name: "exec", arguments: JSON.stringify({ command }) }] };
     },
   );
   model.mock.on(
@@ -68,12 +72,12 @@ afterAll(async () => {
   await state?.[Symbol.asyncDispose]();
 });
 
-/** Resolves when the model is asked about this round, `times` times from now. */
+/** Resolves when the model is asked about this round from now on. */
 function modelAsked(wanted: number, { afterTool = false } = {}): Promise<void> {
   const from = asked.length;
   return new Promise((resolve) => {
     const look = (): void => {
-      if (!asked.slice(from).some(({ number, afterTool: after }) => number === wanted && after === afterTool)) return;
+      if (!asked.slice(from).some(({ number, afterTool: after }) => number === wanted && (after || !afterTool))) return;
       watchers.delete(look);
       resolve();
     };
@@ -115,7 +119,7 @@ const ranFile = (): Promise<string> => readFile(path.join(state.dir, "workspace/
 const ran = async (number: number): Promise<number> =>
   (await ranFile()).split("\n").filter((line) => line === String(number)).length;
 
-const rounds: Round[] = [
+const all: readonly Round[] = [
   { moment: "its update is on the wire", reached: ({ number }) => wire(brings(number)) },
   {
     moment: "its update is confirmed",
@@ -148,7 +152,8 @@ const rounds: Round[] = [
   { moment: "a client has seen one piece", byClient: true, reached: (at) => pieces(1, at) },
   { moment: "a client has seen five pieces", byClient: true, reached: (at) => pieces(5, at) },
   { moment: "everything is taken up again", silent: true, reached: ({ number }) => modelAsked(number - 1) },
-].filter(({ usesTool }: Round) => hasSandbox || !usesTool);
+];
+const rounds = all.filter(({ usesTool }) => hasSandbox || !usesTool);
 
 const start = (config?: object): Promise<Product> => startProduct({ stateDir: state.dir, env, ...(config && { config }) });
 const sessionOf = (number: number): string =>
@@ -164,10 +169,24 @@ async function speak(number: number, client: Client): Promise<void> {
   } else await telegram.say({ chatId: chatOf(number), fromId: chatOf(number), text });
 }
 
+async function arrived(number: number): Promise<void> {
+  const { byClient, silent, mayBeLost, moment = "" } = rounds[number] ?? {};
+  if (byClient || silent || mayBeLost) return;
+  await expect.poll(telegram.sent, { ...poll, message: moment }).toContainEqual(expect.stringContaining(`answer ${number}:`));
+}
+
 interface Line {
   readonly role: string;
   readonly content: readonly { readonly type: string; readonly id?: string; readonly text?: string }[] | string;
   readonly toolCallId?: string;
+}
+
+async function within(reached: Promise<unknown>, what: string): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what} did not come`)), 20_000);
+  });
+  await Promise.race([reached, late]).finally(() => clearTimeout(timer));
 }
 
 test("killed at any moment, the gateway forgets nothing it took and answers nothing twice", async () => {
@@ -180,15 +199,17 @@ test("killed at any moment, the gateway forgets nothing it took and answers noth
   for (const [number, round] of rounds.entries()) {
     await using product = await start(number === 0 ? config : undefined);
     const client = await product.connect();
+    // An answer that was just leaving at a kill may be lost, so the earlier ones get their time.
+    if (!round.silent) await Promise.all([...rounds.keys()].slice(0, number).map((earlier) => arrived(earlier)));
     const reached = round.reached({ number, client });
     reached.catch(() => undefined);
     await speak(number, client);
-    await reached;
+    await within(reached, `the moment when ${round.moment}`);
     await product.kill();
   }
   expect(rounds.length).toBeGreaterThanOrEqual(15);
 
-  const product = await start();
+  await using product = await start();
   const client = await product.connect();
   const talked = [...rounds.keys()].filter((number) => !rounds[number]?.silent);
   const history = async (number: number): Promise<readonly Line[]> =>
@@ -200,10 +221,7 @@ test("killed at any moment, the gateway forgets nothing it took and answers noth
       .poll(async () => count(await history(number), "assistant", `answer ${number}: ${words}`), { ...poll, message: rounds[number]?.moment ?? "" })
       .toBe(1);
   }
-  const mustArrive = talked.filter((number) => !rounds[number]?.byClient && !rounds[number]?.mayBeLost);
-  for (const number of mustArrive) {
-    await expect.poll(telegram.sent, poll).toContainEqual(expect.stringContaining(`answer ${number}:`));
-  }
+  for (const number of talked) await arrived(number);
 
   for (const number of talked) {
     const { moment, usesTool, byClient } = rounds[number] ?? {};
@@ -219,7 +237,7 @@ test("killed at any moment, the gateway forgets nothing it took and answers noth
   const unfinished = rounds.findIndex(({ moment }) => moment === "a tool runs");
   if (unfinished >= 0) {
     expect(JSON.stringify(await history(unfinished))).toMatch(/interrupted/i);
-    expect(await processesWith(`6000.0${unfinished}`)).toEqual([]);
+    expect(await processesWith(longSleep(unfinished).slice(6))).toEqual([]);
   }
 
   // Nothing is left to be taken up: a further restart asks the model nothing.
@@ -232,3 +250,28 @@ test("killed at any moment, the gateway forgets nothing it took and answers noth
   expect(model.requests().length).toBe(before + 1);
   expect(await again.stop()).toBe(0);
 }, 180_000);
+
+test("messages that wait behind a running answer survive as well, and keep their order", async () => {
+  const chat = { chatId: 80_001, fromId: 80_001 };
+  const texts = ["first", "second", "third", "fourth"].map((word) => `${word} in line`);
+  model.mock.on({ userMessage: "in line" }, (request) => {
+    asked.push({ number: texts.indexOf(lastWords(request)), afterTool: false });
+    for (const look of watchers) look();
+    return { content: `answer to ${lastWords(request)}` };
+  });
+  await using lined = await tempState();
+  const config = {
+    ...model.anthropic().config,
+    channels: { telegram: { botToken: telegram.token, apiRoot: telegram.apiRoot, allowFrom: [chat.fromId] } },
+  };
+  const before = (await telegram.sent()).length;
+  for (const text of texts) await telegram.say({ ...chat, text });
+  for (const turn of [0, 2, 3]) {
+    await using product = await startProduct({ stateDir: lined.dir, env, ...(turn === 0 && { config }) });
+    await within(modelAsked(turn), `the model being asked for ${texts[turn]}`);
+    await product.kill();
+  }
+  await using product = await startProduct({ stateDir: lined.dir, env });
+  await expect.poll(async () => (await telegram.sent()).slice(before), poll).toEqual(texts.map((text) => `answer to ${text}`));
+  expect(await product.stop()).toBe(0);
+});

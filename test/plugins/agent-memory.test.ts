@@ -2,7 +2,7 @@ import { link, mkdir, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Chunk, TranscriptEntry } from "@rclaw/plugin-sdk";
 import { createTestState, scriptedProvider } from "@rclaw/plugin-sdk/testing";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { createConversations } from "../../plugins/services/agent/cache.ts";
 import { isStop, parseCommand } from "../../plugins/services/agent/commands.ts";

@@ -440,8 +440,8 @@ test("wake queues a line for the next prompt, or asks the model at once", async 
     ok: true,
   });
   await bench.call("agent", { message: "hi", idempotencyKey: "a1" });
-  const text = (provider.requests[0]?.messages[0]?.content[0] as { text: string }).text;
-  expect(text).toMatch(
+  const [block] = provider.requests[0]?.messages[0]?.content ?? [];
+  expect(block?.type === "text" && block.text).toMatch(
     /^System: \[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\] the oven is hot\n\n\[\w{3} \d{4}-\d\d-\d\d \d\d:\d\d UTC\] hi$/,
   );
   expect(await bench.call("wake", { mode: "now", text: "door bell" })).toEqual({ ok: true });

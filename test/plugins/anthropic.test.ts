@@ -1,7 +1,7 @@
 import { LLMock } from "@copilotkit/aimock";
 import type { Chunk, CompletionRequest, Message } from "@rclaw/plugin-sdk";
 import { createTestContext } from "@rclaw/plugin-sdk/testing";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { readFileSync } from "node:fs";
 import JSON5 from "json5";
 import path from "node:path";

@@ -298,7 +298,7 @@ describe.skipIf(!hasBwrap)(`from inside the sandbox${needsBwrap}`, () => {
 });
 
 test("a link that a command leaves behind does not widen the workspace", async () => {
-  const { checkPath } = await import("../../kernel/files.ts");
+  const { checkPath } = await import("../../plugins/services/files/files.ts");
   const folder = mkdtempSync(path.join(tmpdir(), "rclaw-link-"));
   symlinkSync("/etc", path.join(folder, "etc"));
   await expect(checkPath(folder, "etc/passwd")).rejects.toMatchObject({ code: "PATH_OUTSIDE_WORKSPACE" });

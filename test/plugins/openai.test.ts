@@ -5,7 +5,7 @@ import path from "node:path";
 import { LLMock } from "@copilotkit/aimock";
 import type { Chunk, CompletionRequest, Message } from "@rclaw/plugin-sdk";
 import { createTestContext } from "@rclaw/plugin-sdk/testing";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import JSON5 from "json5";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import openai, { type OpenAiConfig } from "../../plugins/providers/openai/index.ts";
@@ -428,7 +428,7 @@ test("encrypted reasoning is handed back with the next request, and nothing is s
   ];
   let sent: Record<string, unknown> = {};
   const spy: typeof fetch = (input, init) => {
-    sent = JSON.parse(String(init?.body)) as Record<string, unknown>;
+    sent = JSON.parse(init?.body as string) as Record<string, unknown>;
     return fetch(input, init);
   };
   await collect(

@@ -14,7 +14,7 @@ import {
 import { createTestContext, type TestContext } from "@rclaw/plugin-sdk/testing";
 import json5 from "json5";
 import { afterAll, afterEach, beforeAll } from "vitest";
-import { createEgress } from "../../kernel/egress.ts";
+import { createEgress } from "../../plugins/services/egress/egress.ts";
 import { silent } from "../../kernel/log.ts";
 import type { TelegramConfig } from "../../plugins/channels/telegram/config.ts";
 import { telegram } from "../../plugins/channels/telegram/index.ts";

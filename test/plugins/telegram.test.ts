@@ -1,6 +1,6 @@
 import { createTestContext } from "@rclaw/plugin-sdk/testing";
 import { describe, expect, test } from "vitest";
-import { compile } from "../../kernel/schema/check.ts";
+import { compile } from "@rclaw/plugin-sdk/schema/check";
 import type { TelegramConfig } from "../../plugins/channels/telegram/config.ts";
 import { telegram } from "../../plugins/channels/telegram/index.ts";
 import {

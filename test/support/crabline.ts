@@ -107,8 +107,9 @@ async function startWire(target: string): Promise<Wire> {
     await show({ method, body, stage: "asked" });
     const isPoll = method === "getUpdates";
     const own = new AbortController();
-    response.once("close", () => own.abort());
     if (isPoll) {
+      // What else was asked stays asked when its sender dies: the bytes have left.
+      response.once("close", () => own.abort());
       polls.add(own);
       fetched?.();
       fetched = undefined;

@@ -36,19 +36,27 @@ export interface Conditions {
   before?(line: Line, client: Client): void;
 }
 
-/** Recorded cases by name. A later file may hold more of a case than an earlier one. */
-export function readCases(...files: readonly string[]): ReadonlyMap<string, readonly Line[]> {
-  const cases = new Map<string, Line[]>();
+/**
+ * What was recorded, in its order. Cases that ran at the same time share the part of
+ * their name before a slash. A later file may hold more of a case than an earlier one.
+ */
+export function readGroups(...files: readonly string[]): ReadonlyMap<string, readonly Line[]> {
+  let all: Line[] = [];
   for (const file of files) {
     const lines = readFileSync(file, "utf8")
       .trim()
       .split("\n")
       .map((text) => JSON.parse(text) as Line)
       .filter((line) => line.case !== undefined);
-    for (const { case: name } of lines) cases.set(name, []);
-    for (const line of lines) cases.get(line.case)?.push(line);
+    const names = new Set(lines.map((line) => line.case));
+    all = [...all.filter((line) => !names.has(line.case)), ...lines];
   }
-  return cases;
+  const groups = new Map<string, Line[]>();
+  for (const line of all) {
+    const [group = ""] = line.case.split("/");
+    groups.set(group, [...(groups.get(group) ?? []), line]);
+  }
+  return groups;
 }
 
 /**
@@ -144,7 +152,7 @@ class Connection {
     const actual = await this.#next((frame) => frame.type === "res" && frame.id === id, nth);
     const label = this.#methods.get(id) ?? id;
     if (!actual) {
-      this.differences.push(`${label}: closed instead of an answer`);
+      this.differences.push(`${label}: no answer`);
       this.isOver = true;
       return;
     }
@@ -164,7 +172,7 @@ class Connection {
     if (kind === undefined) return;
     const actual = await this.#next((frame) => kindOf(frame) === kind, 0);
     if (!actual) {
-      this.differences.push(`${kind}: closed instead of the event`);
+      this.differences.push(`${kind}: no such event`);
       return;
     }
     const isPiece = /assistant$|chat:(?:delta|aborted)$/.test(kind);
@@ -173,14 +181,14 @@ class Connection {
 
   async #close({ code, reason }: Line): Promise<void> {
     const isOurs = code === undefined || code === 1005;
-    const closed: Closed = isOurs ? await this.client.close() : await this.client.closed;
-    if (isOurs || (closed.code === code && closed.reason === reason)) return;
-    this.differences.push(`closed ${closed.code} "${closed.reason}" instead of ${code} "${reason}"`);
+    const closed: Closed | undefined = await inTime(isOurs ? this.client.close() : this.client.closed);
+    if (isOurs || (closed?.code === code && closed?.reason === reason)) return;
+    this.differences.push(`closed ${closed?.code} "${closed?.reason}" instead of ${code} "${reason}"`);
   }
 
   async #next(test: (frame: Frame) => boolean, nth: number): Promise<Frame | undefined> {
     const matching = (): Frame[] => this.client.frames.filter(test);
-    await this.client.find(() => matching().length > nth).catch(() => undefined);
+    await inTime(this.client.find(() => matching().length > nth).catch(() => undefined));
     return matching()[nth];
   }
 
@@ -196,6 +204,17 @@ class Connection {
       const [said, was] = [lastText(this.client.frames, run), lastText(recorded, run)];
       if (said !== was) this.differences.push(`${run}: says "${said}" instead of "${was}"`);
     }
+  }
+}
+
+/** What does not come within the handshake's own 10 s does not come. */
+async function inTime<T>(wanted: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => (timer = setTimeout(resolve, 12_000, undefined)));
+  try {
+    return await Promise.race([wanted, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -292,7 +311,7 @@ export function compare(label: string, actual: unknown, wanted: unknown, masked:
         const here = `${path}/${name}`;
         const loose = isLoose || volatile.has(name) || masked.includes(name);
         if (!Object.hasOwn(now, name)) found.push(`${label}: ${here} is missing`);
-        else if (!loose || !isObject(value)) walk(now[name], value, here, loose);
+        else if (!loose || !isStructure(value)) walk(now[name], value, here, loose);
       }
       for (const name of Object.keys(now)) if (!Object.hasOwn(then, name)) found.push(`${label}: ${path}/${name} is new`);
       return;
@@ -301,19 +320,39 @@ export function compare(label: string, actual: unknown, wanted: unknown, masked:
     if (!isSame) found.push(`${label}: ${path || "/"} is ${JSON.stringify(now)} instead of ${JSON.stringify(then)}`);
   };
   const walkList = (now: readonly unknown[], then: readonly unknown[], path: string, isLoose: boolean): void => {
+    if (path === "/messages") return walkMessages(now, then);
     const isOpen = openLists.has(path.split("/").at(-1) ?? "");
-    if (!isOpen && !isLoose && now.length !== then.length) found.push(`${label}: ${path || "/"} has ${now.length} instead of ${then.length}`);
+    if (!isOpen && now.length !== then.length) found.push(`${label}: ${path || "/"} has ${now.length} instead of ${then.length}`);
     const length = Math.min(isOpen ? 1 : Infinity, now.length, then.length);
     for (let i = 0; i < length; i++) walk(now[i], then[i], `${path}/${i}`, isLoose || isOpen);
   };
+  /** A message that only one side has must not shift all that follow. */
+  const walkMessages = (now: readonly unknown[], then: readonly unknown[]): void => {
+    let next = 0;
+    for (const [i, message] of then.entries()) {
+      const kind = kindOfMessage(message);
+      if (kind !== kindOfMessage(now[next])) found.push(`${label}: /messages/${i}, ${kind}, is missing`);
+      else walk(now[next++], message, `/messages/${i}`, false);
+    }
+    if (next < now.length) found.push(`${label}: /messages has ${now.length - next} more`);
+  };
   walk(actual, wanted, "", false);
   return found;
+}
+
+function kindOfMessage(message: unknown): string {
+  const { role, content, stopReason } = (message ?? {}) as { role?: string; content?: { type?: string }[]; stopReason?: string };
+  return [role, content?.[0]?.type, stopReason].filter((part) => part !== undefined).join(" ");
 }
 
 /** Stored messages carry the time they came in their text. */
 function masks(value: unknown): unknown {
   if (typeof value !== "string") return value;
   return value.replaceAll(/\[(?:\w{3} )?\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)? [^\]]+\]/g, "[time]");
+}
+
+function isStructure(value: unknown): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

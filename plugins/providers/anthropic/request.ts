@@ -82,7 +82,7 @@ function toBlock(block: Block): Anthropic.ContentBlockParam[] {
       ];
     case "tool_use":
       return [{ type: "tool_use", id: safeId(block.id), name: block.name, input: block.input ?? {} }];
-    case "tool_result":
+    default:
       return [
         {
           type: "tool_result",

@@ -80,7 +80,7 @@ function replyTo(intent: Intent, isFirst: boolean): string {
       return addModel;
     case "nothing":
       return `I did not get any text. ${examples}`;
-    case "unknown":
+    default:
       return `I cannot answer that: it needs a language model, and none is connected. ${examples}\n\n${addModel}`;
   }
 }
@@ -103,12 +103,13 @@ function afterTool(
   if (isError)
     return `That did not work. The tool \`${name}\` answered:\n\n${fenced(content)}\n\nNothing else was tried.`;
   const file = typeof input["path"] === "string" ? `\`${input["path"]}\`` : "the file";
-  const body = content.trim() === "" ? "There was no output." : fenced(content);
+  const isEmpty = content.trim() === "" || content.trim() === "(no output)";
+  const body = isEmpty ? "There was no output." : fenced(content);
   if (name === "read") return `Here is ${file}:\n\n${body}`;
   if (name === "write") return `Done: ${file} is written.`;
-  const command = String(input["command"] ?? "");
+  const command = typeof input["command"] === "string" ? input["command"] : "it";
   if (command === "ls")
-    return content.trim() === "" ? "The folder is empty." : `These files are there:\n\n${body}`;
+    return isEmpty ? "The folder is empty." : `These files are there:\n\n${body}`;
   if (command === "date") return `It is now:\n\n${body}`;
   return `I ran \`${command}\`:\n\n${body}`;
 }

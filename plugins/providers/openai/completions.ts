@@ -1,6 +1,6 @@
 import type { OpenAI } from "openai";
 import type { Block, Chunk, CompletionRequest, Message, Usage } from "@rclaw/plugin-sdk";
-import { effortOf, type Endpoint, parseArguments } from "./client.ts";
+import { effortOf, type Endpoint, parseArguments } from "./endpoint.ts";
 
 type Params = OpenAI.Chat.ChatCompletionCreateParamsStreaming;
 type Param = OpenAI.Chat.ChatCompletionMessageParam;

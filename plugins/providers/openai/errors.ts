@@ -1,6 +1,6 @@
 import { APIConnectionError, APIError, APIUserAbortError } from "openai";
 import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
-import type { Endpoint } from "./client.ts";
+import type { Endpoint } from "./endpoint.ts";
 
 /** Whatever the SDK throws, as an error that says what to do next and never holds the key. */
 export function toRclawError(error: unknown, endpoint: Endpoint): RclawError {
@@ -59,7 +59,7 @@ function fromStatus(error: APIError, { provider, apiKey, keyHint }: Endpoint): R
 }
 
 function bodyMessage({ error }: APIError): string {
-  const message = (error as { message?: unknown } | undefined)?.message;
+  const { message } = (error ?? {}) as { message?: unknown };
   return typeof message === "string" ? message : "";
 }
 

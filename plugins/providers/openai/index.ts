@@ -7,7 +7,7 @@ import {
   type Provider,
   RclawError,
 } from "@rclaw/plugin-sdk";
-import type { Endpoint } from "./client.ts";
+import type { Endpoint } from "./endpoint.ts";
 import { ollama } from "./ollama.ts";
 
 interface ConfiguredModel extends Partial<ModelInfo> {

@@ -7,7 +7,7 @@ import {
   RclawError,
   type Usage,
 } from "@rclaw/plugin-sdk";
-import { effortOf, type Endpoint, parseArguments } from "./client.ts";
+import { effortOf, type Endpoint, parseArguments } from "./endpoint.ts";
 import { shortId } from "./completions.ts";
 
 type Params = OpenAI.Responses.ResponseCreateParamsStreaming;
@@ -74,7 +74,8 @@ function toItem(block: Block, { reasons }: Endpoint): Item[] {
       ];
     case "tool_result":
       return [{ type: "function_call_output", call_id: shortId(block.id), output: block.content }];
-    case "image":
+    // A model's answer holds no picture.
+    default:
       return [];
   }
 }

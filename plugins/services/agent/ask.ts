@@ -8,6 +8,7 @@ import {
 } from "@rclaw/plugin-sdk";
 import { allFailed, type Choice, type Models, noModel } from "./models.ts";
 import { forProvider, type HistoryMessage } from "./messages.ts";
+import { WatchedStream } from "./stream.ts";
 import type { Settings } from "./config.ts";
 
 /** A stream that has something to show: what led up to it, and the rest. */
@@ -134,7 +135,7 @@ async function open(
   const { provider, model } = choice;
   const { hasThinking, ...rest } = request;
   const messages = hasThinking ? forProvider(request.messages, provider) : request.messages;
-  const stream = watch((own) => providers.stream(provider, { ...rest, model, messages }, own), {
+  const stream = new WatchedStream((own) => providers.stream(provider, { ...rest, model, messages }, own), {
     signal,
     idleMs: retry.idleTimeoutMs,
     what: `${provider}/${model}`,
@@ -143,130 +144,10 @@ async function open(
   const hidden: Chunk[] = [];
   for (;;) {
     const next = await stream.next();
-    if (next.done) throw cut(`${provider}/${model}`);
-    const chunk = next.value;
-    hidden.push(chunk);
-    if (chunk.type === "text" || chunk.type === "end")
-      return { choice, chunks: resume(hidden, stream, `${provider}/${model}`) };
+    if (next.done) break;
+    hidden.push(next.value);
+    if (next.value.type === "text" || next.value.type === "end") break;
   }
-}
-
-function cut(what: string): RclawError {
-  return new RclawError("UNAVAILABLE", `${what} stopped in the middle of its answer; ask again`, {
-    retryable: true,
-  });
-}
-
-function resume(hidden: readonly Chunk[], stream: AsyncIterator<Chunk>, what: string): AsyncIterable<Chunk> {
-  let index = 0;
-  let ended = false;
-  const take = (chunk: Chunk): IteratorResult<Chunk> => {
-    ended = chunk.type === "end";
-    return { done: false, value: chunk };
-  };
-  return {
-    [Symbol.asyncIterator]: () => ({
-      next() {
-        const chunk = hidden[index++];
-        if (chunk) return Promise.resolve(take(chunk));
-        if (ended) {
-          void stream.return?.();
-          return Promise.resolve({ done: true, value: undefined });
-        }
-        return stream.next().then((next) => {
-          if (next.done) throw cut(what);
-          return take(next.value);
-        });
-      },
-      async return() {
-        await stream.return?.();
-        return { done: true, value: undefined };
-      },
-    }),
-  };
-}
-
-interface WatchOptions {
-  readonly signal: AbortSignal;
-  readonly idleMs: number;
-  readonly what: string;
-}
-
-/**
- * A stream that ends when it is told to or when nothing comes any more, even if the
- * provider pays no heed to its signal. One timer a stream, not one a chunk.
- */
-function watch(
-  start: (signal: AbortSignal) => AsyncIterable<Chunk>,
-  { signal, idleMs, what }: WatchOptions,
-): AsyncIterator<Chunk> {
-  const controller = new AbortController();
-  let iterator: AsyncIterator<Chunk> | undefined;
-  let timer: NodeJS.Timeout | undefined;
-  let lastAt = 0;
-  let ended = false;
-  let fail: ((error: unknown) => void) | undefined;
-  let stopped: RclawError | undefined;
-
-  const stop = (error: RclawError): void => {
-    stopped ??= error;
-    controller.abort(error);
-    fail?.(error);
-    settle();
-  };
-  const onAbort = (): void =>
-    stop(new RclawError("ABORTED", `${what} was stopped`, { cause: signal.reason }));
-  const settle = (): void => {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", onAbort);
-  };
-  const check = (): void => {
-    const idle = Date.now() - lastAt;
-    if (fail && idle >= idleMs)
-      stop(
-        new RclawError("TIMEOUT", `${what} sent nothing for ${Math.round(idleMs / 1_000)} s`, {
-          retryable: true,
-        }),
-      );
-    else timer = setTimeout(check, fail ? idleMs - idle : idleMs).unref();
-  };
-
-  return {
-    next() {
-      if (stopped) return Promise.reject(stopped);
-      if (!iterator) {
-        if (signal.aborted)
-          return Promise.reject(new RclawError("ABORTED", `${what} was stopped`, { cause: signal.reason }));
-        signal.addEventListener("abort", onAbort, { once: true });
-        iterator = start(controller.signal)[Symbol.asyncIterator]();
-        timer = setTimeout(check, idleMs).unref();
-      }
-      lastAt = Date.now();
-      const current = iterator;
-      return new Promise<IteratorResult<Chunk>>((resolve, reject) => {
-        fail = reject;
-        current.next().then(
-          (result) => {
-            fail = undefined;
-            ended = result.done === true || result.value.type === "end";
-            if (ended) settle();
-            resolve(result);
-          },
-          (error: unknown) => {
-            fail = undefined;
-            settle();
-            reject(error as Error);
-          },
-        );
-      });
-    },
-    async return() {
-      settle();
-      // One that has ended has nothing left to stop.
-      if (!ended) controller.abort();
-      // A provider that hangs in its own clean-up must not hold the run.
-      iterator?.return?.()?.then(undefined, () => undefined);
-      return { done: true, value: undefined };
-    },
-  };
+  stream.replay(hidden);
+  return { choice, chunks: stream };
 }

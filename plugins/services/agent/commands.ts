@@ -1,24 +1,8 @@
-const stopWords = new Set([
-  ...["stop", "abort", "esc", "exit", "wait", "interrupt", "/stop", "/abort", "please stop", "stop please"],
-  ...[
-    "detente",
-    "para",
-    "arrête",
-    "arrete",
-    "stopp",
-    "halt",
-    "anhalten",
-    "aufhören",
-    "停止",
-    "停下",
-    "止めて",
-    "やめて",
-    "стоп",
-    "остановись",
-    "توقف",
-    "रुको",
-  ],
-]);
+const stopWords = new Set(
+  "stop abort esc exit wait interrupt /stop /abort detente para arrête arrete stopp halt anhalten aufhören 停止 停下 止めて やめて стоп остановись توقف रुको"
+    .split(" ")
+    .concat("please stop", "stop please"),
+);
 
 /** A whole message that means "stop", in whatever case and with whatever mark behind it. */
 export function isStop(message: string): boolean {

@@ -62,13 +62,13 @@ function forClients(message: StoredMessage, blockChars: number): StoredMessage {
   const { usage: _usage, details: _details, ...rest } = message;
   const { content } = message;
   if (typeof content === "string") return { ...rest, content: cut(own(message, content), blockChars) };
-  if (!Array.isArray(content)) return rest as StoredMessage;
+  if (!Array.isArray(content)) return rest;
   return {
     ...rest,
     content: content.map((block: Readonly<Record<string, unknown>>) =>
       blockForClients(message, block, blockChars),
     ),
-  } as StoredMessage;
+  };
 }
 
 function blockForClients(
@@ -78,10 +78,10 @@ function blockForClients(
 ): unknown {
   switch (block["type"]) {
     case "text":
-      return { ...block, text: cut(own(message, String(block["text"] ?? "")), limit) };
+      return { ...block, text: cut(own(message, wordsOf(block["text"])), limit) };
     case "thinking": {
       const { thinkingSignature: _signature, ...rest } = block;
-      return { ...rest, thinking: cut(String(block["thinking"] ?? ""), limit) };
+      return { ...rest, thinking: cut(wordsOf(block["thinking"]), limit) };
     }
     case "image": {
       const { data, ...rest } = block;
@@ -97,6 +97,8 @@ function blockForClients(
 }
 
 const own = ({ role }: StoredMessage, text: string): string => (role === "user" ? withoutStamp(text) : text);
+
+const wordsOf = (value: unknown): string => (typeof value === "string" ? value : "");
 
 function cut(text: string, limit: number): string {
   return text.length <= limit ? text : `${text.slice(0, limit)}\n...(truncated)...`;

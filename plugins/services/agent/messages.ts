@@ -177,7 +177,7 @@ function blocksOf(content: unknown): Block[] {
         return [
           {
             type: "thinking",
-            text: String(block["thinking"] ?? ""),
+            text: typeof block["thinking"] === "string" ? block["thinking"] : "",
             ...(typeof signature === "string" && { signature }),
           },
         ];

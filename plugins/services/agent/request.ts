@@ -71,7 +71,10 @@ function thinkingOf(level: unknown, method: string): Thinking | undefined {
   if (level === undefined || level === "") return undefined;
   const known = asThinking(typeof level === "string" ? level.trim().toLowerCase() : level);
   if (!known)
-    throw invalid(method, `invalid thinking level "${String(level)}" (use ${thinkingLevels.join("|")})`);
+    throw invalid(
+      method,
+      `invalid thinking level ${JSON.stringify(level)} (use ${thinkingLevels.join("|")})`,
+    );
   return known;
 }
 

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import {
   type Caller,
   isRclawError,
@@ -77,16 +78,16 @@ export function createRuns(options: RunsOptions) {
     const inSession = bySession.get(run.sessionKey);
     if (inSession) inSession.add(started);
     else bySession.set(run.sessionKey, new Set([started]));
-    // A turn of the event loop later, so that the caller's answer leaves before the run's first event.
-    started.done = new Promise((resolve) => {
-      setImmediate(() => {
-        void execute(started).then((outcome) => {
-          settle(started, outcome);
-          resolve(outcome);
-        });
-      });
-    });
+    started.done = follow(started);
     return started;
+  }
+
+  async function follow(started: LiveRun): Promise<Outcome> {
+    // A turn of the event loop later, so that the caller's answer leaves before the run's first event.
+    await nextTurn();
+    const outcome = await execute(started);
+    settle(started, outcome);
+    return outcome;
   }
 
   function settle(ended: LiveRun, outcome: Outcome): void {

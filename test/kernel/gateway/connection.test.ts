@@ -1,7 +1,7 @@
 import { RclawError } from "@rclaw/plugin-sdk";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import type { KernelMethod } from "../../../kernel/gateway/methods.ts";
+import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import { connectClient, openClient } from "../../support/ws-client.ts";
 import { startGateway, token } from "./gateway.ts";
 

@@ -1,5 +1,6 @@
 import { type Caller, type Logger, RclawError } from "@rclaw/plugin-sdk";
-import { addKernelMethods, createMethods, type KernelMethod } from "../../../kernel/gateway/methods.ts";
+import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
+import { addKernelMethods, createMethods,  } from "../../../kernel/gateway/methods.ts";
 import { createPresence, type Presence } from "../../../kernel/gateway/presence.ts";
 import { createHealth, type Health, type HealthPorts } from "../../../kernel/gateway/health.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../../../kernel/gateway/server.ts";

@@ -5,8 +5,8 @@ import { gzipSync } from "node:zlib";
 import { type Route, RclawError, type RouteRequest } from "@rclaw/plugin-sdk";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { createHttp } from "../../../kernel/gateway/http.ts";
-import { canonicalPath } from "../../../kernel/gateway/http-path.ts";
+import { createHttp } from "../../../plugins/services/http/http.ts";
+import { canonicalPath } from "../../../plugins/services/http/http-path.ts";
 import { startGateway, type TestGateway, token } from "./gateway.ts";
 
 interface Answer {

@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { authLimits, createLimiter } from "../../../kernel/gateway/limiter.ts";
 import { limitKey, parseHost, peerOf, plainIp } from "../../../kernel/gateway/peer.ts";
-import { cutBytes, printable } from "../../../kernel/gateway/text.ts";
+import { cutBytes, printable } from "@rclaw/plugin-sdk/printable";
 
 test("ten failures within a minute lock for five, spread out they do not", () => {
   let time = 0;

@@ -98,15 +98,17 @@ test(
   "REL-03 REL-05 a transcript cut at every byte opens with its whole lines, and the next entry is not merged into the rest",
   { timeout: 300_000 },
   async () => {
-    using temp = tempFolder();
+    using temp = tempFolder({ inMemory: true });
     const { file, bytes, texts } = await sample(temp.dir, messages);
     for (let length = 0; length <= bytes.length; length++) {
       fs.writeFileSync(file, bytes.subarray(0, length));
       const store = await openStore(temp.dir);
       // A line that lacks only its newline is whole.
-      const whole = [...bytes.subarray(0, length).toString("latin1").split("\n")].filter((line) =>
-        /"type":"message".*,"crc":"[0-9a-f]{8}"\}$/.test(line),
-      ).length;
+      const whole = bytes
+        .subarray(0, length)
+        .toString("latin1")
+        .split("\n")
+        .filter((line) => /"type":"message".*,"crc":"[0-9a-f]{8}"\}$/.test(line)).length;
       expect(await textsIn(store, "main")).toEqual(texts.slice(0, whole));
       await say(store, "main", "after");
       await store.close();
@@ -123,7 +125,7 @@ test(
   "REL-04 a flip of any byte of a transcript is found: its line is quarantined and every other one is right",
   { timeout: 300_000 },
   async () => {
-    using temp = tempFolder();
+    using temp = tempFolder({ inMemory: true });
     const { file, bytes, texts } = await sample(temp.dir, messages);
     let flips = 0;
     for (let at = 0; at < bytes.length; at++) {
@@ -156,7 +158,7 @@ test(
   "REL-03 REL-04 the index and the ledger, cut or flipped at every byte, open and tell nothing wrong",
   { timeout: 300_000 },
   async () => {
-    using temp = tempFolder();
+    using temp = tempFolder({ inMemory: true });
     await sample(temp.dir, 2);
     const store = await openStore(temp.dir);
     const ids = ["r1", "r2", "r3"];
@@ -229,7 +231,7 @@ test(
   "REL-02 whatever part of the unsynced transcript a power cut leaves, replay makes it whole",
   { timeout: 300_000 },
   async () => {
-    using temp = tempFolder();
+    using temp = tempFolder({ inMemory: true });
     const { journal, bytes, transcript, texts } = await crashed(temp.dir);
     const full = fs.readFileSync(transcript);
     const synced = full.indexOf("\n", full.indexOf("earlier")) + 1;
@@ -257,7 +259,7 @@ test(
   "REL-02 a journal cut at every byte gives back what was whole, twice over as well as once",
   { timeout: 300_000 },
   async () => {
-    using temp = tempFolder();
+    using temp = tempFolder({ inMemory: true });
     const { journal, bytes, transcript, texts } = await crashed(temp.dir);
     const full = fs.readFileSync(transcript);
     const synced = full.subarray(0, full.indexOf("\n", full.indexOf("earlier")) + 1);

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import {
   canonicalKey,
@@ -6,7 +6,7 @@ import {
   type DmScope,
   parseKey,
   transcriptHash,
-} from "../../../kernel/sessions/key.ts";
+} from "@rclaw/plugin-sdk/session-key";
 
 const rules = { defaultAgentId: "main", mainKey: "main" };
 

@@ -146,14 +146,15 @@ test("the recorded exchange: patch, list and preview answer as OpenClaw does", a
     entry: {
       sessionId: expect.any(String) as string,
       updatedAt: now,
-      ...{
-        systemSent: false,
-        abortedLastRun: false,
-        thinkingLevel: "low",
-        verboseLevel: "on",
-        label: "My main",
-      },
-      ...{ inputTokens: 0, outputTokens: 0, totalTokens: 0, totalTokensFresh: true },
+      systemSent: false,
+      abortedLastRun: false,
+      thinkingLevel: "low",
+      verboseLevel: "on",
+      label: "My main",
+      inputTokens: 0,
+      outputTokens: 0,
+      totalTokens: 0,
+      totalTokensFresh: true,
     },
   });
   await store.close();

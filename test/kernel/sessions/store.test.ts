@@ -136,15 +136,13 @@ test("only one writer holds a session, in order of asking, and who gives up leav
   const first = await store.open("main", never);
   const order: string[] = [];
   const impatient = new AbortController();
-  const second = store.open("main", never).then(async (session) => {
-    order.push("second");
-    await session[Symbol.asyncDispose]();
-  });
+  const take = async (key: string, name: string): Promise<void> => {
+    await using _session = await store.open(key, never);
+    order.push(name);
+  };
+  const second = take("main", "second");
   const gaveUp = store.open("main", impatient.signal);
-  const third = store.open("agent:MAIN:main", never).then(async (session) => {
-    order.push("third");
-    await session[Symbol.asyncDispose]();
-  });
+  const third = take("agent:MAIN:main", "third");
   impatient.abort();
   await expect(gaveUp).rejects.toMatchObject({ code: "ABORTED" });
   expect(order).toEqual([]);
@@ -489,5 +487,21 @@ test("REL-10 a state folder that is removed while running is made again", async 
   await store.close();
   const again = await openStore(dir);
   expect(await textsIn(again, "main")).toContain("two");
+  await again.close();
+});
+
+test("REL-17 a clock that jumps back changes neither the order of entries nor their ids", async () => {
+  using temp = tempFolder();
+  let now = 2_000_000_000_000;
+  const store = await openStore(temp.dir, { now: () => now });
+  await say(store, "main", "one", "two");
+  now -= 3_600_000;
+  await say(store, "main", "three");
+  await store.close();
+  const again = await openStore(temp.dir, { now: () => now });
+  await say(again, "main", "four");
+  expect(await textsIn(again, "main")).toEqual(["one", "two", "three", "four"]);
+  const entries = await again.tail("main", 10);
+  expect(entries.map(({ parentId }) => parentId)).toEqual([null, ...entries.slice(0, 3).map(({ id }) => id)]);
   await again.close();
 });

@@ -4,17 +4,21 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import type { Logger } from "@rclaw/plugin-sdk";
-import { build } from "esbuild";
-import { transcriptHash } from "../../../kernel/sessions/key.ts";
+import { build, type Plugin } from "esbuild";
+import { transcriptHash } from "@rclaw/plugin-sdk/session-key";
 import { SessionStore, type SessionStoreOptions } from "../../../kernel/sessions/store.ts";
 
 export const keys = { defaultAgentId: "main", mainKey: "main" };
 export const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 export const never = new AbortController().signal;
 
-/** A folder that is gone when the test is. */
-export function tempFolder(): { readonly dir: string } & Disposable {
-  const dir = fs.mkdtempSync(path.join(os.tmpdir(), "rclaw-sessions-"));
+/**
+ * A folder that is gone when the test is. `inMemory` where thousands of stores are opened
+ * and closed and nothing depends on what a disk does.
+ */
+export function tempFolder({ inMemory = false } = {}): { readonly dir: string } & Disposable {
+  const base = inMemory && fs.existsSync("/dev/shm") ? "/dev/shm" : os.tmpdir();
+  const dir = fs.mkdtempSync(path.join(base, "rclaw-sessions-"));
   return { dir, [Symbol.dispose]: () => fs.rmSync(dir, { recursive: true, force: true }) };
 }
 
@@ -62,6 +66,16 @@ export function entriesOnDisk(dir: string, key: string): readonly string[] {
   });
 }
 
+const sdkFromSource: Plugin = {
+  name: "sdk-from-source",
+  setup({ onResolve }) {
+    const folder = path.resolve(import.meta.dirname, "../../../plugin-sdk");
+    onResolve({ filter: /^@rclaw\/plugin-sdk(\/|$)/ }, ({ path: name }) => ({
+      path: path.join(folder, `${name.slice("@rclaw/plugin-sdk/".length) || "index"}.ts`),
+    }));
+  },
+};
+
 /** Bundles the process that tests kill: the oldest supported Node cannot run TypeScript. */
 export async function bundleWriter(dir: string): Promise<string> {
   const outfile = path.join(dir, "writer.mjs");
@@ -72,7 +86,7 @@ export async function bundleWriter(dir: string): Promise<string> {
     format: "esm",
     target: "node20",
     outfile,
-    alias: { "@rclaw/plugin-sdk": path.resolve(import.meta.dirname, "../../../plugin-sdk/index.ts") },
+    plugins: [sdkFromSource],
     logLevel: "silent",
   });
   return outfile;
@@ -119,4 +133,28 @@ export function start(command: string, args: readonly string[], { oneThread = fa
       await closed;
     },
   };
+}
+
+export interface Injection {
+  /** System calls to watch, with commas. */
+  readonly calls: string;
+  /** strace's own words: `fdatasync:error=EIO:when=3`. */
+  readonly inject: readonly string[];
+  /** Only calls on these files count; otherwise all do. */
+  readonly files?: readonly string[];
+  /** Where the watched calls are written down. */
+  readonly trace?: string;
+  /** For counted calls: strace counts by thread. */
+  readonly oneThread?: boolean;
+}
+
+/** Starts the writer with disk faults injected by strace. */
+export function startFaulty(
+  writer: readonly string[],
+  { calls, inject, files = [], trace = "/dev/null", oneThread = false }: Injection,
+): Child {
+  const only = files.flatMap((file) => ["-P", file]);
+  const what = inject.flatMap((fault) => ["-e", `inject=${fault}`]);
+  const args = ["-f", "-qq", "-o", trace, "-e", `trace=${calls}`, ...only, ...what];
+  return start("strace", [...args, process.execPath, ...writer], { oneThread });
 }

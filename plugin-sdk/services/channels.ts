@@ -1,0 +1,52 @@
+import type { Channel, OutboundMessage } from "../channel.ts";
+import type { Caller } from "../gateway.ts";
+import type { HookName, Hooks } from "../hooks.ts";
+import type { Logger } from "../plugin.ts";
+import type { KeyRules } from "../session-key.ts";
+import type { KernelMethod } from "./method.ts";
+
+/** What the kernel lends the channels. */
+export interface ChannelPorts {
+  /** The live channel, its plugin activated when need be. */
+  channel(id: string): Promise<Channel>;
+  readonly methods: {
+    call(
+      name: string,
+      params: unknown,
+      options: { caller: Caller; signal: AbortSignal; accept?(payload: unknown): void },
+    ): Promise<unknown>;
+  };
+  readonly hooks: {
+    run<Name extends HookName>(
+      name: Name,
+      event: Hooks[Name]["event"],
+      context: Hooks[Name]["context"],
+    ): Promise<Partial<Exclude<Hooks[Name]["result"], void>>>;
+  };
+  config(): Readonly<Record<string, unknown>>;
+  keys(): KeyRules;
+  readonly log: Logger;
+  now?(): number;
+}
+
+export interface LiveChannels {
+  /**
+   * Starts a channel and resolves after the first try; a failed one is tried again with
+   * growing pauses until `signal` aborts.
+   */
+  start(channel: Channel | string, signal: AbortSignal): Promise<void>;
+  deliver(channelId: string, message: OutboundMessage, signal: AbortSignal): Promise<{ readonly id: string } | undefined>;
+  typing(
+    channelId: string,
+    target: Pick<OutboundMessage, "accountId" | "to" | "threadId">,
+    signal: AbortSignal,
+  ): Promise<void>;
+  /** channels.status, channels.logout, pairing.list, pairing.approve, pairing.revoke. */
+  methods(): KernelMethod[];
+}
+
+/** Service "channels": where messages enter and leave, and who may talk. */
+export interface ChannelsService {
+  /** `credentials` is the folder of pairing requests and of who was let in. */
+  openChannels(ports: ChannelPorts & { readonly credentials: string }): LiveChannels;
+}

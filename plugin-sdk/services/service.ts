@@ -1,0 +1,28 @@
+import type { ChannelsService } from "./channels.ts";
+import type { ConfigService } from "./config.ts";
+import type { EgressService } from "./egress.ts";
+import type { FilesService } from "./files.ts";
+import type { HttpService } from "./http.ts";
+
+/**
+ * Parts of the gateway that stand outside the kernel. A service is a set of functions
+ * without state of its own; only what ships with rclaw may provide one, since the kernel
+ * relies on it as on itself. Declared under `contributes.services`.
+ */
+export interface Services {
+  readonly config: ConfigService;
+  readonly files: FilesService;
+  readonly egress: EgressService;
+  readonly channels: ChannelsService;
+  readonly http: HttpService;
+}
+
+export type ServiceName = keyof Services;
+
+/** The default export of a service's entry file; it is no plugin: nothing is activated. */
+export function defineService<Name extends ServiceName>(
+  name: Name,
+  service: Services[Name],
+): { readonly name: Name; readonly service: Services[Name] } {
+  return { name, service };
+}

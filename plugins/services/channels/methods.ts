@@ -1,0 +1,145 @@
+import { type Channel, type ChannelAccount, defineMethod, type Logger, RclawError } from "@rclaw/plugin-sdk";
+import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
+import { inboundRules } from "./inbound.ts";
+import { channelsLogoutParams, channelsStatusParams } from "./methods.schema.ts";
+
+/** A channel that should run, whether or not it does at the moment. */
+export interface StartedChannel {
+  readonly id: string;
+  channel: Channel | undefined;
+  running: boolean;
+  failures: number;
+  lastStartAt?: number;
+  lastError?: string;
+}
+
+interface MethodOptions {
+  readonly started: ReadonlyMap<string, StartedChannel>;
+  config(): Readonly<Record<string, unknown>>;
+  readonly log: Logger;
+  now(): number;
+}
+
+/** channels.status and channels.logout, in the shapes OpenClaw's clients know. */
+export function channelMethods({ started, config, log, now }: MethodOptions): KernelMethod[] {
+  /** A channel that does not answer in time shows as such; it must not hold up the others' rows. */
+  async function accountsOf(
+    entry: StartedChannel,
+    probe: boolean,
+    timeoutMs: number,
+  ): Promise<readonly ChannelAccount[]> {
+    const failed = (error: string): ChannelAccount[] => [
+      { accountId: "default", enabled: true, configured: true, running: false, lastError: error },
+    ];
+    if (!entry.channel) return failed(entry.lastError ?? "not started yet");
+    const controller = new AbortController();
+    const timer = setTimeout(
+      () => controller.abort(new RclawError("TIMEOUT", `no answer within ${timeoutMs} ms`)),
+      timeoutMs,
+    );
+    try {
+      const late = new Promise<never>((_resolve, reject) => {
+        controller.signal.addEventListener("abort", () => reject(controller.signal.reason as Error), {
+          once: true,
+        });
+      });
+      return await Promise.race([entry.channel.accounts({ probe, signal: controller.signal }), late]);
+    } catch (error) {
+      log.warn({ err: error, channel: entry.id }, "channel status failed");
+      return failed(error instanceof Error ? error.message : String(error));
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  const status = defineMethod({
+    name: "channels.status",
+    params: channelsStatusParams,
+    async handle({ params: { probe = false, timeoutMs = 10_000 } }) {
+      const entries = [...started.values()].sort((a, b) => a.id.localeCompare(b.id));
+      const limit = Math.min(Math.max(timeoutMs, 1_000), 120_000);
+      const lists = await Promise.all(entries.map((entry) => accountsOf(entry, probe, limit)));
+      const rows = entries.map((entry, i) => {
+        const label = entry.channel?.label ?? entry.id;
+        const accounts = (lists[i] ?? []).map((account) =>
+          accountRow(account, entry, config(), probe ? now() : undefined),
+        );
+        return { id: entry.id, label, accounts, summary: channelSummary(entry, accounts) };
+      });
+      const map = <T>(value: (row: (typeof rows)[number]) => T): Record<string, T> =>
+        Object.fromEntries(rows.map((row) => [row.id, value(row)]));
+      return {
+        ts: now(),
+        channelOrder: rows.map(({ id }) => id),
+        channelLabels: map(({ label }) => label),
+        channelDetailLabels: map(({ label }) => label),
+        channelSystemImages: {},
+        channelMeta: rows.map(({ id, label }) => ({ id, label, detailLabel: label })),
+        channels: map(({ summary }) => summary),
+        channelAccounts: map(({ accounts }) => accounts),
+        channelDefaultAccountId: map(({ accounts }) => defaultAccount(accounts)),
+      };
+    },
+  });
+
+  const logout = defineMethod({
+    name: "channels.logout",
+    params: channelsLogoutParams,
+    async handle({ params, signal }) {
+      const entry = started.get(params.channel.trim().toLowerCase());
+      if (!entry) throw new RclawError("INVALID_REQUEST", "invalid channels.logout channel");
+      const { id, channel } = entry;
+      if (!channel?.logout) throw new RclawError("INVALID_REQUEST", `channel ${id} does not support logout`);
+      const accountId = params.accountId?.trim() || defaultAccount(await accountsOf(entry, false, 10_000));
+      await channel.logout(accountId, signal);
+      return { channel: id, accountId, cleared: true };
+    },
+  });
+  return [
+    { ...status, scope: "operator.read" },
+    { ...logout, scope: "operator.admin" },
+  ];
+}
+
+function defaultAccount(accounts: readonly { readonly accountId: string }[]): string {
+  return (
+    accounts.find(({ accountId }) => accountId === "default")?.accountId ??
+    accounts[0]?.accountId ??
+    "default"
+  );
+}
+
+function accountRow(
+  account: ChannelAccount,
+  entry: StartedChannel,
+  config: Readonly<Record<string, unknown>>,
+  probedAt: number | undefined,
+) {
+  const rules = inboundRules(config, entry.id, account.accountId);
+  const lastError = account.lastError ?? (entry.running ? undefined : entry.lastError);
+  const lastStartAt = account.lastStartAt ?? entry.lastStartAt;
+  return {
+    ...account,
+    ...(lastError !== undefined && { lastError }),
+    ...(lastStartAt !== undefined && { lastStartAt }),
+    ...(entry.failures > 0 && { reconnectAttempts: entry.failures }),
+    ...(probedAt !== undefined && account.probe && { lastProbeAt: probedAt }),
+    dmPolicy: rules.dmPolicy,
+    allowFrom: rules.allowFrom.map(String),
+  };
+}
+
+function channelSummary(entry: StartedChannel, accounts: readonly ReturnType<typeof accountRow>[]) {
+  const first = accounts.find(({ accountId }) => accountId === defaultAccount(accounts));
+  return {
+    configured: accounts.some(({ configured }) => configured),
+    running: accounts.some(({ running }) => running),
+    ...(first?.connected !== undefined && {
+      connected: accounts.some(({ connected }) => connected === true),
+    }),
+    ...(first?.mode !== undefined && { mode: first.mode }),
+    lastStartAt: first?.lastStartAt ?? entry.lastStartAt ?? null,
+    lastError: accounts.find(({ lastError }) => lastError !== undefined)?.lastError ?? null,
+    ...(first?.probe && { probe: first.probe }),
+  };
+}

@@ -1,0 +1,113 @@
+import type { KeyPath } from "@rclaw/plugin-sdk/services/config";
+import { isIP } from "node:net";
+import type { Static } from "typebox";
+import type { configSchema } from "@rclaw/plugin-sdk/services/config.schema";
+import type { Finding } from "./sources.ts";
+
+const placeholders: ReadonlySet<string> = new Set(["", "undefined", "null"]);
+const shortestSecret = 16;
+
+/** What a schema cannot say: rules between keys, and values of the right type that are still wrong. */
+export function ruleFindings(config: unknown, env: NodeJS.ProcessEnv): Finding[] {
+  const { gateway, messages, egress } = config as Static<typeof configSchema>;
+  return [
+    ...authFindings(gateway, env),
+    ...bindFindings(gateway),
+    ...gateway.trustedProxies.flatMap((range, index) =>
+      isRange(range)
+        ? []
+        : [
+            {
+              path: ["gateway", "trustedProxies", index],
+              message: "is not an address or CIDR range; it matches nothing",
+              isWarning: true,
+            },
+          ],
+    ),
+    ...egress.allowCidrs.flatMap((range, index) =>
+      isRange(range)
+        ? []
+        : [
+            {
+              path: ["egress", "allowCidrs", index],
+              message: 'must be an address or a CIDR range such as "192.168.1.0/24"',
+            },
+          ],
+    ),
+    ...messages.groupChat.mentionPatterns.flatMap((pattern, index) => {
+      const path = ["messages", "groupChat", "mentionPatterns", index];
+      return isPattern(pattern)
+        ? []
+        : [{ path, message: "is not a valid regular expression; it matches nothing", isWarning: true }];
+    }),
+  ];
+}
+
+type GatewayConfig = Static<typeof configSchema>["gateway"];
+
+function authFindings({ auth, bind, mode }: GatewayConfig, env: NodeJS.ProcessEnv): Finding[] {
+  if (mode === "remote") return [];
+  if (auth.mode === "none") {
+    const path = ["gateway", "auth", "mode"];
+    if (bind === "loopback")
+      return [{ path, message: "any program on this machine controls the assistant", isWarning: true }];
+    return [
+      { path, message: `"none" lets anybody in; with gateway.bind "${bind}" use "token" or "password"` },
+    ];
+  }
+  // The environment's token wins over the file's.
+  const override = auth.mode === "token" ? env["RUSTY_CLAW_GATEWAY_TOKEN"] : undefined;
+  return secretFindings(["gateway", "auth", auth.mode], override || auth[auth.mode], auth.mode);
+}
+
+function secretFindings(path: KeyPath, value: string | undefined, mode: string): Finding[] {
+  if (value === undefined) {
+    const message = `gateway.auth.mode is "${mode}" but there is none: nobody can connect until it is set`;
+    return [{ path, message, isWarning: true }];
+  }
+  if (placeholders.has(value.trim().toLowerCase())) {
+    return [{ path, message: `is a placeholder, not a ${mode}; set a long random one` }];
+  }
+  if (value.length >= shortestSecret) return [];
+  return [
+    {
+      path,
+      message: `is shorter than ${shortestSecret} characters and can be guessed; set a long random one`,
+      isWarning: true,
+    },
+  ];
+}
+
+function bindFindings({ bind, customBindHost, tls }: GatewayConfig): Finding[] {
+  const findings: Finding[] = [];
+  if (bind === "custom" && !customBindHost) {
+    findings.push({
+      path: ["gateway", "bind"],
+      message: '"custom" needs gateway.customBindHost, the address to listen on',
+    });
+  }
+  if (tls.enabled && (!tls.certPath || !tls.keyPath)) {
+    findings.push({ path: ["gateway", "tls"], message: "is enabled, so it needs certPath and keyPath" });
+  }
+  return findings;
+}
+
+function isRange(text: string): boolean {
+  const [address = "", bits, ...rest] = text.split("/");
+  const version = isIP(address);
+  if (version === 0 || rest.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128));
+}
+
+function isPattern(text: string): boolean {
+  try {
+    return new RegExp(text, "iu") instanceof RegExp;
+  } catch {
+    try {
+      // Patterns written for OpenClaw need not be valid in Unicode mode.
+      return new RegExp(text, "i") instanceof RegExp;
+    } catch {
+      return false;
+    }
+  }
+}

@@ -1,0 +1,144 @@
+import http, { type Agent, type ClientRequest, type IncomingMessage } from "node:http";
+import type { LookupFunction, Socket } from "node:net";
+import { pipeline } from "node:stream";
+import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
+import type { Target } from "./grants.ts";
+import type { EgressLimits } from "@rclaw/plugin-sdk/services/egress";
+import type { RequestBody } from "./request-body.ts";
+
+export interface Exchange {
+  readonly owner: string;
+  readonly target: Target;
+  readonly method: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: RequestBody;
+  readonly agent: Agent;
+  readonly lookup: LookupFunction;
+  /** Judges the address a socket really connected to. */
+  refuse(address: string): RclawError | undefined;
+  readonly limits: EgressLimits;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** One request to one checked target, up to the answer's headers. */
+export async function exchange(options: Exchange): Promise<IncomingMessage> {
+  const first = await attempt(options);
+  if (first !== "stale") return first;
+  const second = await attempt(options);
+  if (second !== "stale") return second;
+  throw unreachable(options, "ECONNRESET", true);
+}
+
+/** "stale": the server had closed an idle connection just as it was used again, so it never saw the request. */
+async function attempt(options: Exchange): Promise<IncomingMessage | "stale"> {
+  const { target, method, headers, agent, lookup, signal } = options;
+  signal?.throwIfAborted();
+  const { request: open } = target.url.protocol === "https:" ? await import("node:https") : http;
+  return new Promise((resolve, reject) => {
+    const request = open({
+      host: target.host,
+      port: target.port,
+      path: target.url.pathname + target.url.search,
+      method,
+      headers,
+      agent,
+      lookup,
+      // The agent's own timeout is for idle sockets; one in use has the deadlines below.
+      timeout: 0,
+    });
+    const state = { sent: false };
+    const stop = (error: unknown): void =>
+      void request.destroy(error instanceof Error ? error : new Error("aborted", { cause: error }));
+    const onAbort = (): void => stop(signal?.reason);
+    const timers = [
+      deadline(options, "connectMs", () => state.sent, stop),
+      deadline(options, "headersMs", () => false, stop),
+    ];
+    const settle = (): void => {
+      signal?.removeEventListener("abort", onAbort);
+      for (const timer of timers) clearTimeout(timer);
+    };
+    signal?.addEventListener("abort", onAbort, { once: true });
+    watchSocket(request, options, () => (state.sent = true));
+    request.on("error", (error: NodeJS.ErrnoException) => {
+      settle();
+      if (signal?.aborted) return reject(signal.reason as Error);
+      if (isStale(request, error, options)) return resolve("stale");
+      reject(
+        isRclawError(error)
+          ? error
+          : unreachable(options, error.code ?? "connection failed", state.sent, error),
+      );
+    });
+    request.once("response", (incoming) => {
+      settle();
+      resolve(incoming);
+    });
+    write(request, options.body);
+  });
+}
+
+/** A literal address never passes through `lookup`, so the last word is what the socket says it is connected to. */
+function watchSocket(request: ClientRequest, { refuse, target }: Exchange, onReady: () => void): void {
+  request.once("socket", (socket: Socket) => {
+    if (!socket.connecting) return onReady();
+    // Ahead of the listener that flushes the request.
+    socket.prependOnceListener("connect", () => {
+      const refusal = refuse(socket.remoteAddress ?? "");
+      if (refusal) request.destroy(refusal);
+      else if (target.url.protocol === "http:") onReady();
+    });
+    socket.once("secureConnect", onReady);
+  });
+}
+
+function write(request: ClientRequest, { bytes, stream }: RequestBody): void {
+  if (!stream) {
+    request.end(bytes);
+    return;
+  }
+  // A failing source destroys the request, whose error listener reports it.
+  pipeline(stream, request, () => undefined);
+}
+
+function deadline(
+  { owner, target, limits }: Exchange,
+  name: "connectMs" | "headersMs",
+  isMet: () => boolean,
+  stop: (error: Error) => void,
+): NodeJS.Timeout {
+  const what = name === "connectMs" ? "no connection" : "no answer";
+  return setTimeout(() => {
+    if (isMet()) return;
+    stop(
+      new RclawError("TIMEOUT", `${target.host} timed out: ${what} within ${limits[name]} ms`, {
+        retryable: true,
+        details: { plugin: owner, host: target.host, sent: name === "headersMs" },
+      }),
+    );
+  }, limits[name]).unref();
+}
+
+function isStale(request: ClientRequest, error: NodeJS.ErrnoException, { body }: Exchange): boolean {
+  return request.reusedSocket && !body.stream && (error.code === "ECONNRESET" || error.code === "EPIPE");
+}
+
+/** `details.sent` tells whether the far side may have acted on the request. */
+function unreachable(
+  { owner, target }: Exchange,
+  reason: string,
+  sent: boolean,
+  cause?: unknown,
+): RclawError {
+  const isTrust = /^(?:CERT_|ERR_TLS|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED)/.test(reason);
+  const what = sent
+    ? "the connection was lost"
+    : isTrust
+      ? "its certificate is not trusted"
+      : "no connection";
+  return new RclawError("UNAVAILABLE", `could not reach ${target.host}: ${what} (${reason})`, {
+    cause,
+    retryable: !isTrust,
+    details: { plugin: owner, host: target.host, reason, sent },
+  });
+}

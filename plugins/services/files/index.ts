@@ -1,0 +1,4 @@
+import { defineService } from "@rclaw/plugin-sdk/services/service";
+import { checkPath, createFiles } from "./files.ts";
+
+export default defineService("files", { createFiles, checkPath });

@@ -1,0 +1,252 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { Readable } from "node:stream";
+import {
+  isRclawError,
+  type ErrorCode,
+  type Logger,
+  RclawError,
+  type Route,
+  type RouteRequest,
+} from "@rclaw/plugin-sdk";
+import { fastify, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from "fastify";
+import type { HttpOptions } from "@rclaw/plugin-sdk/services/http";
+import { canonicalPath } from "./http-path.ts";
+import { printable } from "@rclaw/plugin-sdk/printable";
+
+interface Found {
+  readonly route: Route;
+  readonly path: string;
+  readonly query: string;
+}
+
+declare module "fastify" {
+  interface FastifyRequest {
+    found: Found | null;
+  }
+}
+
+const supported = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+const defaultBodyLimit = 65_536;
+/** How much of a body that is too large is still taken in, so that its sender gets to read the answer. */
+const politeExcess = 4_194_304;
+
+/** Without its own compilers fastify loads ajv and fast-json-stringify: 8 MB for schemas nobody has. Its types want ajv's. */
+const ownCompilers = {
+  compilersFactory: { buildValidator: () => () => () => true, buildSerializer: () => () => JSON.stringify },
+} as unknown as NonNullable<FastifyServerOptions["schemaController"]>;
+
+const securityHeaders = {
+  "X-Content-Type-Options": "nosniff",
+  "Referrer-Policy": "no-referrer",
+  "X-Frame-Options": "DENY",
+} as const;
+const contentPolicy = "default-src 'self'; connect-src 'self' ws: wss:; frame-ancestors 'none'";
+/** Decided here or by node:http; and no page of another origin may read an answer. */
+const withheld = /^(?:access-control-.*|content-length|transfer-encoding|connection|keep-alive|upgrade)$/i;
+
+/**
+ * Plugins' HTTP routes. fastify drives the life of a request; which route it is for is
+ * looked up in the live table. The checks run before a byte of the body is read.
+ */
+export async function createHttp(
+  options: HttpOptions,
+): Promise<(request: IncomingMessage, response: ServerResponse) => void> {
+  let handle: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
+  const app = fastify({
+    // The gateway's own server hands requests over; this one never listens.
+    serverFactory: (handler) => {
+      handle = handler;
+      return createServer();
+    },
+    logger: false,
+    // Every path is one route here: the canonical path is looked up, not what the client wrote.
+    rewriteUrl: () => "/",
+    exposeHeadRoutes: false,
+    forceCloseConnections: false,
+    schemaController: ownCompilers,
+  });
+  app.decorateRequest("found", null);
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", (request: FastifyRequest, payload: Readable) => readBody(payload, request));
+  app.addHook("onRequest", async (request, reply) => {
+    reply.headers({ ...securityHeaders, "Content-Security-Policy": contentPolicy });
+    return admit(request, reply, options);
+  });
+  app.setNotFoundHandler((_request, reply) =>
+    plain(reply.header("Allow", supported.join(", ")), 405, "Method Not Allowed"),
+  );
+  app.setErrorHandler((error, request, reply) => failed(error, request, reply, options.log));
+  app.route({ method: supported, url: "/", handler: (request, reply) => answer(request, reply) });
+  await app.ready();
+  if (!handle)
+    throw new RclawError("UNAVAILABLE", "fastify did not ask for a server; reinstall rclaw's dependencies");
+  return handle;
+}
+
+/** Sets `found`, or sends the refusal; fastify stops when a hook has replied. */
+async function admit(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  options: HttpOptions,
+): Promise<FastifyReply | undefined> {
+  const { method, raw, headers } = request;
+  const canonical = canonicalPath(request.originalUrl);
+  if (!canonical.ok)
+    return plain(reply, canonical.status, canonical.status === 400 ? "Bad Request" : "Not Found");
+  const { path, query } = canonical;
+
+  const route =
+    (await options.routes.find(method, path)) ??
+    (method === "HEAD" ? await options.routes.find("GET", path) : undefined);
+  if (!route) return notFound(reply, method, options.routes.methods(path));
+
+  const isMutating = method !== "GET" && method !== "HEAD" && method !== "OPTIONS";
+  if (isMutating && (headers["sec-fetch-site"] === "cross-site" || !options.isOriginAllowed(raw))) {
+    return refuse(reply, 403, "cross-site requests may not change anything here", "forbidden");
+  }
+  if (route.auth === "gateway") {
+    const refusal = authorize(reply, raw, query, options);
+    if (refusal) return refusal;
+  }
+  const encoding = headers["content-encoding"];
+  if (encoding !== undefined && encoding !== "identity")
+    return refuse(reply, 415, "send the body without Content-Encoding", "unsupported_media_type");
+  if (isMutating && route.auth === "gateway" && isFormType(headers["content-type"])) {
+    return refuse(reply, 415, "send the body as application/json", "unsupported_media_type");
+  }
+  request.found = { route, path, query };
+  return undefined;
+}
+
+function notFound(reply: FastifyReply, method: string, others: readonly string[]): FastifyReply {
+  if (others.length > 0) return plain(reply.header("Allow", others.join(", ")), 405, "Method Not Allowed");
+  if (method === "GET" || method === "HEAD") return plain(reply, 404, "Not Found");
+  return plain(reply.header("Allow", "GET, HEAD"), 405, "Method Not Allowed");
+}
+
+function authorize(
+  reply: FastifyReply,
+  raw: IncomingMessage,
+  query: string,
+  options: HttpOptions,
+): FastifyReply | undefined {
+  if (new URLSearchParams(query).has("token")) {
+    return refuse(
+      reply,
+      400,
+      "send the token as Authorization: Bearer <token>; in a URL it would be logged",
+      "invalid_request_error",
+    );
+  }
+  const verdict = options.auth(raw);
+  if (verdict.ok) return undefined;
+  if (verdict.retryAfterMs !== undefined) {
+    reply.header("Retry-After", String(Math.ceil(verdict.retryAfterMs / 1_000)));
+    return refuse(reply, 429, "Too many failed authentication attempts", "rate_limited");
+  }
+  return refuse(reply.header("WWW-Authenticate", "Bearer"), 401, "Unauthorized", "unauthorized");
+}
+
+/** What a page of another site can send without asking first. */
+function isFormType(contentType: string | undefined): boolean {
+  return /^\s*(?:text\/plain|application\/x-www-form-urlencoded|multipart\/form-data)\b/i.test(
+    contentType ?? "",
+  );
+}
+
+/** Event by event: leaving a `for await` early would destroy the socket before the answer is out. */
+function readBody(payload: Readable, request: FastifyRequest): Promise<Buffer> {
+  const limit = request.found?.route.bodyLimit ?? defaultBodyLimit;
+  const tooLarge = (): RclawError => new RclawError("TOO_LARGE", `the body is larger than ${limit} bytes`);
+  if (Number(request.headers["content-length"] ?? 0) > limit + politeExcess)
+    return Promise.reject(tooLarge());
+  return new Promise((resolve, reject) => {
+    let chunks: Buffer[] = [];
+    let size = 0;
+    payload.on("data", (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= limit) chunks.push(chunk);
+      else chunks = [];
+      if (size > limit + politeExcess) reject(tooLarge());
+    });
+    payload.once("end", () => (size > limit ? reject(tooLarge()) : resolve(Buffer.concat(chunks))));
+    payload.once("error", reject);
+    payload.once("close", () =>
+      reject(new RclawError("ABORTED", "the client went away before its request was complete")),
+    );
+  });
+}
+
+async function answer(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  if (!request.found) return plain(reply, 404, "Not Found");
+  const { route, path, query } = request.found;
+  const controller = new AbortController();
+  reply.raw.once("close", () => {
+    if (!reply.raw.writableFinished) controller.abort();
+  });
+  const given: RouteRequest = {
+    method: request.method,
+    path,
+    query: Object.fromEntries(new URLSearchParams(query)),
+    headers: headersFor(request, route),
+    body: Buffer.isBuffer(request.body) ? request.body : new Uint8Array(),
+  };
+  const { status, headers = {}, body } = await route.handle(given, controller.signal);
+  for (const [name, value] of Object.entries(headers)) if (!withheld.test(name)) reply.header(name, value);
+  return reply
+    .code(status)
+    .headers(securityHeaders)
+    .send(typeof body === "string" || body === undefined ? body : Buffer.from(body));
+}
+
+/** The gateway's own token is no business of the plugin's. */
+function headersFor(request: FastifyRequest, route: Route): Record<string, string> {
+  const { authorization, ...rest } = request.headers;
+  const all = route.auth === "gateway" || authorization === undefined ? rest : { ...rest, authorization };
+  return Object.fromEntries(
+    Object.entries(all).map(([name, value]) => [
+      name,
+      Array.isArray(value) ? value.join(", ") : (value ?? ""),
+    ]),
+  );
+}
+
+const statuses: Partial<Record<ErrorCode, number>> = {
+  INVALID_REQUEST: 400,
+  UNAUTHORIZED: 401,
+  POLICY_DENIED: 403,
+  PERMISSION_DENIED: 403,
+  EGRESS_DENIED: 403,
+  NOT_FOUND: 404,
+  CONFLICT: 409,
+  TOO_LARGE: 413,
+  RATE_LIMITED: 429,
+  UNAVAILABLE: 503,
+  STORE_DEGRADED: 503,
+  TIMEOUT: 504,
+};
+
+function failed(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Logger): FastifyReply {
+  if (isRclawError(error)) {
+    const status = statuses[error.code] ?? 500;
+    if (status >= 500) log.warn({ err: error, path: printable(request.found?.path) }, "a route failed");
+    return refuse(reply, status, error.message, error.code.toLowerCase());
+  }
+  // fastify's own refusals, such as a content type that is none.
+  const status = error instanceof Error && "statusCode" in error ? Number(error.statusCode) : 500;
+  if (status >= 400 && status < 500)
+    return refuse(reply, status, "the request cannot be read", "invalid_request_error");
+  log.error({ err: error, path: printable(request.found?.path) }, "a route failed unexpectedly");
+  return refuse(reply, 500, "internal error; see the gateway's log", "internal_error");
+}
+
+function refuse(reply: FastifyReply, status: number, message: string, type: string): FastifyReply {
+  return reply
+    .code(status)
+    .type("application/json; charset=utf-8")
+    .send(JSON.stringify({ error: { message, type } }));
+}
+
+function plain(reply: FastifyReply, status: number, text: string): FastifyReply {
+  return reply.code(status).type("text/plain; charset=utf-8").send(text);
+}
