@@ -1,6 +1,7 @@
 import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
 import { type Caller, type Command, type Logger, type PluginContext, type Scope } from "@rclaw/plugin-sdk";
-import type { CallExtras } from "./client.ts";
+import type { ServiceName, Services } from "@rclaw/plugin-sdk/services/service";
+import type { CallExtras } from "@rclaw/plugin-sdk/services/terminal";
 import { declareGroups } from "./gateway/lazy-methods.ts";
 import { addKernelMethods, createMethods } from "./gateway/methods.ts";
 import { createHookBus } from "./hooks/bus.ts";
@@ -36,6 +37,7 @@ export interface Kernel {
   /** Calls a method as the person at the command line. */
   call(method: string, params: unknown, extras?: CallExtras): Promise<unknown>;
   command(name: string): Promise<Command>;
+  service<Name extends ServiceName>(name: Name): Promise<Services[Name]>;
   onEvent(listener: (event: string, payload: unknown) => void): Disposable;
   /** The gateway that runs on this state folder, be it this one or another process. */
   running(): Promise<{ url: string; pid: number } | undefined>;
@@ -115,7 +117,9 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     isActive: (id) => plugins.host.isActive(id),
     owner: () => serving.describe(),
   });
+  const service = await plugins.services.get("health");
   const serving = createServing({
+    service,
     paths,
     version,
     log,
@@ -128,8 +132,8 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     life,
   });
 
-  addKernelMethods(methods, [...plugins.methods(), ...serving.methods()]);
-  const activateGroup = declareGroups(methods, [...sessions.groups, ...serving.groups]);
+  addKernelMethods(methods, serving.methods());
+  const activateGroup = declareGroups(methods, [plugins.group, ...sessions.groups, ...serving.groups]);
   plugins.declareAll();
 
   function credentials(): { token?: string; password?: string } {
@@ -172,6 +176,7 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     },
     call,
     command: (name) => plugins.lookup("commands", name),
+    service: (name) => plugins.services.get(name),
     onEvent(listener) {
       listeners.add(listener);
       return { [Symbol.dispose]: () => void listeners.delete(listener) };

@@ -9,7 +9,6 @@ export interface Secrets {
   get(name: string): Promise<string>;
   /** A config value: `secret:<name>` is looked up, anything else stands for itself. */
   resolve(value: string): Promise<string>;
-  has(name: string): Promise<boolean>;
   /** Durable when it resolves; undefined removes it. */
   set(name: string, value: string | undefined): Promise<void>;
 }
@@ -69,7 +68,6 @@ export function createSecrets({ stateDir, redactor }: { stateDir: string; redact
     get,
     resolve: (value) =>
       value.startsWith("secret:") ? get(value.slice("secret:".length)) : Promise.resolve(value),
-    has: async (name) => (await load()).has(name),
     set(name, value) {
       if (value !== undefined) redactor.add(value);
       const next = writing.then(async () => {

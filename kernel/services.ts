@@ -1,6 +1,6 @@
 import { RclawError } from "@rclaw/plugin-sdk";
 import type { ServiceName, Services } from "@rclaw/plugin-sdk/services/service";
-import type { FoundManifest } from "./plugins/discover.ts";
+import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
 import { loadModule } from "./runtime/in-process.ts";
 
 export interface ServiceLoader {
@@ -18,12 +18,21 @@ export function createServices(found: readonly FoundManifest[]): ServiceLoader {
   const loaded = new Set<string>();
 
   async function load(name: ServiceName): Promise<unknown> {
-    const owner = found.find(({ builtIn, manifest }) => builtIn && manifest.contributes.services?.includes(name));
-    if (!owner) throw new RclawError("NOT_FOUND", `no plugin of this installation offers the service "${name}"; install rclaw again`);
+    const owner = found.find(
+      ({ builtIn, manifest }) => builtIn && manifest.contributes.services?.includes(name),
+    );
+    if (!owner)
+      throw new RclawError(
+        "NOT_FOUND",
+        `no plugin of this installation offers the service "${name}"; install rclaw again`,
+      );
     const { id } = owner.manifest;
     const module = (await loadModule(owner.entry)) as { name?: unknown; service?: unknown } | undefined;
     if (module?.name !== name || typeof module.service !== "object") {
-      throw new RclawError("PLUGIN_FAILED", `plugin "${id}" does not define the service "${name}" that its manifest declares`);
+      throw new RclawError(
+        "PLUGIN_FAILED",
+        `plugin "${id}" does not define the service "${name}" that its manifest declares`,
+      );
     }
     loaded.add(id);
     return module.service;

@@ -1,6 +1,12 @@
 import type { JsonSchema, Logger, Manifest } from "@rclaw/plugin-sdk";
 import { RclawError } from "@rclaw/plugin-sdk";
-import type { Config, ConfigPaths, ConfigService, LoadedConfig, PluginConfigSchema } from "@rclaw/plugin-sdk/services/config";
+import type {
+  Config,
+  ConfigPaths,
+  ConfigService,
+  LoadedConfig,
+  PluginConfigSchema,
+} from "@rclaw/plugin-sdk/services/config";
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
 import { type Catalog, configPathOf } from "./plugins/catalog.ts";
 import type { Redactor } from "./redact.ts";
@@ -92,7 +98,10 @@ export async function openSettings({
           "CONFIG_INVALID",
           `${paths.configFile} cannot be read; mend it before changing it`,
         );
-      const text = values.reduce((result, { path, value }) => service.setIn(result, path.split("."), value), raw);
+      const text = values.reduce(
+        (result, { path, value }) => service.setIn(result, path.split("."), value),
+        raw,
+      );
       if (text !== raw) await write(text);
     },
     pluginSchemas,

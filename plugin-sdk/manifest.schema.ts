@@ -42,7 +42,10 @@ const contributes = Type.Object(
       Type.Array(Type.Union([Type.String({ pattern: "^[a-z_]+$" }), hook]), { maxItems: 64 }),
     ),
     services: Type.Optional(
-      names("^[a-z][a-z0-9-]{0,63}$", "Parts of the gateway itself; only what ships with rclaw may offer them."),
+      names(
+        "^[a-z][a-z0-9-]{0,63}$",
+        "Parts of the gateway itself; only what ships with rclaw may offer them.",
+      ),
     ),
     commands: Type.Optional(
       Type.Record(Type.String({ pattern: "^[a-z][a-z0-9-]{0,31}$" }), Type.String({ maxLength: 120 }), {

@@ -1,3 +1,4 @@
+import { wire } from "@rclaw/plugin-sdk/settled";
 import type { Static } from "typebox";
 import type { ProtocolError } from "../errors.ts";
 import { compile, describeIssues } from "@rclaw/plugin-sdk/schema/check";
@@ -78,18 +79,6 @@ function unsafe(text: string, root: unknown): string | undefined {
     }
   }
   return undefined;
-}
-
-const wire = Symbol("wire");
-
-/**
- * Marks a value that will not change any more: its JSON is made once, and answers and
- * events that carry it reuse the text. It stays an ordinary object to everybody else.
- */
-export function settled<T extends object>(value: T): T {
-  let json: string | undefined;
-  Object.defineProperty(value, wire, { get: () => (json ??= JSON.stringify(value)) });
-  return value;
 }
 
 /** JSON of a value, from the mark of `settled` where there is one. */

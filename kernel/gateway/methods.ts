@@ -55,7 +55,10 @@ export function createMethods({ activate }: MethodsOptions): Methods {
     if (method.params) {
       const rule = check(method.params);
       if (!rule.valid(params)) {
-        throw new RclawError("INVALID_REQUEST", `invalid ${method.name} params: ${describeIssues(rule.issues(params))}`);
+        throw new RclawError(
+          "INVALID_REQUEST",
+          `invalid ${method.name} params: ${describeIssues(rule.issues(params))}`,
+        );
       }
     }
     return method.handle({ params, caller, signal, accept: accept ?? (() => undefined) });
@@ -65,14 +68,20 @@ export function createMethods({ activate }: MethodsOptions): Methods {
     declare({ role = "operator", ...entry }) {
       const taken = entries.get(entry.name);
       if (taken) {
-        throw new RclawError("CONFLICT", `"${entry.owner}" declares method ${entry.name}, which "${taken.owner}" already has`);
+        throw new RclawError(
+          "CONFLICT",
+          `"${entry.owner}" declares method ${entry.name}, which "${taken.owner}" already has`,
+        );
       }
       entries.set(entry.name, { ...entry, role });
       return { [Symbol.dispose]: () => void entries.delete(entry.name) };
     },
     provide(owner, method) {
       if (entries.get(method.name)?.owner !== owner) {
-        throw new RclawError("PERMISSION_DENIED", `"${owner}" registers method ${method.name}, which its manifest does not declare`);
+        throw new RclawError(
+          "PERMISSION_DENIED",
+          `"${owner}" registers method ${method.name}, which its manifest does not declare`,
+        );
       }
       handlers.set(method.name, method);
       return {

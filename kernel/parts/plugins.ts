@@ -3,15 +3,15 @@ import type { Egress } from "@rclaw/plugin-sdk/services/egress";
 import path from "node:path";
 import { type Files, type Logger, type Manifest, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
-import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
+import type { MethodGroup } from "../gateway/lazy-methods.ts";
 import type { Methods } from "../gateway/methods.ts";
 import type { HookBus } from "../hooks/bus.ts";
 import { Lifetime } from "../lifetime.ts";
 import { type Catalog, configPathOf, contributed, createCatalog, hooksOf } from "../plugins/catalog.ts";
 import { createPluginContext, type KernelPorts } from "../plugins/context.ts";
-import { discoverBuiltIns, discoverInstalled, type FoundManifest } from "../plugins/discover.ts";
+import { discoverBuiltIns, discoverInstalled } from "../plugins/discover.ts";
+import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
 import { createPluginHost } from "../plugins/host.ts";
-import { pluginMethods } from "../plugins/methods.ts";
 import { netGrants } from "../plugins/permissions.ts";
 import { allowDenyGate } from "../policy/gates/allow-deny.ts";
 import { groupGate } from "../policy/gates/group.ts";
@@ -50,6 +50,17 @@ export interface PluginPartsOptions {
 
 /** Names no plugin may take: answered by the gateway itself before any plugin is asked. */
 const reservedRoutes = ["GET /healthz", "GET /readyz", "GET /metrics"];
+
+const adminMethods = {
+  "plugins.list": "operator.read",
+  "plugins.info": "operator.read",
+  "plugins.plan": "operator.read",
+  "plugins.add": "operator.admin",
+  "plugins.enable": "operator.admin",
+  "plugins.disable": "operator.admin",
+  "plugins.reload": "operator.admin",
+  "plugins.remove": "operator.admin",
+} as const;
 
 export type PluginParts = Awaited<ReturnType<typeof createPluginParts>>;
 
@@ -97,8 +108,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
       if (!options.isServing()) return;
       for (const id of contributed(manifest, "channels")) {
         const channel = registries.channels.get(id);
-        if (channel && isConfigured(manifest))
-          await options.sessions().startChannel(channel, lifetime);
+        if (channel && isConfigured(manifest)) await options.sessions().startChannel(channel, lifetime);
       }
     },
     wantsToRun: runsByItself,
@@ -157,7 +167,9 @@ export async function createPluginParts(options: PluginPartsOptions) {
   const openEgress = (): Promise<Egress> => {
     egress ??= services
       .get("egress")
-      .then(({ createEgress }) => createEgress({ log, allowCidrs: settings.config().egress?.allowCidrs ?? [] }));
+      .then(({ createEgress }) =>
+        createEgress({ log, allowCidrs: settings.config().egress?.allowCidrs ?? [] }),
+      );
     return egress;
   };
   life.defer(async () => (await egress)?.close());
@@ -288,20 +300,30 @@ export async function createPluginParts(options: PluginPartsOptions) {
       );
       await Promise.allSettled(starting.map(({ manifest }) => host.activate(manifest.id)));
     },
-    methods: (): KernelMethod[] =>
-      pluginMethods({
-        catalog: () => catalog,
-        host,
-        version,
-        config: () => settings.config(),
-        configure: (values) => settings.configure(values),
-        setSecret: (name, value) => secrets.set(name, value),
-        hasSecret: (name) => secrets.has(name),
-        probe: (found, config) =>
-          probePlugin({ found, config, version, kernel: ports, load: loadRuntime, signal: life.signal }),
-        isServing: options.isServing,
-        forget: (id) => storage.remove(id),
-      }),
+    group: {
+      owner: "kernel plugins",
+      scopes: adminMethods,
+      load: async () =>
+        (await services.get("plugin-admin")).pluginMethods({
+          plugins: () => catalog.plugins,
+          configPathOf,
+          status: host.status,
+          activate: host.activate,
+          deactivate: host.deactivate,
+          version,
+          config: () => settings.config(),
+          configure: (values) => settings.configure(values),
+          setSecret: (name, value) => secrets.set(name, value),
+          probe: (found, config) =>
+            probePlugin({ found, config, version, kernel: ports, load: loadRuntime, signal: life.signal }),
+          isServing: options.isServing,
+          forget: (id) => storage.remove(id),
+          isService(id) {
+            if (!catalog.plugins.get(id)?.manifest.contributes.services) return undefined;
+            return { id, enabled: true, state: services.isLoaded(id) ? "active" : "inactive", restarts: 0 };
+          },
+        }),
+    } satisfies MethodGroup,
     warnings(): string[] {
       const refused = [...builtIns.refused, ...installed.refused].map(({ reason }) => reason);
       const conflicts = [...catalog.conflicts].map(([id, reason]) => `plugin "${id}" is off: ${reason}`);

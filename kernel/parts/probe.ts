@@ -2,7 +2,7 @@ import { type Channel, isRclawError, type Manifest, type Plugin, RclawError } fr
 import { deadline } from "../hooks/bus.ts";
 import { Lifetime } from "../lifetime.ts";
 import { createPluginContext, type KernelPorts } from "../plugins/context.ts";
-import type { FoundManifest } from "../plugins/discover.ts";
+import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
 import { createRegistries } from "../ports.ts";
 import { compile, describeIssues } from "@rclaw/plugin-sdk/schema/check";
 import { withDefaults } from "@rclaw/plugin-sdk/schema/defaults";

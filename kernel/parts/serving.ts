@@ -2,11 +2,10 @@ import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { networkInterfaces } from "node:os";
 import { type Logger, RclawError } from "@rclaw/plugin-sdk";
-import { type ChannelLines, createHealth } from "../gateway/health.ts";
+import type { ChannelLines, HealthService } from "@rclaw/plugin-sdk/services/health";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import type { MethodGroup } from "../gateway/lazy-methods.ts";
 import type { Methods } from "../gateway/methods.ts";
-import { createPresence } from "../gateway/presence.ts";
 import { createGateway, type Gateway } from "../gateway/server.ts";
 import type { HookBus } from "../hooks/bus.ts";
 import type { Lifetime } from "../lifetime.ts";
@@ -16,6 +15,7 @@ import type { PluginParts } from "./plugins.ts";
 import type { SessionParts } from "./sessions.ts";
 
 export interface ServingOptions {
+  readonly service: HealthService;
   readonly paths: ConfigPaths;
   readonly version: string;
   readonly env: NodeJS.ProcessEnv;
@@ -48,13 +48,13 @@ export function createServing(options: ServingOptions) {
   const publishing = { now: Date.now, audience: () => gateway?.connections() ?? 0, signal: life.signal };
   const versions = () => ({ presence: presence.version(), health: health.version() });
 
-  const presence = createPresence({
+  const presence = options.service.createPresence({
     ...publishing,
     version,
     publish: (list) =>
       gateway?.broadcast("presence", { presence: list }, { dropIfSlow: true, stateVersion: versions() }),
   });
-  const health = createHealth({
+  const health = options.service.createHealth({
     ...publishing,
     publish: (snapshot) => gateway?.broadcast("health", snapshot, { stateVersion: versions() }),
     ports: {
@@ -256,7 +256,11 @@ export function createServing(options: ServingOptions) {
     groups: [
       {
         owner: "kernel config",
-        scopes: { "config.get": "operator.read", "config.set": "operator.admin", "config.patch": "operator.admin" },
+        scopes: {
+          "config.get": "operator.read",
+          "config.set": "operator.admin",
+          "config.patch": "operator.admin",
+        },
         load: async () =>
           (await plugins.services.get("config")).configMethods({
             current: () => settings.current(),
@@ -265,10 +269,7 @@ export function createServing(options: ServingOptions) {
           }),
       },
     ] satisfies MethodGroup[],
-    methods: (): KernelMethod[] => [
-      ...presence.methods(),
-      ...health.methods(),
-    ],
+    methods: (): KernelMethod[] => [...presence.methods(), ...health.methods()],
     /** No new work; what runs gets its time. */
     async drain(reason: string): Promise<void> {
       if (!started || isStopping) return;

@@ -83,19 +83,17 @@ export function createSessionParts(options: SessionPartsOptions) {
 
   let live: Promise<LiveChannels> | undefined;
   const channels = (): Promise<LiveChannels> => {
-    live ??= options.services
-      .get("channels")
-      .then(({ openChannels }) =>
-        openChannels({
-          credentials: path.join(paths.stateDir, "credentials"),
-          channel: (id) => options.lookup()("channels", id),
-          methods,
-          hooks,
-          config: () => settings.config(),
-          keys,
-          log,
-        }),
-      );
+    live ??= options.services.get("channels").then(({ openChannels }) =>
+      openChannels({
+        credentials: path.join(paths.stateDir, "credentials"),
+        channel: (id) => options.lookup()("channels", id),
+        methods,
+        hooks,
+        config: () => settings.config(),
+        keys,
+        log,
+      }),
+    );
     return live;
   };
 

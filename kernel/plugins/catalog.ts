@@ -1,6 +1,6 @@
 import type { HookName, Manifest } from "@rclaw/plugin-sdk";
 import { hookTable } from "../hooks/table.ts";
-import type { FoundManifest } from "./discover.ts";
+import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
 
 /** The kinds of named things a plugin can add; hooks have no owner, everybody may listen. */
 export const kinds = ["tools", "channels", "providers", "methods", "routes", "commands", "services"] as const;
@@ -52,7 +52,9 @@ export function createCatalog(
     );
     const taken = claims.find(({ key }) => owners.has(key) || kernelNames.has(key));
     const unknown = hooksOf(manifest).find(({ name }) => !Object.hasOwn(hookTable, name));
-    if (unknown) {
+    if (manifest.contributes.services && !item.builtIn) {
+      conflicts.set(manifest.id, "only what ships with rclaw may offer services");
+    } else if (unknown) {
       conflicts.set(manifest.id, `there is no hook "${unknown.name}"`);
     } else if (taken) {
       const owner = owners.get(taken.key) ?? "the kernel";

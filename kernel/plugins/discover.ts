@@ -4,15 +4,7 @@ import { type Logger, type Manifest, RclawError } from "@rclaw/plugin-sdk";
 import { manifestSchema } from "@rclaw/plugin-sdk/manifest.schema";
 import JSON5 from "json5";
 import { compile, describeIssues } from "@rclaw/plugin-sdk/schema/check";
-
-/** A validated manifest and where it was found. No code of the plugin has run. */
-export interface FoundManifest {
-  readonly manifest: Manifest;
-  /** Absolute path of the entry file. */
-  readonly entry: string;
-  readonly file: string;
-  readonly builtIn: boolean;
-}
+import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
 
 export interface Discovered {
   readonly found: readonly FoundManifest[];

@@ -9,19 +9,7 @@ import {
 import { deadline } from "../hooks/bus.ts";
 import { Lifetime } from "../lifetime.ts";
 import type { Catalog } from "./catalog.ts";
-import type { FoundManifest } from "./discover.ts";
-
-export type PluginState = "inactive" | "activating" | "active" | "failed" | "disabled";
-
-export interface PluginStatus {
-  readonly id: string;
-  readonly state: PluginState;
-  readonly enabled: boolean;
-  readonly error?: string;
-  /** Milliseconds; how long the last activation took. */
-  readonly timings?: { readonly importMs: number; readonly activateMs: number };
-  readonly restarts: number;
-}
+import type { FoundManifest, PluginState, PluginStatus } from "@rclaw/plugin-sdk/services/plugin-admin";
 
 export interface PluginHostOptions {
   catalog(): Catalog;

@@ -8,7 +8,10 @@ import { type Plugin, RclawError } from "@rclaw/plugin-sdk";
 export async function loadInProcess(id: string, entry: string): Promise<Plugin> {
   const plugin = await loadModule(entry);
   if (typeof (plugin as Partial<Plugin> | undefined)?.activate === "function") return plugin as Plugin;
-  throw new RclawError("PLUGIN_FAILED", `plugin "${id}": ${entry} has no default export made by definePlugin()`);
+  throw new RclawError(
+    "PLUGIN_FAILED",
+    `plugin "${id}": ${entry} has no default export made by definePlugin()`,
+  );
 }
 
 /** The default export of an entry file. */

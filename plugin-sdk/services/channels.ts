@@ -35,7 +35,11 @@ export interface LiveChannels {
    * growing pauses until `signal` aborts.
    */
   start(channel: Channel | string, signal: AbortSignal): Promise<void>;
-  deliver(channelId: string, message: OutboundMessage, signal: AbortSignal): Promise<{ readonly id: string } | undefined>;
+  deliver(
+    channelId: string,
+    message: OutboundMessage,
+    signal: AbortSignal,
+  ): Promise<{ readonly id: string } | undefined>;
   typing(
     channelId: string,
     target: Pick<OutboundMessage, "accountId" | "to" | "threadId">,

@@ -2,7 +2,10 @@ import type { ChannelsService } from "./channels.ts";
 import type { ConfigService } from "./config.ts";
 import type { EgressService } from "./egress.ts";
 import type { FilesService } from "./files.ts";
+import type { HealthService } from "./health.ts";
 import type { HttpService } from "./http.ts";
+import type { PluginAdminService } from "./plugin-admin.ts";
+import type { TerminalService } from "./terminal.ts";
 
 /**
  * Parts of the gateway that stand outside the kernel. A service is a set of functions
@@ -14,7 +17,10 @@ export interface Services {
   readonly files: FilesService;
   readonly egress: EgressService;
   readonly channels: ChannelsService;
+  readonly health: HealthService;
   readonly http: HttpService;
+  readonly terminal: TerminalService;
+  readonly "plugin-admin": PluginAdminService;
 }
 
 export type ServiceName = keyof Services;

@@ -67,7 +67,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await telegram?.close();
+  await telegram?.[Symbol.asyncDispose]();
   await model?.[Symbol.asyncDispose]();
   await state?.[Symbol.asyncDispose]();
 });

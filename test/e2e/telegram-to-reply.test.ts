@@ -54,7 +54,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await product?.[Symbol.asyncDispose]();
-  await telegram?.close();
+  await telegram?.[Symbol.asyncDispose]();
   await model?.[Symbol.asyncDispose]();
   await state?.[Symbol.asyncDispose]();
 });

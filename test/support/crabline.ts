@@ -19,7 +19,7 @@ export interface Call {
   readonly answer?: { readonly result?: unknown };
 }
 
-export interface TelegramPeer {
+export interface TelegramPeer extends AsyncDisposable {
   readonly apiRoot: string;
   readonly token: string;
   /** Lets somebody write to the bot; the fields are crabline's. */
@@ -35,7 +35,6 @@ export interface TelegramPeer {
   redeliver(...updates: readonly Update[]): Promise<void>;
   /** Sees every call; what it waits for holds the call up. */
   tap(listener: (call: Call) => unknown): Disposable;
-  close(): Promise<void>;
 }
 
 export const botUsername = "rusty_test_bot";
@@ -75,7 +74,7 @@ export async function startTelegramPeer(): Promise<TelegramPeer> {
       if (!answer.ok) throw new Error(`the peer refused: ${JSON.stringify(answer)}`);
       return answer.update;
     },
-    async close() {
+    async [Symbol.asyncDispose]() {
       await wire.close();
       await server.close();
       await rm(folder, { recursive: true, force: true });
@@ -83,8 +82,9 @@ export async function startTelegramPeer(): Promise<TelegramPeer> {
   };
 }
 
-interface Wire extends Pick<TelegramPeer, "confirmed" | "redeliver" | "tap" | "close"> {
+interface Wire extends Pick<TelegramPeer, "confirmed" | "redeliver" | "tap"> {
   readonly url: string;
+  close(): Promise<void>;
 }
 
 async function startWire(target: string): Promise<Wire> {

@@ -6,9 +6,23 @@ export default defineService("channels", {
   openChannels({ credentials, ...ports }) {
     const pairing = createPairing({ dir: credentials, log: ports.log });
     const { channelMethods, start, deliver, typing } = createChannels({ ...ports, pairing });
-    const notify = async (channel: string, accountId: string, to: string, signal: AbortSignal): Promise<void> => {
-      await deliver(channel, { accountId, to, text: "You are let in: this assistant answers you from now on." }, signal);
+    const notify = async (
+      channel: string,
+      accountId: string,
+      to: string,
+      signal: AbortSignal,
+    ): Promise<void> => {
+      await deliver(
+        channel,
+        { accountId, to, text: "You are let in: this assistant answers you from now on." },
+        signal,
+      );
     };
-    return { start, deliver, typing, methods: () => [...channelMethods(), ...pairingMethods({ pairing, notify })] };
+    return {
+      start,
+      deliver,
+      typing,
+      methods: () => [...channelMethods(), ...pairingMethods({ pairing, notify })],
+    };
   },
 });

@@ -1,4 +1,9 @@
-import type { ConfigIssue, KeyPath, LoadedConfig, PluginConfigSchema } from "@rclaw/plugin-sdk/services/config";
+import type {
+  ConfigIssue,
+  KeyPath,
+  LoadedConfig,
+  PluginConfigSchema,
+} from "@rclaw/plugin-sdk/services/config";
 import { RclawError } from "@rclaw/plugin-sdk";
 import json5 from "json5";
 import { printString } from "./print.ts";

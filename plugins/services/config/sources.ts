@@ -6,7 +6,6 @@ import { makePrivate, maxBytes, readPlain, reasonOf } from "./files.ts";
 import { maxDepth } from "./syntax.ts";
 import { forbiddenKeys, isObject } from "./values.ts";
 
-
 /** Something to say about one place of the configuration. */
 export interface Finding {
   readonly path: KeyPath;

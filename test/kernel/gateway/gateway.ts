@@ -1,8 +1,9 @@
 import { type Caller, type Logger, RclawError } from "@rclaw/plugin-sdk";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import { addKernelMethods, createMethods,  } from "../../../kernel/gateway/methods.ts";
-import { createPresence, type Presence } from "../../../kernel/gateway/presence.ts";
-import { createHealth, type Health, type HealthPorts } from "../../../kernel/gateway/health.ts";
+import type { Health, HealthPorts, Presence } from "@rclaw/plugin-sdk/services/health";
+import { createPresence } from "../../../plugins/services/health/presence.ts";
+import { createHealth } from "../../../plugins/services/health/health.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../../../kernel/gateway/server.ts";
 
 export const token = "proto-test-token";

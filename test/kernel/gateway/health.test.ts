@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { HealthPorts } from "../../../kernel/gateway/health.ts";
+import type { HealthPorts } from "@rclaw/plugin-sdk/services/health";
 import { type Client, connectClient, createDevice, type Frame } from "../../support/ws-client.ts";
 import { startGateway, token } from "./gateway.ts";
 

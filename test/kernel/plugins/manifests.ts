@@ -1,5 +1,5 @@
 import type { Manifest } from "@rclaw/plugin-sdk";
-import type { FoundManifest } from "../../../kernel/plugins/discover.ts";
+import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
 
 /** A manifest with nothing in it but what a test is about. */
 export function found(manifest: Partial<Manifest> & { id: string }, builtIn = true): FoundManifest {

@@ -70,7 +70,9 @@ test(
     for (let n = 0; n < 25; n++) fs.writeSync(fd, piece);
     fs.writeSync(fd, `\n${lines.at(-1)}\n`);
     fs.closeSync(fd);
-    await say(await openStore(path.join(temp.dir, "warm")), "main", "warm up");
+    const warm = await openStore(path.join(temp.dir, "warm"));
+  await say(warm, "main", "warm up");
+  await warm.close();
 
     const before = process.memoryUsage().rss;
     let peak = before;

@@ -10,7 +10,7 @@ import { SessionStore, type SessionStoreOptions } from "../../../kernel/sessions
 
 export const keys = { defaultAgentId: "main", mainKey: "main" };
 export const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
-export const never = new AbortController().signal;
+export const never: AbortSignal = new AbortController().signal;
 
 /**
  * A folder that is gone when the test is. `inMemory` where thousands of stores are opened

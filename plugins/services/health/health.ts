@@ -1,70 +1,7 @@
 import type { Caller, SessionEntry } from "@rclaw/plugin-sdk";
 import { coalesce } from "./coalesce.ts";
-import { settled } from "./frames.ts";
-import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
-
-/** An agent as health and status show it. */
-export interface AgentLine {
-  readonly agentId: string;
-  readonly name?: string;
-  readonly isDefault: boolean;
-  readonly heartbeat: {
-    readonly enabled: boolean;
-    readonly every: string;
-    readonly everyMs: number | null;
-    readonly [field: string]: unknown;
-  };
-}
-
-export interface ChannelLines {
-  readonly channels: Readonly<Record<string, unknown>>;
-  readonly order: readonly string[];
-  readonly labels: Readonly<Record<string, string>>;
-  /** One line a channel for people, as `status` shows them. */
-  readonly summary: readonly string[];
-}
-
-/** What health tells of and does not own. */
-export interface HealthPorts {
-  agents(): readonly AgentLine[];
-  defaultAgentId(): string;
-  heartbeatSeconds(): number;
-  /** With `probe` the platforms are asked. */
-  channels(options: { probe: boolean; signal: AbortSignal }): Promise<ChannelLines>;
-  sessions(): readonly (SessionEntry & { readonly key: string })[];
-  /** Path of the session index, for people. */
-  sessionsPath(agentId: string): string;
-  sessionDefaults(): { readonly model?: string | null; readonly contextTokens?: number | null };
-  /** Further members: a config that fell back, a store that is degraded. Empty when all is well. */
-  notes(): Readonly<Record<string, unknown>>;
-}
-
-export interface HealthOptions {
-  readonly ports: HealthPorts;
-  now(): number;
-  /** Tells the clients, after every refresh. */
-  publish(snapshot: HealthSnapshot): void;
-  audience(): number;
-  readonly signal: AbortSignal;
-}
-
-export interface HealthSnapshot {
-  readonly ok: boolean;
-  readonly ts: number;
-  readonly durationMs: number;
-  readonly [field: string]: unknown;
-}
-
-export interface Health {
-  /** The last snapshot, or an empty object before the first. Its JSON is made once. */
-  current(): HealthSnapshot | Readonly<Record<string, never>>;
-  /** Rises with every refresh. */
-  version(): number;
-  refresh(probe: boolean): Promise<HealthSnapshot>;
-  /** Before long, once for many callers. */
-  refreshSoon(): void;
-  methods(): KernelMethod[];
-}
+import type { Health, HealthOptions, HealthPorts, HealthSnapshot } from "@rclaw/plugin-sdk/services/health";
+import { settled } from "@rclaw/plugin-sdk/settled";
 
 type SessionRow = SessionEntry & { readonly key: string };
 

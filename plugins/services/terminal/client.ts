@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { RclawError } from "@rclaw/plugin-sdk";
+import type { CallExtras } from "@rclaw/plugin-sdk/services/terminal";
 import { WebSocket } from "ws";
 
 export interface ClientOptions {
@@ -8,11 +9,6 @@ export interface ClientOptions {
   readonly password?: string;
   readonly version: string;
   onEvent?(event: string, payload: unknown): void;
-}
-
-export interface CallExtras {
-  readonly signal?: AbortSignal;
-  onAccepted?(payload: unknown): void;
 }
 
 export interface Client {

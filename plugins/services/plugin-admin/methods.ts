@@ -1,29 +1,8 @@
 import { defineMethod, type JsonSchema, RclawError } from "@rclaw/plugin-sdk";
-import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
-import { type Catalog, configPathOf } from "./catalog.ts";
-import type { FoundManifest } from "./discover.ts";
-import type { PluginHost, PluginStatus } from "./host.ts";
+import type { FoundManifest, PluginAdminPorts, PluginStatus } from "@rclaw/plugin-sdk/services/plugin-admin";
+import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
 import { addParams, idParams, noParams } from "./methods.schema.ts";
-
-export interface PluginMethodsOptions {
-  catalog(): Catalog;
-  readonly host: Pick<PluginHost, "status" | "activate" | "deactivate">;
-  readonly version: string;
-  config(): unknown;
-  /** Writes several config values at once, comments kept; undefined removes. Applied live when it resolves. */
-  configure(values: readonly { path: string; value: unknown }[]): Promise<void>;
-  setSecret(name: string, value: string | undefined): Promise<void>;
-  hasSecret(name: string): Promise<boolean>;
-  /** Tries a configuration on the real platform without keeping anything. Undefined when there is nothing to try. */
-  probe(
-    found: FoundManifest,
-    config: unknown,
-  ): Promise<{ ok: boolean; name?: string; error?: string } | undefined>;
-  /** A gateway serves here, so an enabled plugin starts at once. */
-  isServing(): boolean;
-  forget(id: string): Promise<void>;
-}
 
 interface Question {
   readonly key: string;
@@ -35,13 +14,13 @@ interface Question {
 }
 
 /** rclaw's own methods around plugins; the command line is their first client. */
-export function pluginMethods(options: PluginMethodsOptions): KernelMethod[] {
-  const { catalog, host, version, config } = options;
+export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
+  const { version, config, configPathOf } = options;
 
   function found(id: string): FoundManifest {
-    const item = catalog().plugins.get(id);
+    const item = options.plugins().get(id);
     if (item) return item;
-    const near = [...catalog().plugins.keys()].find((known) => known.startsWith(id.slice(0, 3)));
+    const near = [...options.plugins().keys()].find((known) => known.startsWith(id.slice(0, 3)));
     throw new RclawError(
       "NOT_FOUND",
       `there is no plugin "${id}"${near ? `; did you mean "${near}"?` : ""} See: rclaw plugin list`,
@@ -49,7 +28,7 @@ export function pluginMethods(options: PluginMethodsOptions): KernelMethod[] {
   }
 
   function row({ manifest, builtIn }: FoundManifest): Record<string, unknown> {
-    const { id, ...status }: PluginStatus = host.status(manifest.id);
+    const { id, ...status }: PluginStatus = options.isService(manifest.id) ?? options.status(manifest.id);
     const { name, description, runtime, contributes } = manifest;
     return {
       id,
@@ -65,8 +44,14 @@ export function pluginMethods(options: PluginMethodsOptions): KernelMethod[] {
 
   async function setEnabled(id: string, enabled: boolean): Promise<unknown> {
     found(id);
+    if (options.isService(id) && !enabled) {
+      throw new RclawError(
+        "INVALID_REQUEST",
+        `plugin "${id}" is a part of the gateway itself and cannot be disabled`,
+      );
+    }
     await options.configure([{ path: `plugins.entries.${id}.enabled`, value: enabled }]);
-    return { id, state: host.status(id).state };
+    return { id, state: options.status(id).state };
   }
 
   async function questions({ manifest }: FoundManifest): Promise<Question[]> {
@@ -128,7 +113,7 @@ export function pluginMethods(options: PluginMethodsOptions): KernelMethod[] {
     }
     changes.push({ path: `plugins.entries.${id}.enabled`, value: true });
     await options.configure(changes);
-    const started = host.status(id).state === "active";
+    const started = options.status(id).state === "active";
     const next = options.isServing()
       ? started
         ? "rclaw channels status"
@@ -143,7 +128,7 @@ export function pluginMethods(options: PluginMethodsOptions): KernelMethod[] {
       ...defineMethod({
         name: "plugins.list",
         params: noParams,
-        handle: async () => ({ plugins: [...catalog().plugins.values()].map(row) }),
+        handle: async () => ({ plugins: [...options.plugins().values()].map(row) }),
       }),
     },
     {
@@ -201,10 +186,10 @@ export function pluginMethods(options: PluginMethodsOptions): KernelMethod[] {
         params: idParams,
         async handle({ params: { id } }) {
           found(id);
-          const wasActive = host.status(id).state === "active";
-          await host.deactivate(id);
-          if (wasActive || options.isServing()) await host.activate(id);
-          return { id, state: host.status(id).state };
+          const wasActive = options.status(id).state === "active";
+          await options.deactivate(id);
+          if (wasActive || options.isServing()) await options.activate(id);
+          return { id, state: options.status(id).state };
         },
       }),
     },
@@ -215,7 +200,7 @@ export function pluginMethods(options: PluginMethodsOptions): KernelMethod[] {
         params: idParams,
         async handle({ params: { id } }) {
           const { manifest } = found(id);
-          await host.deactivate(id);
+          await options.deactivate(id);
           const base = configPathOf(manifest);
           for (const name of secretsIn(valueAt(config(), base))) await options.setSecret(name, undefined);
           await options.configure([
@@ -223,7 +208,7 @@ export function pluginMethods(options: PluginMethodsOptions): KernelMethod[] {
             { path: `plugins.entries.${id}`, value: { enabled: false } },
           ]);
           await options.forget(id);
-          return { id, state: host.status(id).state };
+          return { id, state: options.status(id).state };
         },
       }),
     },

@@ -1,47 +1,13 @@
 import { arch, hostname, networkInterfaces, release, type } from "node:os";
-import type { Caller } from "@rclaw/plugin-sdk";
 import { coalesce } from "./coalesce.ts";
-import { settled } from "./frames.ts";
-import type { ConnectedClient } from "./handshake.ts";
-import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
+import type {
+  Presence,
+  PresenceEntry,
+  PresenceOptions,
+  PresentClient,
+} from "@rclaw/plugin-sdk/services/health";
+import { settled } from "@rclaw/plugin-sdk/settled";
 import { printable } from "@rclaw/plugin-sdk/printable";
-
-/** Who is there, in the protocol's shape. */
-export interface PresenceEntry {
-  readonly text: string;
-  readonly ts: number;
-  readonly host?: string;
-  readonly ip?: string;
-  readonly version?: string;
-  readonly platform?: string;
-  readonly deviceFamily?: string;
-  readonly modelIdentifier?: string;
-  readonly mode?: string;
-  readonly reason?: string;
-  readonly deviceId?: string;
-  readonly instanceId?: string;
-  readonly roles?: readonly string[];
-  readonly scopes?: readonly string[];
-}
-
-export interface PresenceOptions {
-  readonly version: string;
-  now(): number;
-  /** Tells the clients; called some time after a change, once for several. */
-  publish(list: readonly PresenceEntry[]): void;
-  audience(): number;
-  readonly signal: AbortSignal;
-}
-
-export interface Presence {
-  /** The gateway first, then the most recent. */
-  list(): readonly PresenceEntry[];
-  connect(client: ConnectedClient): void;
-  disconnect(caller: Caller): void;
-  /** Rises with every change. */
-  version(): number;
-  methods(): KernelMethod[];
-}
 
 interface Row {
   entry: PresenceEntry;
@@ -111,7 +77,7 @@ export function createPresence({ version, now, publish, audience, signal }: Pres
   };
 }
 
-function entryOf({ caller, params, deviceId, ip }: ConnectedClient, ts: number): PresenceEntry {
+function entryOf({ caller, params, deviceId, ip }: PresentClient, ts: number): PresenceEntry {
   const { client } = params;
   const host = printable(client.displayName ?? client.id);
   const instanceId = deviceId ?? client.instanceId;

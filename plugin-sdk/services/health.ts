@@ -1,0 +1,128 @@
+import type { Caller } from "../gateway.ts";
+import type { SessionEntry } from "../session.ts";
+import type { KernelMethod } from "./method.ts";
+
+/** A client that was let in, as far as others may know of it. */
+export interface PresentClient {
+  readonly caller: Caller;
+  readonly params: {
+    readonly client: {
+      readonly id: string;
+      readonly displayName?: string;
+      readonly version: string;
+      readonly platform: string;
+      readonly deviceFamily?: string;
+      readonly modelIdentifier?: string;
+      readonly mode: string;
+      readonly instanceId?: string;
+    };
+  };
+  readonly deviceId?: string;
+  readonly ip?: string;
+}
+
+/** An agent as health and status show it. */
+export interface AgentLine {
+  readonly agentId: string;
+  readonly name?: string;
+  readonly isDefault: boolean;
+  readonly heartbeat: {
+    readonly enabled: boolean;
+    readonly every: string;
+    readonly everyMs: number | null;
+    readonly [field: string]: unknown;
+  };
+}
+
+export interface ChannelLines {
+  readonly channels: Readonly<Record<string, unknown>>;
+  readonly order: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  /** One line a channel for people, as `status` shows them. */
+  readonly summary: readonly string[];
+}
+
+/** What health tells of and does not own. */
+export interface HealthPorts {
+  agents(): readonly AgentLine[];
+  defaultAgentId(): string;
+  heartbeatSeconds(): number;
+  /** With `probe` the platforms are asked. */
+  channels(options: { probe: boolean; signal: AbortSignal }): Promise<ChannelLines>;
+  sessions(): readonly (SessionEntry & { readonly key: string })[];
+  /** Path of the session index, for people. */
+  sessionsPath(agentId: string): string;
+  sessionDefaults(): { readonly model?: string | null; readonly contextTokens?: number | null };
+  /** Further members: a config that fell back, a store that is degraded. Empty when all is well. */
+  notes(): Readonly<Record<string, unknown>>;
+}
+
+export interface HealthOptions {
+  readonly ports: HealthPorts;
+  now(): number;
+  /** Tells the clients, after every refresh. */
+  publish(snapshot: HealthSnapshot): void;
+  audience(): number;
+  readonly signal: AbortSignal;
+}
+
+export interface HealthSnapshot {
+  readonly ok: boolean;
+  readonly ts: number;
+  readonly durationMs: number;
+  readonly [field: string]: unknown;
+}
+
+export interface Health {
+  /** The last snapshot, or an empty object before the first. Its JSON is made once. */
+  current(): HealthSnapshot | Readonly<Record<string, never>>;
+  /** Rises with every refresh. */
+  version(): number;
+  refresh(probe: boolean): Promise<HealthSnapshot>;
+  /** Before long, once for many callers. */
+  refreshSoon(): void;
+  methods(): KernelMethod[];
+}
+
+/** Who is there, in the protocol's shape. */
+export interface PresenceEntry {
+  readonly text: string;
+  readonly ts: number;
+  readonly host?: string;
+  readonly ip?: string;
+  readonly version?: string;
+  readonly platform?: string;
+  readonly deviceFamily?: string;
+  readonly modelIdentifier?: string;
+  readonly mode?: string;
+  readonly reason?: string;
+  readonly deviceId?: string;
+  readonly instanceId?: string;
+  readonly roles?: readonly string[];
+  readonly scopes?: readonly string[];
+}
+
+export interface PresenceOptions {
+  readonly version: string;
+  now(): number;
+  /** Tells the clients; called some time after a change, once for several. */
+  publish(list: readonly PresenceEntry[]): void;
+  audience(): number;
+  readonly signal: AbortSignal;
+}
+
+export interface Presence {
+  /** The gateway first, then the most recent. */
+  list(): readonly PresenceEntry[];
+  connect(client: PresentClient): void;
+  disconnect(caller: Caller): void;
+  /** Rises with every change. */
+  version(): number;
+  methods(): KernelMethod[];
+}
+
+/** Service "health": how the gateway is, and who is there. */
+export interface HealthService {
+  createHealth(options: HealthOptions): Health;
+  createPresence(options: PresenceOptions): Presence;
+}

@@ -1,0 +1,29 @@
+import type { Command } from "../gateway.ts";
+
+export interface CallExtras {
+  readonly signal?: AbortSignal;
+  onAccepted?(payload: unknown): void;
+}
+
+/** The kernel as a command of the program sees it. */
+export interface TerminalPorts {
+  readonly version: string;
+  readonly json: boolean;
+  readonly verbose: boolean;
+  /** Calls a method on the kernel of this process. */
+  call(method: string, params: unknown, extras?: CallExtras): Promise<unknown>;
+  onEvent(listener: (event: string, payload: unknown) => void): Disposable;
+  /** The gateway that runs on this state folder, if one does. */
+  running(): Promise<{ readonly url: string; readonly pid: number } | undefined>;
+  credentials(): { readonly token?: string; readonly password?: string };
+}
+
+/** Service "terminal": a command at work, with its connection, its questions and its exit code. */
+export interface TerminalService {
+  runCommand(
+    load: () => Promise<Command>,
+    args: readonly string[],
+    help: boolean,
+    ports: TerminalPorts,
+  ): Promise<number>;
+}

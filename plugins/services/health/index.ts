@@ -1,0 +1,5 @@
+import { defineService } from "@rclaw/plugin-sdk/services/service";
+import { createHealth } from "./health.ts";
+import { createPresence } from "./presence.ts";
+
+export default defineService("health", { createHealth, createPresence });

@@ -1,0 +1,228 @@
+import { once } from "node:events";
+import { readdir, readFile } from "node:fs/promises";
+import net from "node:net";
+import path from "node:path";
+import { Ajv } from "ajv";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Product, startProduct, tempState, token } from "../support/product.ts";
+import { type Client, connectClient, type Frame, openClient } from "../support/ws-client.ts";
+import { type FuzzFrame, fuzzFrames } from "./fuzz-frames.ts";
+
+const seed = Number(process.env["RCLAW_FUZZ_SEED"] ?? 20_261_124);
+const size = Number(process.env["RCLAW_FUZZ_FRAMES"] ?? 10_000);
+
+const ajv = new Ajv({ allowUnionTypes: true });
+const closed = { additionalProperties: false };
+const isResponse = ajv.compile({
+  type: "object",
+  required: ["type", "id", "ok"],
+  properties: {
+    type: { const: "res" },
+    id: { type: "string", minLength: 1 },
+    ok: { type: "boolean" },
+    payload: {},
+    error: {
+      type: "object",
+      required: ["code", "message"],
+      properties: {
+        code: { enum: ["NOT_LINKED", "NOT_PAIRED", "AGENT_TIMEOUT", "INVALID_REQUEST", "UNAVAILABLE"] },
+        message: { type: "string", minLength: 1, maxLength: 2_000 },
+        details: { type: "object" },
+        retryable: { type: "boolean" },
+        retryAfterMs: { type: "integer", minimum: 0 },
+      },
+      ...closed,
+    },
+  },
+  if: { properties: { ok: { const: true } } },
+  then: { required: ["payload"] },
+  else: { required: ["error"] },
+  ...closed,
+});
+const isEvent = ajv.compile({
+  type: "object",
+  required: ["type", "event", "payload"],
+  properties: {
+    type: { const: "event" },
+    event: { type: "string", minLength: 1 },
+    payload: {},
+    seq: { type: "integer", minimum: 0 },
+    stateVersion: { type: "object", required: ["presence", "health"], properties: { presence: { type: "integer" }, health: { type: "integer" } }, ...closed },
+  },
+  ...closed,
+});
+
+let state: Awaited<ReturnType<typeof tempState>>;
+let product: Product;
+let methods: readonly string[];
+/** What is wrong with the answers; one of each kind is enough to read. */
+const faults = new Set<string>();
+
+beforeAll(async () => {
+  state = await tempState();
+  product = await startProduct({ stateDir: state.dir });
+  const { client, answer } = await connectClient(product.url, { token });
+  methods = [...answer.payload.features.methods, "connect", "no.such.method"];
+  await client.close();
+});
+afterAll(async () => {
+  await product.kill();
+  await state[Symbol.asyncDispose]();
+});
+
+function send({ ws }: Client, { data, binary, fragments }: FuzzFrame): void {
+  const bytes = Buffer.from(data);
+  const length = Math.ceil(bytes.length / fragments);
+  for (let i = 0; i < fragments; i++) ws.send(bytes.subarray(i * length, (i + 1) * length), { binary, fin: i === fragments - 1 });
+}
+
+function judge(frame: Frame, sent: ReadonlyMap<string, FuzzFrame>): void {
+  const isValid = frame.type === "res" ? isResponse : isEvent;
+  if (!isValid(frame)) faults.add(`no valid frame: ${ajv.errorsText(isValid.errors)}: ${JSON.stringify(frame).slice(0, 300)}`);
+  const { message = "" } = frame.error ?? {};
+  if (!/internal error|failed unexpectedly|\n\s+at |undefined|\[object/i.test(message)) return;
+  const cause = sent.get(frame.id ?? "")?.data.toString().slice(0, 400);
+  faults.add(`"${message}" to ${cause}`);
+}
+
+/** Sends a part of the frames on one connection after the other: a frame may end the one it came on. */
+async function fuzz(frames: readonly FuzzFrame[], scopes: readonly string[]): Promise<Map<number, number>> {
+  const closes = new Map<number, number>();
+  const left = [...frames];
+  while (left.length > 0) {
+    const { client } = await connectClient(product.url, { token, scopes, minProtocol: 3, maxProtocol: 4 });
+    const sent = new Map<string, FuzzFrame>();
+    let over = false;
+    void client.closed.then(() => (over = true));
+    while (left.length > 0 && sent.size < 400 && !over) {
+      for (const frame of left.splice(0, 50)) {
+        send(client, frame);
+        if (frame.id !== undefined) sent.set(frame.id, frame);
+      }
+      // Whatever came before must not keep the connection from being answered.
+      await client.request("health").catch(() => undefined);
+    }
+    if (!over) {
+      const answered = (id: string): boolean => client.frames.some((frame) => frame.type === "res" && frame.id === id);
+      for (const [id, frame] of sent) {
+        if (!(await inTime(client.find(() => over || answered(id)).then(() => over || answered(id), () => true)))) faults.add(`no answer to ${frame.data.toString().slice(0, 300)}`);
+      }
+    }
+    for (const frame of client.frames) judge(frame, sent);
+    const { code } = await client.close();
+    closes.set(code, (closes.get(code) ?? 0) + 1);
+  }
+  return closes;
+}
+
+async function inTime<T>(wanted: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => (timer = setTimeout(resolve, 20_000, undefined)));
+  try {
+    return await Promise.race([wanted, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function residentBytes(): Promise<number> {
+  if (process.platform !== "linux") return 0;
+  const status = await readFile(`/proc/${product.pid}/status`, "utf8");
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1_024;
+}
+
+/** Another client, which only wants to know how the gateway is, and how long it takes to say so. */
+async function bystander(): Promise<{ stop(): Promise<number[]> }> {
+  const { client } = await connectClient(product.url, { token, scopes: ["operator.read"] });
+  const times: number[] = [];
+  let isStopped = false;
+  const asking = (async () => {
+    while (!isStopped) {
+      const before = performance.now();
+      const { ok } = await client.request("health");
+      times.push(performance.now() - before);
+      if (!ok) faults.add("a bystander was refused");
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  })();
+  return {
+    async stop() {
+      isStopped = true;
+      await asking;
+      for (const frame of client.frames) judge(frame, new Map());
+      const numbers = client.frames.flatMap(({ type, seq }) => (type === "event" && seq !== undefined ? [seq] : []));
+      if (numbers.some((seq, i) => i > 0 && seq !== (numbers[i - 1] ?? 0) + 1)) faults.add("a bystander's events have a gap");
+      await client.close();
+      return times.sort((a, b) => a - b);
+    },
+  };
+}
+
+test("frames that come before connect end in an answer or a closed socket", async () => {
+  const frames = fuzzFrames(methods, Math.ceil(size * 0.15), seed + 1);
+  const codes = new Map<number, number>();
+  const worker = async (): Promise<void> => {
+    for (let frame = frames.pop(); frame; frame = frames.pop()) {
+      const client = await openClient(product.url);
+      await client.nonce();
+      send(client, frame);
+      const answer = await inTime(client.find(({ type }) => type === "res").catch(() => undefined));
+      const end = await inTime(answer?.ok ? client.close() : client.closed);
+      for (const received of client.frames) judge(received, new Map());
+      if (!end) faults.add(`neither answered nor closed: ${frame.data.toString().slice(0, 200)}`);
+      else codes.set(end.code, (codes.get(end.code) ?? 0) + 1);
+      client.ws.terminate();
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, worker));
+  expect([...faults]).toEqual([]);
+  console.log("pre", codes);
+  expect([...codes.keys()].filter((code) => ![1000, 1002, 1005, 1007, 1008, 1009].includes(code))).toEqual([]);
+}, 120_000);
+
+test("bytes that are no WebSocket frames end their own socket only", async () => {
+  const frames = fuzzFrames(methods, Math.ceil(size * 0.02), seed + 2);
+  for (const { data } of frames) {
+    const socket = net.connect(product.port, "127.0.0.1");
+    socket.on("error", () => undefined);
+    socket.write("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n");
+    await once(socket, "data");
+    // Not masked, with opcodes and lengths as they fall.
+    socket.end(Buffer.from(data));
+    socket.resume();
+    await once(socket, "close");
+  }
+  const { client, answer } = await connectClient(product.url, { token });
+  expect(answer.ok).toBe(true);
+  await client.close();
+}, 60_000);
+
+test("frames that come after connect are answered, and nobody else notices", async () => {
+  const frames = fuzzFrames(methods, Math.floor(size * 0.83), seed);
+  const seen = new Map<string, number>();
+  for (const { method } of frames) if (method !== undefined) seen.set(method, (seen.get(method) ?? 0) + 1);
+  expect(methods.filter((method) => (seen.get(method) ?? 0) < size / 1_000)).toEqual([]);
+  const quarter = Math.ceil(frames.length / 4);
+  const other = await bystander();
+  const rss: number[] = [];
+  const closes: unknown[] = [];
+  for (let i = 0; i < 4; i++) {
+    const part = frames.slice(i * quarter, (i + 1) * quarter);
+    const half = part.length / 2;
+    closes.push(...await Promise.all([fuzz(part.slice(0, half), ["operator.admin"]), fuzz(part.slice(half), i % 2 ? ["operator.admin"] : ["operator.read", "operator.write"])]));
+    rss.push(await residentBytes());
+  }
+  const times = await other.stop();
+  const p99 = times[Math.floor(times.length * 0.99)] ?? 0;
+  console.log(rss.map((b) => Math.round(b / 1e6)), times.length, times[Math.floor(times.length / 2)], p99, times.at(-1), closes, seen);
+  expect([...faults]).toEqual([]);
+}, 160_000);
+
+test("it stops as usual, with nothing to complain about", async () => {
+  const logs = await readFile(path.join(state.dir, "logs/gateway.log"), "utf8").catch(() => "");
+  const bad = logs.split("\n").filter((line) => /"level":(50|60)/.test(line));
+  console.log(bad.length, bad.slice(0, 5).map((l) => l.slice(0, 1500)));
+  console.log((await readdir(state.dir, { recursive: true })).filter((f) => !/transcripts\//.test(f)));
+  expect(await product.stop()).toBe(0);
+  expect(product.stderr()).toBe("");
+}, 30_000);
