@@ -83,6 +83,42 @@ const sdkFromSource = {
   },
 };
 
+/**
+ * Parts of packages that this program never reaches, by what imports them. They would be
+ * read at every start or, in HTTP's chunk, be four fifths of it.
+ */
+const unreached = [
+  // pino's own destinations, which are threads and file descriptors: the log has a destination of its own.
+  {
+    from: /node_modules\/pino\//,
+    what: /^(?:thread-stream|sonic-boom|worker_threads|\.\/(?:lib\/)?transport)$/,
+  },
+  { from: /node_modules\/ws\/wrapper\.mjs$/, what: /^\.\/lib\/stream\.js$/ },
+  // fastify gets compilers and no logger from us.
+  {
+    from: /node_modules\/fastify\//,
+    what: /^(?:@fastify\/(?:ajv|fast-json-stringify)-compiler|light-my-request|\.\/logger-pino\.js)$/,
+  },
+];
+/** A client's TLS: needed for wss:, which the command line seldom speaks. */
+const seldom = { from: /node_modules\/ws\/lib\/websocket\.js$/, what: /^(?:https|tls)$/ };
+const leaveOut = {
+  name: "leave-out",
+  setup(build) {
+    build.onResolve({ filter: /.*/ }, ({ path: target, importer }) => {
+      const fits = ({ from, what }) => from.test(importer) && what.test(target);
+      if (fits(seldom)) return { path: target, namespace: "seldom" };
+      return unreached.some(fits) ? { path: target, namespace: "unreached" } : undefined;
+    });
+    build.onLoad({ filter: /.*/, namespace: "unreached" }, ({ path: target }) => ({
+      contents: `module.exports = function () { throw new Error(${JSON.stringify(`${target} is left out of the bundle, see scripts/build.mjs`)}); };`,
+    }));
+    build.onLoad({ filter: /.*/, namespace: "seldom" }, ({ path: target }) => ({
+      contents: `module.exports = new Proxy({}, { get: (_target, name) => require("node:${target}")[name] });`,
+    }));
+  },
+};
+
 /** Every dynamic import is a chunk of its own, next to the file it was written in. */
 const chunks = new Map();
 const splitDynamicImports = {
@@ -128,7 +164,7 @@ const options = {
     "import.meta.dirname": "__dirname",
     "import.meta.filename": "__filename",
   },
-  plugins: [sdkFromSource, inlineSchemas, splitDynamicImports],
+  plugins: [leaveOut, sdkFromSource, inlineSchemas, splitDynamicImports],
 };
 
 const json5 = (await import("json5")).default;
@@ -140,6 +176,21 @@ for (const file of manifests) {
 }
 for (const script of readdirSync(path.join(root, "scripts")).filter((file) => file.endsWith(".ts"))) {
   entries.set(`scripts/${script.replace(/\.ts$/, ".cjs")}`, path.join(root, "scripts", script));
+}
+
+/**
+ * Turns `import("literal")` into a late `require`. A real one would start Node's ESM loader,
+ * which reads each CommonJS file twice, once only to guess the names of its exports:
+ * 100 ms and 8 MB at start. A chunk is found relative to the file that asks for it.
+ */
+function requireChunks(code, folder) {
+  return code.replaceAll(/\bimport\("([^"]+)"\)/g, (_match, target) => {
+    const chunk = /^rclaw-chunk:(.*)$/.exec(target)?.[1];
+    const relative = chunk === undefined ? target : path.posix.relative(folder, chunk);
+    const file = chunk === undefined || relative.startsWith(".") ? relative : `./${relative}`;
+    // What was not ESM before has itself as the default export, as import() would have it.
+    return `Promise.resolve().then(()=>{const m=require("${file}");return m.__esModule?m:Object.create(m,{default:{value:m}})})`;
+  });
 }
 
 rmSync(dist, { recursive: true, force: true });
@@ -155,12 +206,7 @@ const bundle = async (out, file) => {
   });
   mkdirSync(path.dirname(outfile), { recursive: true });
   for (const { path: target, text } of result.outputFiles) {
-    // A chunk is found relative to the file that asks for it, wherever dist/ is installed.
-    const here = path.posix.dirname(out);
-    const linked = text.replaceAll(/rclaw-chunk:([\w./@-]+)/g, (_match, chunk) => {
-      const relative = path.posix.relative(here, chunk);
-      return relative.startsWith(".") ? relative : `./${relative}`;
-    });
+    const linked = target.endsWith(".cjs") ? requireChunks(text, path.posix.dirname(out)) : text;
     writeFileSync(target, linked);
   }
 };

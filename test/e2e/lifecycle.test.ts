@@ -46,9 +46,12 @@ test("REL-31: SIGTERM lets running answers finish, tells the clients, and leaves
     },
   });
   const client = await product.connect();
-  await send(client, "by the sea", "r1");
+  const sessions = Array.from({ length: 12 }, (_unused, i) => `s${i}`);
+  for (const sessionKey of sessions) {
+    await ask(client, "chat.send", { sessionKey, message: "by the sea", idempotencyKey: `run in ${sessionKey}` });
+  }
   await telegram.say({ chatId: 77, fromId: 77, text: "by the river" });
-  await client.find((frame) => isPiece(frame) && frame.payload.runId === "r1");
+  await client.find((frame) => isPiece(frame) && frame.payload.runId === "run in s11");
   await client.find((frame) => isPiece(frame) && frame.payload.sessionKey.includes("telegram"));
   const pieces = client.frames.filter(isPiece).length;
   product.signal("SIGTERM");
@@ -58,15 +61,19 @@ test("REL-31: SIGTERM lets running answers finish, tells the clients, and leaves
   const names = client.frames.map(({ event, payload }) => (event === "chat" ? `chat ${payload.state}` : event));
   expect(names.at(-1)).toBe("shutdown");
   expect(client.frames.filter(isPiece).length).toBeGreaterThan(pieces);
-  expect(client.frames.filter(isEnd).map(({ payload }) => payload.state)).toEqual(["final", "final"]);
+  const ends = client.frames.filter(isEnd).map(({ payload }) => payload.state);
+  expect(ends).toEqual(Array.from({ length: sessions.length + 1 }, () => "final"));
   expect((await telegram.sent()).at(-1)).toBe(`by the river: ${words}`);
   expect(product.stderr()).toBe("");
   expect(await processesWith(state.dir)).toEqual([]);
   await expect(stat(path.join(state.dir, "gateway.lock"))).rejects.toThrow("ENOENT");
 
   await using again = await startProduct({ stateDir: state.dir, env });
-  const { messages } = await ask(await again.connect(), "chat.history", { sessionKey: "main" });
-  expect(messages.map(({ role }: { role: string }) => role)).toEqual(["user", "assistant"]);
+  const next = await again.connect();
+  for (const sessionKey of sessions) {
+    const { messages } = await ask(next, "chat.history", { sessionKey });
+    expect(messages.map(({ role }: { role: string }) => role)).toEqual(["user", "assistant"]);
+  }
 });
 
 test("while it stops nothing new is taken, and a client is told to come back", async () => {
@@ -83,28 +90,6 @@ test("while it stops nothing new is taken, and a client is told to come back", a
   expect(client.frames.filter(isEnd).map(({ payload }) => payload.runId)).toEqual(["r1"]);
 });
 
-test("an answer that takes longer than the gateway waits goes on after the restart", async () => {
-  await using state = await tempState();
-  const { config, env } = model.anthropic();
-  await using product = await startProduct({ stateDir: state.dir, config, env });
-  const client = await product.connect();
-  await send(client, "endless", "r1");
-  await client.find(isPiece);
-  const since = Date.now();
-  expect(await product.stop()).toBe(0);
-  expect(Date.now() - since).toBeGreaterThan(8_000);
-  expect(Date.now() - since).toBeLessThan(14_000);
-  expect(client.frames.filter(isEnd)).toEqual([]);
-
-  await using again = await startProduct({ stateDir: state.dir, env });
-  const next = await again.connect();
-  await next.find((frame) => isPiece(frame) && frame.payload.runId === "r1");
-  await ask(next, "chat.abort", { sessionKey: "main" });
-  const { messages } = await ask(next, "chat.history", { sessionKey: "main" });
-  expect(messages.filter(({ role }: { role: string }) => role === "user")).toHaveLength(1);
-  expect(await again.stop()).toBe(0);
-});
-
 test("a second signal ends it at once", async () => {
   await using state = await tempState();
   await using product = await startProduct({ stateDir: state.dir, ...model.anthropic() });
@@ -117,17 +102,6 @@ test("a second signal ends it at once", async () => {
   product.signal("SIGINT");
   expect(await product.gone).toBe(130);
   expect(Date.now() - since).toBeLessThan(3_000);
-});
-
-test.runIf(hasSandbox)("a command that runs on is ended with the gateway, and its child as well", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({ stateDir: state.dir, ...model.anthropic() });
-  const client = await product.connect();
-  await send(client, "run a long command", "r1");
-  const sleeping = (): Promise<readonly number[]> => processesWith(`86400.${process.pid}`);
-  await expect.poll(sleeping, poll).not.toEqual([]);
-  expect(await product.stop()).toBe(0);
-  await expect.poll(sleeping, poll).toEqual([]);
 });
 
 test("REL-42: a port that is taken is named, and nothing is left behind", async () => {
@@ -182,4 +156,39 @@ test("the program says what is wrong with its arguments and does not start", asy
     expect(result.stderr).toMatch(message);
     expect(result.stderr).not.toMatch(/\bat .*:\d+:\d+/);
   }
+});
+
+// These two wait for the ten seconds that running answers get; together, so that they wait once.
+
+test.concurrent("an answer that takes longer than the gateway waits goes on after the restart", async () => {
+  await using state = await tempState();
+  const { config, env } = model.anthropic();
+  await using product = await startProduct({ stateDir: state.dir, config, env });
+  const client = await product.connect();
+  await send(client, "endless", "r1");
+  await client.find(isPiece);
+  const since = Date.now();
+  expect(await product.stop()).toBe(0);
+  expect(Date.now() - since).toBeGreaterThan(8_000);
+  expect(Date.now() - since).toBeLessThan(14_000);
+  expect(client.frames.filter(isEnd)).toEqual([]);
+
+  await using again = await startProduct({ stateDir: state.dir, env });
+  const next = await again.connect();
+  await next.find((frame) => isPiece(frame) && frame.payload.runId === "r1");
+  await ask(next, "chat.abort", { sessionKey: "main" });
+  const { messages } = await ask(next, "chat.history", { sessionKey: "main" });
+  expect(messages.filter(({ role }: { role: string }) => role === "user")).toHaveLength(1);
+  expect(await again.stop()).toBe(0);
+});
+
+test.concurrent.runIf(hasSandbox)("a command that runs on is ended with the gateway, and its child as well", async () => {
+  await using state = await tempState();
+  await using product = await startProduct({ stateDir: state.dir, ...model.anthropic() });
+  const client = await product.connect();
+  await send(client, "run a long command", "r1");
+  const sleeping = (): Promise<readonly number[]> => processesWith(`86400.${process.pid}`);
+  await expect.poll(sleeping, poll).not.toEqual([]);
+  expect(await product.stop()).toBe(0);
+  await expect.poll(sleeping, poll).toEqual([]);
 });

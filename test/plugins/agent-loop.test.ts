@@ -8,7 +8,7 @@ import type { HistoryMessage } from "../../plugins/services/agent/messages.ts";
 import { createModels } from "../../plugins/services/agent/models.ts";
 import { agentBench, end, usage } from "./agent.support.ts";
 
-const choice = { provider: "scripted", model: "script-1", reason: "configured" };
+const choice = { provider: "scripted", model: "script-1", reason: "configured", isNamed: true };
 const history: HistoryMessage[] = [{ role: "user", content: [{ type: "text", text: "hi" }] }];
 
 async function collect(
@@ -115,7 +115,12 @@ function asking(steps: Record<string, readonly ScriptedStep[]>, now = () => Date
     now,
   });
   const controller = new AbortController();
-  const choices = providers.map(({ id }) => ({ provider: id, model: "m", reason: "configured" }));
+  const choices = providers.map(({ id }) => ({
+    provider: id,
+    model: "m",
+    reason: "configured",
+    isNamed: true,
+  }));
   return {
     providers,
     models,

@@ -1,5 +1,3 @@
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { LLMock } from "@copilotkit/aimock";
@@ -22,7 +20,6 @@ afterAll(() => mock.stop());
 beforeEach(() => void mock.reset());
 
 async function provider(
-  id: "openai" | "ollama",
   config: OpenAiConfig = {},
   options: { fetch?: typeof fetch; env?: Record<string, string> } = {},
 ) {
@@ -35,7 +32,7 @@ async function provider(
     ...options,
   });
   await bench.activate(openai);
-  const registered = bench.contributions.providers.get(id);
+  const registered = bench.contributions.providers.get("openai");
   if (!registered) throw new Error("not registered");
   return registered;
 }
@@ -60,13 +57,13 @@ const lastBody = (): Record<string, unknown> =>
   mock.getLastRequest()?.body as unknown as Record<string, unknown>;
 
 test("it is ready with a key, and says what is missing without one", async () => {
-  expect(await (await provider("openai")).ready(signal)).toEqual({
+  expect(await (await provider()).ready(signal)).toEqual({
     ok: true,
     reason: "API key from OPENAI_API_KEY",
     defaultModel: "gpt-5.4",
     rank: 20,
   });
-  expect(await (await provider("openai", {}, { env: {} })).ready(signal)).toMatchObject({
+  expect(await (await provider({}, { env: {} })).ready(signal)).toMatchObject({
     ok: false,
     reason: expect.stringContaining("rclaw plugin add openai"),
   });
@@ -86,7 +83,7 @@ test("the API is responses at OpenAI and completions elsewhere, unless the confi
     { ...official, api: "openai-completions" } as const,
   ]) {
     await expect(
-      collect((await provider("openai", config, { fetch: spy })).stream(request(), signal)),
+      collect((await provider(config, { fetch: spy })).stream(request(), signal)),
     ).rejects.toMatchObject({ code: "INVALID_REQUEST" });
   }
   expect(asked).toEqual(["/v1/responses", "/v1/chat/completions", "/v1/responses", "/v1/chat/completions"]);
@@ -94,7 +91,7 @@ test("the API is responses at OpenAI and completions elsewhere, unless the confi
 
 describe.each(["openai-completions", "openai-responses"] as const)("%s", (api) => {
   const ask = async (fields?: Partial<CompletionRequest>, own = signal) =>
-    collect((await provider("openai", { api })).stream(request(fields), own));
+    collect((await provider({ api })).stream(request(fields), own));
 
   test("text streams in pieces and ends with the usage", async () => {
     const usage =
@@ -207,8 +204,7 @@ describe.each(["openai-completions", "openai-responses"] as const)("%s", (api) =
     );
     const seen: Chunk[] = [];
     const failure = await (async () => {
-      for await (const chunk of (await provider("openai", { api })).stream(request(), signal))
-        seen.push(chunk);
+      for await (const chunk of (await provider({ api })).stream(request(), signal)) seen.push(chunk);
     })().then(
       () => undefined,
       (reason: Error) => reason,
@@ -225,7 +221,7 @@ describe.each(["openai-completions", "openai-responses"] as const)("%s", (api) =
     );
     const controller = new AbortController();
     const run = (async () => {
-      for await (const chunk of (await provider("openai", { api })).stream(request(), controller.signal))
+      for await (const chunk of (await provider({ api })).stream(request(), controller.signal))
         if (chunk.type === "text") controller.abort();
     })();
     await expect(run).rejects.toMatchObject({ code: "ABORTED" });
@@ -235,10 +231,7 @@ describe.each(["openai-completions", "openai-responses"] as const)("%s", (api) =
     const bytes = new TextEncoder().encode(wires[api]);
     const read = async (body: Uint8Array, cuts: readonly number[]) => {
       const seen: Chunk[] = [];
-      const stream = (await provider("openai", { api }, { fetch: pieces(body, cuts) })).stream(
-        request(),
-        signal,
-      );
+      const stream = (await provider({ api }, { fetch: pieces(body, cuts) })).stream(request(), signal);
       const failure = await (async () => {
         for await (const chunk of stream) seen.push(chunk);
       })().then(
@@ -389,9 +382,10 @@ test.each([
     { code: "UNAVAILABLE", retryable: true },
   ],
 ] as const)("over %s an unusual stream is understood: %j", async (api, body, expected) => {
-  const stream = (
-    await provider("openai", { api }, { fetch: pieces(new TextEncoder().encode(body), []) })
-  ).stream(request(), signal);
+  const stream = (await provider({ api }, { fetch: pieces(new TextEncoder().encode(body), []) })).stream(
+    request(),
+    signal,
+  );
   if (typeof expected === "string")
     expect((await collect(stream)).at(-1)).toMatchObject({ type: "end", stopReason: expected });
   else await expect(collect(stream)).rejects.toMatchObject(expected);
@@ -432,7 +426,7 @@ test("encrypted reasoning is handed back with the next request, and nothing is s
     return fetch(input, init);
   };
   await collect(
-    (await provider("openai", { api: "openai-responses" }, { fetch: spy })).stream(
+    (await provider({ api: "openai-responses" }, { fetch: spy })).stream(
       request({ messages, thinking: "low" }),
       signal,
     ),
@@ -454,7 +448,7 @@ test("encrypted reasoning is handed back with the next request, and nothing is s
 
 test("a compatible server gets no field that only OpenAI knows", async () => {
   mock.onMessage("hello", { content: "ok" });
-  const compatible = await provider("openai", { models: [{ id: "local-model", maxTokens: 100 }] });
+  const compatible = await provider({ models: [{ id: "local-model", maxTokens: 100 }] });
   await collect(
     compatible.stream(request({ model: "local-model", cacheKey: "s", thinking: "high" }), signal),
   );
@@ -462,59 +456,4 @@ test("a compatible server gets no field that only OpenAI knows", async () => {
   for (const field of ["prompt_cache_key", "reasoning_effort", "max_completion_tokens", "store"])
     expect(lastBody()).not.toHaveProperty(field);
   expect(await compatible.models(signal)).toEqual([{ id: "local-model", name: "local-model" }]);
-});
-
-describe("ollama", () => {
-  async function server(answer: (url: string) => unknown) {
-    const http = createServer((incoming, response) => {
-      const body = answer(incoming.url ?? "");
-      if (body === undefined) return;
-      response.setHeader("content-type", "application/json").end(JSON.stringify(body));
-    });
-    await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
-    return {
-      url: `http://127.0.0.1:${(http.address() as AddressInfo).port}`,
-      async [Symbol.asyncDispose]() {
-        http.closeAllConnections();
-        await new Promise((resolve) => http.close(resolve));
-      },
-    };
-  }
-
-  test("it is ready when it answers, with the first model that can talk", async () => {
-    await using http = await server((url) =>
-      url === "/v1/models"
-        ? { data: [{ id: "nomic-embed-text" }, { id: "llama3.2:3b" }, { id: "qwen3" }] }
-        : { error: url },
-    );
-    const ollama = await provider("ollama", { ollama: { baseUrl: http.url } });
-    expect(await ollama.ready(signal)).toEqual({
-      ok: true,
-      reason: `ollama at ${http.url}/v1`,
-      defaultModel: "llama3.2:3b",
-      rank: 30,
-    });
-    expect((await ollama.models(signal)).map(({ id }) => id)).toEqual(["llama3.2:3b", "qwen3"]);
-  });
-
-  test("it is not ready when it has no model, is not there, or takes too long, and says what to do", async () => {
-    await using empty = await server(() => ({ data: [] }));
-    await using hanging = await server(() => undefined);
-    const reason = async (baseUrl: string) =>
-      (await (await provider("ollama", { ollama: { baseUrl } })).ready(signal)).reason;
-    expect(await reason(empty.url)).toContain("ollama pull");
-    expect(await reason("http://127.0.0.1:9")).toContain("ollama serve");
-    const before = performance.now();
-    expect(await reason(hanging.url)).toContain("ollama serve");
-    expect(performance.now() - before).toBeLessThan(2_000);
-  });
-
-  test("it talks over the OpenAI-compatible API", async () => {
-    mock.onMessage("hello", { content: "Hello from llama." });
-    const ollama = await provider("ollama", { ollama: { baseUrl: `${mock.url}/v1/` } });
-    expect(textOf(await collect(ollama.stream(request({ model: "llama3.2" }), signal)))).toBe(
-      "Hello from llama.",
-    );
-    expect(mock.getLastRequest()?.path).toBe("/v1/chat/completions");
-  });
 });

@@ -108,8 +108,7 @@ function afterTool(
   if (name === "read") return `Here is ${file}:\n\n${body}`;
   if (name === "write") return `Done: ${file} is written.`;
   const command = typeof input["command"] === "string" ? input["command"] : "it";
-  if (command === "ls")
-    return isEmpty ? "The folder is empty." : `These files are there:\n\n${body}`;
+  if (command === "ls") return isEmpty ? "The folder is empty." : `These files are there:\n\n${body}`;
   if (command === "date") return `It is now:\n\n${body}`;
   return `I ran \`${command}\`:\n\n${body}`;
 }

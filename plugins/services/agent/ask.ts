@@ -70,12 +70,10 @@ async function standIn(
   models: Models,
 ): Promise<readonly Choice[]> {
   const [chosen] = choices;
-  if (attempts.length > 1 || !chosen || chosen.reason === "configured" || isWish(chosen)) return [];
+  if (attempts.length > 1 || !chosen || chosen.isNamed) return [];
   const now = await models.automatic(true);
   return now && now.provider !== chosen.provider ? [now] : [];
 }
-
-const isWish = ({ reason }: Choice): boolean => /^(?:chosen|set) /.test(reason);
 
 async function askOne(
   choice: Choice,

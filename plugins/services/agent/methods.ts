@@ -288,7 +288,8 @@ export function agentMethods({
       async handle() {
         const [choice] = await models.candidates({ agentId: agentOf(mainKey) });
         if (!choice) throw noModel();
-        return choice;
+        const { provider, model, reason } = choice;
+        return { provider, model, reason };
       },
     }),
   ];

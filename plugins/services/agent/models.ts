@@ -9,6 +9,8 @@ export interface ModelRef {
 export interface Choice extends ModelRef {
   /** Where the choice comes from, for people. */
   readonly reason: string;
+  /** Somebody named this model, so another one must not quietly take its place. */
+  readonly isNamed: boolean;
 }
 
 /** What a run may say about its model, the strongest first. */
@@ -56,7 +58,7 @@ export function createModels({ providers, settings, log, signal, now = Date.now 
       .flatMap(({ id, state }) => (state?.ok ? [{ id, ...state }] : []))
       .sort((a, b) => a.rank - b.rank);
     const [first] = usable;
-    return first && { provider: first.id, model: first.defaultModel, reason: first.reason };
+    return first && { provider: first.id, model: first.defaultModel, reason: first.reason, isNamed: false };
   }
 
   /** The ready provider with the lowest rank. Asked again after a while, or when a run failed. */
@@ -70,10 +72,10 @@ export function createModels({ providers, settings, log, signal, now = Date.now 
     if (alias && seen === 0) return parse(alias, reason, 1);
     const slash = ref.indexOf("/");
     if (slash > 0 && slash < ref.length - 1)
-      return { provider: ref.slice(0, slash), model: ref.slice(slash + 1), reason };
+      return { provider: ref.slice(0, slash), model: ref.slice(slash + 1), reason, isNamed: true };
     if (providers.ids().includes(ref)) {
       const state = await ready(ref);
-      if (state) return { provider: ref, model: state.defaultModel, reason };
+      if (state) return { provider: ref, model: state.defaultModel, reason, isNamed: true };
     }
     throw new RclawError(
       "INVALID_REQUEST",
@@ -87,7 +89,7 @@ export function createModels({ providers, settings, log, signal, now = Date.now 
     reason: string,
   ): Promise<Choice | undefined> {
     if (!model) return provider ? parse(provider, reason) : undefined;
-    return provider ? { provider, model, reason } : parse(model, reason);
+    return provider ? { provider, model, reason, isNamed: true } : parse(model, reason);
   }
 
   async function candidates({ hook, params, entry, agentId }: Wishes): Promise<readonly Choice[]> {
