@@ -51,7 +51,7 @@ export async function printHelp(options: GlobalOptions): Promise<number> {
   }
   const rows: [string, string][] = [
     ["gateway", "Run the gateway in this terminal"],
-    ...[...commands].sort(([a], [b]) => a.localeCompare(b)),
+    ...[...commands].sort(([a], [b]) => (a < b ? -1 : 1)),
   ];
   const width = Math.max(...rows.map(([name]) => name.length)) + 2;
   const lines = [

@@ -12,7 +12,6 @@ import { createServing, type Started } from "./parts/serving.ts";
 import { createSessionParts } from "./parts/sessions.ts";
 import { createRedactor } from "./redact.ts";
 import { createSecrets } from "./secrets.ts";
-import { readLock } from "./sessions/lock.ts";
 import { createStorage } from "./storage.ts";
 
 export interface KernelOptions {
@@ -182,6 +181,7 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
       return { [Symbol.dispose]: () => void listeners.delete(listener) };
     },
     async running() {
+      const { readLock } = await plugins.services.get("sessions");
       const lock = await readLock(paths.stateDir);
       return lock?.url ? { url: lock.url, pid: lock.pid } : undefined;
     },

@@ -1,3 +1,5 @@
+import { setMaxListeners } from "node:events";
+
 /**
  * A lifetime owns side effects. Whatever a plugin starts - a listener, a timer,
  * a socket - is deferred here at the moment it is started, so disabling the
@@ -11,6 +13,11 @@ export class Lifetime implements AsyncDisposable {
   readonly #controller = new AbortController();
   #deferred: (() => unknown)[] = [];
   #ended: Promise<void> | undefined;
+
+  constructor() {
+    // Every call under way may listen to it; Node would take the eleventh for a leak.
+    setMaxListeners(0, this.signal);
+  }
 
   get signal(): AbortSignal {
     return this.#controller.signal;

@@ -2,7 +2,6 @@ import { homedir } from "node:os";
 import { isRclawError } from "@rclaw/plugin-sdk";
 import type { Kernel } from "./kernel.ts";
 import type { GlobalOptions } from "./main.ts";
-import { openKernel } from "./open.ts";
 
 /** `rclaw gateway`: serves until it is told to stop. Resolves with the exit code. */
 export async function serve(options: GlobalOptions, args: readonly string[]): Promise<number> {
@@ -11,6 +10,7 @@ export async function serve(options: GlobalOptions, args: readonly string[]): Pr
     process.stderr.write(`rclaw gateway: unexpected "${stray}". See: rclaw --help\n`);
     return 2;
   }
+  const { openKernel } = await import("./open.ts");
   const kernel = await openKernel(options, "file");
   const stopped = stopOnSignals(kernel, options);
   const stopWatching = watchForStrays(kernel);

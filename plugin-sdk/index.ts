@@ -1,19 +1,18 @@
 export type { Channel, ChannelAccount, InboundMessage, OutboundMessage } from "./channel.ts";
-export { type ErrorCode, errorCodes, isRclawError, RclawError } from "./errors.ts";
+export { type ErrorCode, isRclawError, RclawError } from "./errors.ts";
 export {
   type Caller,
   type Command,
   type CommandContext,
   defineMethod,
   type Method,
-  type MethodCall,
   type Route,
   type RouteRequest,
   type Scope,
 } from "./gateway.ts";
 export type { HookHandler, HookName, Hooks } from "./hooks.ts";
 export type { Manifest } from "./manifest.ts";
-export { definePlugin, type Logger, type Plugin, type PluginContext, type Registrar } from "./plugin.ts";
+export { definePlugin, type Logger, type Plugin, type PluginContext } from "./plugin.ts";
 export type { Block, Chunk, CompletionRequest, Message, ModelInfo, Provider, Usage } from "./provider.ts";
 export type { Run, Session, SessionEntry, TranscriptEntry } from "./session.ts";
 export {

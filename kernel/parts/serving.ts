@@ -9,7 +9,7 @@ import type { Methods } from "../gateway/methods.ts";
 import { createGateway, type Gateway } from "../gateway/server.ts";
 import type { HookBus } from "../hooks/bus.ts";
 import type { Lifetime } from "../lifetime.ts";
-import type { LockInfo } from "../sessions/lock.ts";
+import type { LockInfo } from "@rclaw/plugin-sdk/services/sessions";
 import type { Settings } from "../settings.ts";
 import type { PluginParts } from "./plugins.ts";
 import type { SessionParts } from "./sessions.ts";

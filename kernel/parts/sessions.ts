@@ -12,9 +12,7 @@ import type { HookBus } from "../hooks/bus.ts";
 import type { Lookup } from "../ports.ts";
 import type { KeyRules } from "@rclaw/plugin-sdk/session-key";
 import { canonicalKey } from "@rclaw/plugin-sdk/session-key";
-import { acquireLock, type LockInfo } from "../sessions/lock.ts";
-import { type SessionEvents, sessionMethods } from "../sessions/methods.ts";
-import { SessionStore } from "../sessions/store.ts";
+import type { LiveStore, Lock, LockInfo, SessionEvents } from "@rclaw/plugin-sdk/services/sessions";
 import type { Settings } from "../settings.ts";
 
 export interface SessionPartsOptions {
@@ -59,14 +57,14 @@ export function createSessionParts(options: SessionPartsOptions) {
       ...(session?.scope && { scope: session.scope }),
     };
   };
-  let opening: Promise<SessionStore> | undefined;
-  let opened: SessionStore | undefined;
-  let lock: Awaited<ReturnType<typeof acquireLock>> | undefined;
+  let opening: Promise<LiveStore> | undefined;
+  let opened: LiveStore | undefined;
+  let lock: Lock | undefined;
   /** Ends first when the gateway stops: no new messages, while the answers under way go on. */
   const receiving = new AbortController();
 
   /** Opened by whoever needs it first: a command that only reads the configuration never takes the lock. */
-  function store(): Promise<SessionStore> {
+  function store(): Promise<LiveStore> {
     opening ??= open().catch((error: unknown) => {
       opening = undefined;
       throw error;
@@ -74,10 +72,11 @@ export function createSessionParts(options: SessionPartsOptions) {
     return opening;
   }
 
-  async function open(): Promise<SessionStore> {
+  async function open(): Promise<LiveStore> {
     await mkdir(paths.stateDir, { recursive: true, mode: 0o700 });
+    const { acquireLock, openStore } = await options.services.get("sessions");
     lock = await acquireLock(paths.stateDir, options.owner());
-    opened = await SessionStore.open({ dir: path.join(paths.stateDir, "sessions"), keys: keys(), log });
+    opened = await openStore({ dir: path.join(paths.stateDir, "sessions"), keys: keys(), log });
     return opened;
   }
 
@@ -188,7 +187,7 @@ export function createSessionParts(options: SessionPartsOptions) {
         owner: "kernel sessions",
         scopes: storeMethods,
         load: async () =>
-          sessionMethods({ store: await store(), defaults: () => modelDefaults(settings.config()), events }),
+          (await store()).methods({ defaults: () => modelDefaults(settings.config()), events }),
       },
       { owner: "kernel channels", scopes: channelMethods, load: async () => (await channels()).methods() },
     ] satisfies MethodGroup[],

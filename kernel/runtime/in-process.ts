@@ -1,3 +1,4 @@
+import { stat } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 import { type Plugin, RclawError } from "@rclaw/plugin-sdk";
 
@@ -18,15 +19,26 @@ export async function loadInProcess(id: string, entry: string): Promise<Plugin> 
 export async function loadModule(entry: string): Promise<unknown> {
   const loaded: unknown = entry.endsWith(".cjs")
     ? nodeRequire(entry)
-    : await import(entry.endsWith(".ts") ? entry : pathToFileURL(entry).href);
+    : await (entry.endsWith(".ts") ? import(entry) : importAnew(entry));
   return defaultExport(defaultExport(loaded));
 }
 
 function nodeRequire(file: string): unknown {
+  return forget(file)(file);
+}
+
+/** Node keeps an ES module for good, under its address; a changed file gets another one. */
+async function importAnew(file: string): Promise<unknown> {
+  const { mtimeMs } = await stat(file);
+  forget(file);
+  return import(`${pathToFileURL(file).href}?changed=${mtimeMs}`);
+}
+
+/** A reload must see the file as it is now. */
+function forget(file: string): NodeJS.Require {
   const load = process.getBuiltinModule("node:module").createRequire(file);
-  // A reload must see the file as it is now.
   delete load.cache[load.resolve(file)];
-  return load(file);
+  return load;
 }
 
 /** CommonJS made from ESM wraps the default export once more when it is imported. */

@@ -5,6 +5,7 @@ import type { FilesService } from "./files.ts";
 import type { HealthService } from "./health.ts";
 import type { HttpService } from "./http.ts";
 import type { PluginAdminService } from "./plugin-admin.ts";
+import type { SessionsService } from "./sessions.ts";
 import type { TerminalService } from "./terminal.ts";
 
 /**
@@ -19,6 +20,7 @@ export interface Services {
   readonly channels: ChannelsService;
   readonly health: HealthService;
   readonly http: HttpService;
+  readonly sessions: SessionsService;
   readonly terminal: TerminalService;
   readonly "plugin-admin": PluginAdminService;
 }

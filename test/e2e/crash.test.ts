@@ -3,7 +3,14 @@ import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { lastWords, type ModelPeer, startModelPeer } from "../support/aimock.ts";
 import { type Call, startTelegramPeer, type TelegramPeer } from "../support/crabline.ts";
-import { ask, processesWith, type Product, startProduct, type TempState, tempState } from "../support/product.ts";
+import {
+  ask,
+  processesWith,
+  type Product,
+  startProduct,
+  type TempState,
+  tempState,
+} from "../support/product.ts";
 import { hasSandbox } from "../support/sandbox.ts";
 import type { Client, Frame } from "../support/ws-client.ts";
 
@@ -45,15 +52,12 @@ beforeAll(async () => {
   env = model.anthropic().env;
   const numberOf = (text: string): number => Number(/round (\d+)/.exec(text)?.[1]);
   const slow = { chunkSize: 8, streamingProfile: { ttft: 20, tps: 40 } };
-  model.mock.on(
-    { userMessage: "with a tool", hasToolResult: false },
-    (request) => {
-      const number = numberOf(lastWords(request));
-      const rest = rounds[number]?.moment === "a tool runs" ? longSleep(number) : "true";
-      const command = `echo ${number} >> ran.txt; ${rest}`;
-      return { toolCalls: [{ name: "exec", arguments: JSON.stringify({ command }) }] };
-    },
-  );
+  model.mock.on({ userMessage: "with a tool", hasToolResult: false }, (request) => {
+    const number = numberOf(lastWords(request));
+    const rest = rounds[number]?.moment === "a tool runs" ? longSleep(number) : "true";
+    const command = `echo ${number} >> ran.txt; ${rest}`;
+    return { toolCalls: [{ name: "exec", arguments: JSON.stringify({ command }) }] };
+  });
   model.mock.on(
     { userMessage: "round" },
     (request) => {
@@ -77,7 +81,10 @@ function modelAsked(wanted: number, { afterTool = false } = {}): Promise<void> {
   const from = asked.length;
   return new Promise((resolve) => {
     const look = (): void => {
-      if (!asked.slice(from).some(({ number, afterTool: after }) => number === wanted && (after || !afterTool))) return;
+      if (
+        !asked.slice(from).some(({ number, afterTool: after }) => number === wanted && (after || !afterTool))
+      )
+        return;
       watchers.delete(look);
       resolve();
     };
@@ -97,10 +104,14 @@ function wire(fits: (call: Call) => boolean): Promise<void> {
   });
 }
 
-const brings = (number: number) => ({ method, stage, answer }: Call) =>
-  method === "getUpdates" && stage === "done" && JSON.stringify(answer).includes(`round ${number}`);
-const sends = (number: number, wanted: Call["stage"]) => ({ method, stage, body }: Call) =>
-  method === "sendMessage" && stage === wanted && String(body["text"]).includes(`answer ${number}:`);
+const brings =
+  (number: number) =>
+  ({ method, stage, answer }: Call) =>
+    method === "getUpdates" && stage === "done" && JSON.stringify(answer).includes(`round ${number}`);
+const sends =
+  (number: number, wanted: Call["stage"]) =>
+  ({ method, stage, body }: Call) =>
+    method === "sendMessage" && stage === wanted && String(body["text"]).includes(`answer ${number}:`);
 
 /** Resolves once the model's words have come in so many pieces. */
 function pieces(count: number, { number, client }: Place): Promise<Frame> {
@@ -110,12 +121,16 @@ function pieces(count: number, { number, client }: Place): Promise<Frame> {
     if (counted.has(frame)) return false;
     counted.add(frame);
     const { event, payload } = frame;
-    const isPiece = event === "agent" && payload.stream === "assistant" && String(payload.data.text).includes(`answer ${number}`);
+    const isPiece =
+      event === "agent" &&
+      payload.stream === "assistant" &&
+      String(payload.data.text).includes(`answer ${number}`);
     return isPiece && ++seen === count;
   });
 }
 
-const ranFile = (): Promise<string> => readFile(path.join(state.dir, "workspace/ran.txt"), "utf8").catch(() => "");
+const ranFile = (): Promise<string> =>
+  readFile(path.join(state.dir, "workspace/ran.txt"), "utf8").catch(() => "");
 const ran = async (number: number): Promise<number> =>
   (await ranFile()).split("\n").filter((line) => line === String(number)).length;
 
@@ -133,20 +148,36 @@ const all: readonly Round[] = [
     },
   },
   { moment: "the model is asked", reached: ({ number }) => modelAsked(number) },
-  ...[1, 2, 4, 7].map((count): Round => ({ moment: `the model has said ${count} pieces`, reached: (at) => pieces(count, at) })),
+  ...[1, 2, 4, 7].map((count): Round => ({
+    moment: `the model has said ${count} pieces`,
+    reached: (at) => pieces(count, at),
+  })),
   {
     moment: "a tool runs",
     usesTool: true,
     reached: ({ number }) => expect.poll(() => ran(number), poll).toBe(1),
   },
-  { moment: "a tool has answered", usesTool: true, reached: ({ number }) => modelAsked(number, { afterTool: true }) },
+  {
+    moment: "a tool has answered",
+    usesTool: true,
+    reached: ({ number }) => modelAsked(number, { afterTool: true }),
+  },
   { moment: "the model speaks after a tool", usesTool: true, reached: (at) => pieces(3, at) },
-  { moment: "nothing new happens but recovery", silent: true, reached: ({ number }) => modelAsked(number - 1) },
-  { moment: "its answer is about to be sent", mayBeLost: true, reached: ({ number }) => wire(sends(number, "asked")) },
+  {
+    moment: "nothing new happens but recovery",
+    silent: true,
+    reached: ({ number }) => modelAsked(number - 1),
+  },
+  {
+    moment: "its answer is about to be sent",
+    mayBeLost: true,
+    reached: ({ number }) => wire(sends(number, "asked")),
+  },
   { moment: "its answer was sent", reached: ({ number }) => wire(sends(number, "done")) },
   {
     moment: "its answer has arrived",
-    reached: ({ number }) => expect.poll(telegram.sent, poll).toContainEqual(expect.stringContaining(`answer ${number}:`)),
+    reached: ({ number }) =>
+      expect.poll(telegram.sent, poll).toContainEqual(expect.stringContaining(`answer ${number}:`)),
   },
   { moment: "it is acknowledged to a client", byClient: true, reached: () => Promise.resolve() },
   { moment: "a client has seen one piece", byClient: true, reached: (at) => pieces(1, at) },
@@ -155,7 +186,8 @@ const all: readonly Round[] = [
 ];
 const rounds = all.filter(({ usesTool }) => hasSandbox || !usesTool);
 
-const start = (config?: object): Promise<Product> => startProduct({ stateDir: state.dir, env, ...(config && { config }) });
+const start = (config?: object): Promise<Product> =>
+  startProduct({ stateDir: state.dir, env, ...(config && { config }) });
 const sessionOf = (number: number): string =>
   rounds[number]?.byClient ? `agent:main:client-${number}` : `agent:main:telegram:direct:${chatOf(number)}`;
 
@@ -172,12 +204,16 @@ async function speak(number: number, client: Client): Promise<void> {
 async function arrived(number: number): Promise<void> {
   const { byClient, silent, mayBeLost, moment = "" } = rounds[number] ?? {};
   if (byClient || silent || mayBeLost) return;
-  await expect.poll(telegram.sent, { ...poll, message: moment }).toContainEqual(expect.stringContaining(`answer ${number}:`));
+  await expect
+    .poll(telegram.sent, { ...poll, message: moment })
+    .toContainEqual(expect.stringContaining(`answer ${number}:`));
 }
 
 interface Line {
   readonly role: string;
-  readonly content: readonly { readonly type: string; readonly id?: string; readonly text?: string }[] | string;
+  readonly content:
+    | readonly { readonly type: string; readonly id?: string; readonly text?: string }[]
+    | string;
   readonly toolCallId?: string;
 }
 
@@ -193,14 +229,19 @@ test("killed at any moment, the gateway forgets nothing it took and answers noth
   const config = {
     ...model.anthropic().config,
     channels: {
-      telegram: { botToken: telegram.token, apiRoot: telegram.apiRoot, allowFrom: rounds.map((_round, number) => chatOf(number)) },
+      telegram: {
+        botToken: telegram.token,
+        apiRoot: telegram.apiRoot,
+        allowFrom: rounds.map((_round, number) => chatOf(number)),
+      },
     },
   };
   for (const [number, round] of rounds.entries()) {
     await using product = await start(number === 0 ? config : undefined);
     const client = await product.connect();
     // An answer that was just leaving at a kill may be lost, so the earlier ones get their time.
-    if (!round.silent) await Promise.all([...rounds.keys()].slice(0, number).map((earlier) => arrived(earlier)));
+    if (!round.silent)
+      await Promise.all([...rounds.keys()].slice(0, number).map((earlier) => arrived(earlier)));
     const reached = round.reached({ number, client });
     reached.catch(() => undefined);
     await speak(number, client);
@@ -218,7 +259,10 @@ test("killed at any moment, the gateway forgets nothing it took and answers noth
     lines.filter((line) => line.role === role && JSON.stringify(line.content).includes(text)).length;
   for (const number of talked) {
     await expect
-      .poll(async () => count(await history(number), "assistant", `answer ${number}: ${words}`), { ...poll, message: rounds[number]?.moment ?? "" })
+      .poll(async () => count(await history(number), "assistant", `answer ${number}: ${words}`), {
+        ...poll,
+        message: rounds[number]?.moment ?? "",
+      })
       .toBe(1);
   }
   for (const number of talked) await arrived(number);
@@ -229,7 +273,9 @@ test("killed at any moment, the gateway forgets nothing it took and answers noth
     expect(count(lines, "user", `round ${number}`), `user lines when ${moment}`).toBe(1);
     const sent = (await telegram.sent()).filter((text) => text.includes(`answer ${number}:`));
     expect(sent.length, `answers when ${moment}`).toBeLessThanOrEqual(byClient ? 0 : 1);
-    const calls = lines.flatMap(({ content }) => (typeof content === "string" ? [] : content.filter(({ type }) => type === "toolCall")));
+    const calls = lines.flatMap(({ content }) =>
+      typeof content === "string" ? [] : content.filter(({ type }) => type === "toolCall"),
+    );
     const results = lines.filter(({ role }) => role === "toolResult").map(({ toolCallId }) => toolCallId);
     expect(results, `tool results when ${moment}`).toEqual(calls.map(({ id }) => id));
     if (usesTool) expect(await ran(number), `runs of the tool when ${moment}`).toBe(1);
@@ -272,6 +318,8 @@ test("messages that wait behind a running answer survive as well, and keep their
     await product.kill();
   }
   await using product = await startProduct({ stateDir: lined.dir, env });
-  await expect.poll(async () => (await telegram.sent()).slice(before), poll).toEqual(texts.map((text) => `answer to ${text}`));
+  await expect
+    .poll(async () => (await telegram.sent()).slice(before), poll)
+    .toEqual(texts.map((text) => `answer to ${text}`));
   expect(await product.stop()).toBe(0);
 });

@@ -12,11 +12,63 @@ export interface FuzzFrame {
 
 /** Keys as people, platforms and attackers may spell them. */
 export const nastyKeys: readonly string[] = [
-  ...["main", " main ", "MAIN", "agent:main:main", "AgEnT:mAiN:MaIn", "global", "unknown", "agent:", "agent::x", "agent:main:", "agent:nobody:x"],
-  ...["../../etc/passwd", "agent:main:../../x", "agent:main:..", "..\\..\\x", "/etc/passwd", "%2e%2e%2f", "agent:main:a/b", "C:\\con", "nul"],
-  ...["__proto__", "constructor", "prototype", "toString", "hasOwnProperty", "agent:main:__proto__", "agent:__proto__:x"],
-  ...["\u0000", "a\u0000b", "a\nb", "a\r\nSet-Cookie: x", "\u001b[2J", "\u202egnp", "\u200b", "\ud800", "ＨＯＯＫ:x", "ｍａｉｎ", "İ", "ß", "é", "e\u0301", "🦞"],
-  ...["agent:main:telegram:group:-100123", "agent:main:telegram:direct:42:thread:7", "agent:main:subagent:x", "hook:x", "cron:1:run:2"],
+  ...[
+    "main",
+    " main ",
+    "MAIN",
+    "agent:main:main",
+    "AgEnT:mAiN:MaIn",
+    "global",
+    "unknown",
+    "agent:",
+    "agent::x",
+    "agent:main:",
+    "agent:nobody:x",
+  ],
+  ...[
+    "../../etc/passwd",
+    "agent:main:../../x",
+    "agent:main:..",
+    "..\\..\\x",
+    "/etc/passwd",
+    "%2e%2e%2f",
+    "agent:main:a/b",
+    "C:\\con",
+    "nul",
+  ],
+  ...[
+    "__proto__",
+    "constructor",
+    "prototype",
+    "toString",
+    "hasOwnProperty",
+    "agent:main:__proto__",
+    "agent:__proto__:x",
+  ],
+  ...[
+    "\u0000",
+    "a\u0000b",
+    "a\nb",
+    "a\r\nSet-Cookie: x",
+    "\u001b[2J",
+    "\u202egnp",
+    "\u200b",
+    "\ud800",
+    "ＨＯＯＫ:x",
+    "ｍａｉｎ",
+    "İ",
+    "ß",
+    "é",
+    "e\u0301",
+    "🦞",
+  ],
+  ...[
+    "agent:main:telegram:group:-100123",
+    "agent:main:telegram:direct:42:thread:7",
+    "agent:main:subagent:x",
+    "hook:x",
+    "cron:1:run:2",
+  ],
   ...["x".repeat(512), "x".repeat(513), "x".repeat(10_000), "ﷺ".repeat(300), "agent:".repeat(100)],
 ];
 
@@ -38,31 +90,74 @@ const samples: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "config.set": { raw: "{}", baseHash: "0".repeat(64) },
   "config.patch": { raw: "{}", baseHash: "0".repeat(64), note: "x" },
   health: { probe: false },
-  "sessions.list": { limit: 5, includeDerivedTitles: true, includeLastMessage: true, search: "x", activeMinutes: 5, agentId: "main" },
+  "sessions.list": {
+    limit: 5,
+    includeDerivedTitles: true,
+    includeLastMessage: true,
+    search: "x",
+    activeMinutes: 5,
+    agentId: "main",
+  },
   "sessions.preview": { keys: ["main"], limit: 3, maxChars: 40 },
-  "sessions.patch": { key: "agent:main:fuzz", label: "fuzz", thinkingLevel: "low", verboseLevel: "on", model: "offline/guide" },
+  "sessions.patch": {
+    key: "agent:main:fuzz",
+    label: "fuzz",
+    thinkingLevel: "low",
+    verboseLevel: "on",
+    model: "offline/guide",
+  },
   "sessions.reset": { key: "agent:main:fuzz", reason: "reset" },
   "sessions.delete": { key: "agent:main:fuzz", deleteTranscript: true },
   agent: { message: "hi", sessionKey: "agent:main:fuzz", idempotencyKey: "a", thinking: "off", timeout: 5 },
   "agent.wait": { runId: "nope", timeoutMs: 1 },
   wake: { mode: "next-heartbeat", text: "x" },
-  "chat.send": { sessionKey: "agent:main:fuzz", message: "hi", idempotencyKey: "c", timeoutMs: 5_000, attachments: [{ mimeType: "image/png", content: "AAAA" }] },
+  "chat.send": {
+    sessionKey: "agent:main:fuzz",
+    message: "hi",
+    idempotencyKey: "c",
+    timeoutMs: 5_000,
+    attachments: [{ mimeType: "image/png", content: "AAAA" }],
+  },
   "chat.history": { sessionKey: "agent:main:fuzz", limit: 3 },
   "chat.abort": { sessionKey: "agent:main:fuzz", runId: "c" },
-  connect: { minProtocol: 3, maxProtocol: 4, client: { id: "cli", version: "1", platform: "linux", mode: "cli" }, caps: [], scopes: ["operator.read"] },
+  connect: {
+    minProtocol: 3,
+    maxProtocol: 4,
+    client: { id: "cli", version: "1", platform: "linux", mode: "cli" },
+    caps: [],
+    scopes: ["operator.read"],
+  },
 };
 
 const nastyText = fc.oneof(
   fc.constantFrom(...nastyKeys),
-  fc.constantFrom("", "a".repeat(70_000), "\\u0000", "{}", "[]", "null", "secret:x", "__OPENCLAW_REDACTED__", "${HOME}", "/new", "/reset", "stop", "NO_REPLY"),
+  fc.constantFrom(
+    "",
+    "a".repeat(70_000),
+    "\\u0000",
+    "{}",
+    "[]",
+    "null",
+    "secret:x",
+    "__OPENCLAW_REDACTED__",
+    "${HOME}",
+    "/new",
+    "/reset",
+    "stop",
+    "NO_REPLY",
+  ),
   fc.string({ unit: "binary", maxLength: 40 }),
 );
 const nastyNumber = fc.constantFrom(0, -0, -1, 1, 1.5, 1e308, -1e308, 2 ** 31, 2 ** 53, 9e15, 0.1);
 /** Parsed, so that `__proto__` is a key like any other and is written out again. */
 const prototypes = fc.constantFrom(
-  ...['{"__proto__":{"isAdmin":true}}', '{"constructor":{"prototype":{"isAdmin":true}}}', '{"a":{"__proto__":[1]}}', '{"toString":1,"valueOf":null}', '{"hasOwnProperty":1}'].map(
-    (text) => JSON.parse(text) as unknown,
-  ),
+  ...[
+    '{"__proto__":{"isAdmin":true}}',
+    '{"constructor":{"prototype":{"isAdmin":true}}}',
+    '{"a":{"__proto__":[1]}}',
+    '{"toString":1,"valueOf":null}',
+    '{"hasOwnProperty":1}',
+  ].map((text) => JSON.parse(text) as unknown),
 );
 const deep = fc.constantFrom(10, 255, 257, 3_000).map((depth) => {
   let value: unknown = 1;
@@ -79,26 +174,45 @@ const nastyValue: fc.Arbitrary<unknown> = fc.oneof(
 );
 
 const change = fc.record({
-  how: fc.constantFrom("replace", "replace", "replace", "remove", "add", "nest", "whole"),
+  how: fc.constantFrom("replace", "replace", "replace", "name", "name", "remove", "add", "nest", "whole"),
   at: fc.nat(),
-  name: fc.oneof(fc.constantFrom("extra", "key", "sessionKey", "id", "__proto__", "constructor", "toString"), fc.string({ maxLength: 12 })),
+  name: fc.oneof(
+    fc.constantFrom("extra", "key", "sessionKey", "id", "__proto__", "constructor", "toString"),
+    fc.string({ maxLength: 12 }),
+  ),
   value: nastyValue,
 });
 
 /** A valid request's params with up to three things wrong with them. */
-function changed(base: Readonly<Record<string, unknown>>, changes: readonly { how: string; at: number; name: string; value: unknown }[]): unknown {
+function changed(
+  base: Readonly<Record<string, unknown>>,
+  changes: readonly { how: string; at: number; name: string; value: unknown }[],
+): unknown {
   let params: Record<string, unknown> = { ...base };
   for (const { how, at, name, value } of changes) {
     if (how === "whole") return value;
     const keys = Object.keys(params);
     const key = keys[at % Math.max(1, keys.length)] ?? name;
+    const spelled = nastyKeys[at % nastyKeys.length];
+    if (how === "name")
+      for (const member of ["key", "sessionKey", "id", "channel", "runId"])
+        if (member in params) params[member] = spelled;
+    if (how === "name") continue;
     if (how === "remove") delete params[key];
     else if (how === "nest") params = { [key]: params };
-    else Object.defineProperty(params, how === "add" ? name : key, { value, enumerable: true, writable: true, configurable: true });
+    else
+      Object.defineProperty(params, how === "add" ? name : key, {
+        value,
+        enumerable: true,
+        writable: true,
+        configurable: true,
+      });
   }
-  // A wait of days would be answered in days.
-  if (typeof params["timeoutMs"] === "number" && params["runId"] !== undefined) params["timeoutMs"] %= 20;
-  return params;
+  // A wait of days would be answered in days, and one without a time in half a minute.
+  const { timeoutMs = 1, runId } = params;
+  return typeof timeoutMs === "number" && runId !== undefined
+    ? { ...params, timeoutMs: timeoutMs % 20 }
+    : params;
 }
 
 const plain = { binary: false, fragments: 1 };
@@ -114,7 +228,11 @@ function requests(methods: readonly string[]): fc.Arbitrary<FuzzFrame> {
     })
     .map(({ method, changes, key, binary, fragments }) => {
       const params = changed(samples[method] ?? {}, changes);
-      const isFresh = typeof params === "object" && params !== null && "idempotencyKey" in params && params.idempotencyKey === samples[method]?.["idempotencyKey"];
+      const isFresh =
+        typeof params === "object" &&
+        params !== null &&
+        "idempotencyKey" in params &&
+        params.idempotencyKey === samples[method]?.["idempotencyKey"];
       const live = isFresh ? { ...params, idempotencyKey: key } : params;
       const data = JSON.stringify({ type: "req", id: key, method, params: live });
       return { data: binary ? Buffer.from(data) : data, binary, fragments, id: key, method };
@@ -124,18 +242,42 @@ function requests(methods: readonly string[]): fc.Arbitrary<FuzzFrame> {
 /** JSON that is no request, or hardly one. */
 const shapes: fc.Arbitrary<FuzzFrame> = fc.oneof(
   nastyValue.map((value) => ({ ...plain, data: JSON.stringify(value) ?? "null" })),
-  fc.record({ type: nastyValue, id: nastyValue, method: nastyValue, params: nastyValue }, { requiredKeys: [] }).map((frame) => ({ ...plain, data: JSON.stringify(frame) })),
-  fc.record({ id: nastyText, method: nastyText }).map((frame) => ({ ...plain, data: JSON.stringify({ type: "req", ...frame }) })),
-  fc.constantFrom("9", "1000000").map((length) => ({ ...plain, data: JSON.stringify({ type: "req", id: "i".repeat(Number(length)), method: "health" }) })),
+  fc
+    .record(
+      { type: nastyValue, id: nastyValue, method: nastyValue, params: nastyValue },
+      { requiredKeys: [] },
+    )
+    .map((frame) => ({ ...plain, data: JSON.stringify(frame) })),
+  fc
+    .record({ id: nastyText, method: nastyText })
+    .map((frame) => ({ ...plain, data: JSON.stringify({ type: "req", ...frame }) })),
+  fc
+    .constantFrom("9", "1000000")
+    .map((length) => ({
+      ...plain,
+      data: JSON.stringify({ type: "req", id: "i".repeat(Number(length)), method: "health" }),
+    })),
   fc.constant({ ...plain, data: '{"type":"req","id":"a","id":"b","method":"health","method":"status"}' }),
-  nastyValue.map((payload) => ({ ...plain, data: JSON.stringify({ type: "event", event: "agent", payload }) })),
-  nastyValue.map((payload) => ({ ...plain, data: JSON.stringify({ type: "res", id: "x", ok: true, payload }) })),
+  nastyValue.map((payload) => ({
+    ...plain,
+    data: JSON.stringify({ type: "event", event: "agent", payload }),
+  })),
+  nastyValue.map((payload) => ({
+    ...plain,
+    data: JSON.stringify({ type: "res", id: "x", ok: true, payload }),
+  })),
 );
 
 /** Bytes: of nothing in particular, and of a request that met with an accident. */
 function bytes(methods: readonly string[]): fc.Arbitrary<FuzzFrame> {
   const cut = fc
-    .record({ frame: requests(methods), edits: fc.array(fc.record({ at: fc.nat(), byte: fc.nat(255), how: fc.constantFrom("set", "drop", "insert") }), { minLength: 1, maxLength: 4 }) })
+    .record({
+      frame: requests(methods),
+      edits: fc.array(
+        fc.record({ at: fc.nat(), byte: fc.nat(255), how: fc.constantFrom("set", "drop", "insert") }),
+        { minLength: 1, maxLength: 4 },
+      ),
+    })
     .map(({ frame, edits }) => {
       const data = [...Buffer.from(frame.data)].slice(0, 4_000);
       for (const { at, byte, how } of edits) {
@@ -146,9 +288,17 @@ function bytes(methods: readonly string[]): fc.Arbitrary<FuzzFrame> {
       }
       return { data: Buffer.from(data), binary: frame.binary, fragments: frame.fragments };
     });
-  const noise = fc.record({ data: fc.uint8Array({ maxLength: 200 }).map((data) => Buffer.from(data)), binary: fc.boolean(), fragments: fc.constantFrom(1, 3) });
+  const noise = fc.record({
+    data: fc.uint8Array({ maxLength: 200 }).map((data) => Buffer.from(data)),
+    binary: fc.boolean(),
+    fragments: fc.constantFrom(1, 3),
+  });
   const text = nastyText.map((data) => ({ ...plain, data }));
-  return fc.oneof({ weight: 4, arbitrary: cut }, { weight: 1, arbitrary: noise }, { weight: 1, arbitrary: text });
+  return fc.oneof(
+    { weight: 4, arbitrary: cut },
+    { weight: 1, arbitrary: noise },
+    { weight: 1, arbitrary: text },
+  );
 }
 
 /** The same frames for the same seed. */

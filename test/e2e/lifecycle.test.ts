@@ -18,10 +18,17 @@ let model: ModelPeer;
 
 beforeAll(async () => {
   model = await startModelPeer();
-  model.answer("endless", { content: words.repeat(200) }, undefined, { chunkSize: 8, streamingProfile: { ttft: 10, tps: 20 } });
-  model.answer("run a long command", {
-    toolCalls: [{ name: "exec", arguments: { command: `sleep 86400.${process.pid}` } }],
-  }, { content: "done" });
+  model.answer("endless", { content: words.repeat(200) }, undefined, {
+    chunkSize: 8,
+    streamingProfile: { ttft: 10, tps: 20 },
+  });
+  model.answer(
+    "run a long command",
+    {
+      toolCalls: [{ name: "exec", arguments: { command: `sleep 86400.${process.pid}` } }],
+    },
+    { content: "done" },
+  );
   model.mock.on({ userMessage: /.*/ }, (request) => ({ content: `${lastWords(request)}: ${words}` }), {
     chunkSize: 8,
     streamingProfile: { ttft: 10, tps: 20 },
@@ -48,7 +55,11 @@ test("REL-31: SIGTERM lets running answers finish, tells the clients, and leaves
   const client = await product.connect();
   const sessions = Array.from({ length: 12 }, (_unused, i) => `s${i}`);
   for (const sessionKey of sessions) {
-    await ask(client, "chat.send", { sessionKey, message: "by the sea", idempotencyKey: `run in ${sessionKey}` });
+    await ask(client, "chat.send", {
+      sessionKey,
+      message: "by the sea",
+      idempotencyKey: `run in ${sessionKey}`,
+    });
   }
   await telegram.say({ chatId: 77, fromId: 77, text: "by the river" });
   await client.find((frame) => isPiece(frame) && frame.payload.runId === "run in s11");
@@ -58,7 +69,9 @@ test("REL-31: SIGTERM lets running answers finish, tells the clients, and leaves
 
   expect(await client.closed).toEqual({ code: 1012, reason: "service restart" });
   expect(await product.gone).toBe(0);
-  const names = client.frames.map(({ event, payload }) => (event === "chat" ? `chat ${payload.state}` : event));
+  const names = client.frames.map(({ event, payload }) =>
+    event === "chat" ? `chat ${payload.state}` : event,
+  );
   expect(names.at(-1)).toBe("shutdown");
   expect(client.frames.filter(isPiece).length).toBeGreaterThan(pieces);
   const ends = client.frames.filter(isEnd).map(({ payload }) => payload.state);
@@ -83,8 +96,14 @@ test("while it stops nothing new is taken, and a client is told to come back", a
   await send(client, "first", "r1");
   await client.find(isPiece);
   product.signal("SIGTERM");
-  await expect.poll(async () => (await fetch(`${product.http}/readyz`).catch(() => undefined))?.status, poll).toBe(503);
-  const refused = await client.request("chat.send", { sessionKey: "other", message: "second", idempotencyKey: "r2" });
+  await expect
+    .poll(async () => (await fetch(`${product.http}/readyz`).catch(() => undefined))?.status, poll)
+    .toBe(503);
+  const refused = await client.request("chat.send", {
+    sessionKey: "other",
+    message: "second",
+    idempotencyKey: "r2",
+  });
   expect(refused).toMatchObject({ ok: false, error: { code: "UNAVAILABLE", retryable: true } });
   expect(await product.gone).toBe(0);
   expect(client.frames.filter(isEnd).map(({ payload }) => payload.runId)).toEqual(["r1"]);
@@ -97,7 +116,9 @@ test("a second signal ends it at once", async () => {
   await send(client, "endless", "r1");
   await client.find(isPiece);
   product.signal("SIGINT");
-  await expect.poll(async () => (await fetch(`${product.http}/readyz`).catch(() => undefined))?.status, poll).toBe(503);
+  await expect
+    .poll(async () => (await fetch(`${product.http}/readyz`).catch(() => undefined))?.status, poll)
+    .toBe(503);
   const since = Date.now();
   product.signal("SIGINT");
   expect(await product.gone).toBe(130);
@@ -113,7 +134,9 @@ test("REL-42: a port that is taken is named, and nothing is left behind", async 
     const { code, stdout, stderr } = await rclaw(state.dir, ["gateway", "--port", String(port), "--json"]);
     expect(code).toBe(1);
     expect(stdout).toBe("");
-    expect(stderr).toMatch(new RegExp(`^rclaw: port ${port} on \\S+ is taken by another program; .* \\[PORT_IN_USE\\]\\n$`));
+    expect(stderr).toMatch(
+      new RegExp(`^rclaw: port ${port} on \\S+ is taken by another program; .* \\[PORT_IN_USE\\]\\n$`),
+    );
     await expect(stat(path.join(state.dir, "gateway.lock"))).rejects.toThrow("ENOENT");
   } finally {
     await new Promise((resolve) => squatter.close(resolve));
@@ -127,7 +150,9 @@ test("two gateways do not share a state folder, not even when both start at once
   await using product = await startProduct({ stateDir: state.dir });
   const second = await rclaw(state.dir, ["gateway", "--port", "0", "--json"]);
   expect(second).toMatchObject({ code: 1, stdout: "" });
-  expect(second.stderr).toContain(`a gateway (pid ${product.pid}) already runs on ${state.dir} at ${product.url}`);
+  expect(second.stderr).toContain(
+    `a gateway (pid ${product.pid}) already runs on ${state.dir} at ${product.url}`,
+  );
   expect(second.stderr).toMatch(/\[GATEWAY_LOCKED\]\n$/);
   expect((await ask(await product.connect(), "health")).ok).toBe(true);
   await product.kill();
@@ -136,7 +161,8 @@ test("two gateways do not share a state folder, not even when both start at once
   const winners = race.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
   try {
     expect(winners).toHaveLength(1);
-    for (const result of race) if (result.status === "rejected") expect(String(result.reason)).toContain("GATEWAY_LOCKED");
+    for (const result of race)
+      if (result.status === "rejected") expect(String(result.reason)).toContain("GATEWAY_LOCKED");
   } finally {
     for (const winner of winners) await winner[Symbol.asyncDispose]();
   }
@@ -182,13 +208,16 @@ test.concurrent("an answer that takes longer than the gateway waits goes on afte
   expect(await again.stop()).toBe(0);
 });
 
-test.concurrent.runIf(hasSandbox)("a command that runs on is ended with the gateway, and its child as well", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({ stateDir: state.dir, ...model.anthropic() });
-  const client = await product.connect();
-  await send(client, "run a long command", "r1");
-  const sleeping = (): Promise<readonly number[]> => processesWith(`86400.${process.pid}`);
-  await expect.poll(sleeping, poll).not.toEqual([]);
-  expect(await product.stop()).toBe(0);
-  await expect.poll(sleeping, poll).toEqual([]);
-});
+test.runIf(hasSandbox).concurrent(
+  "a command that runs on is ended with the gateway, and its child as well",
+  async () => {
+    await using state = await tempState();
+    await using product = await startProduct({ stateDir: state.dir, ...model.anthropic() });
+    const client = await product.connect();
+    await send(client, "run a long command", "r1");
+    const sleeping = (): Promise<readonly number[]> => processesWith(`86400.${process.pid}`);
+    await expect.poll(sleeping, poll).not.toEqual([]);
+    expect(await product.stop()).toBe(0);
+    await expect.poll(sleeping, poll).toEqual([]);
+  },
+);

@@ -17,7 +17,11 @@ beforeAll(async () => {
   product = await startProduct({
     stateDir: state.dir,
     config: {
-      models: { providers: { openai: { baseUrl: `${mock.url}/v1`, apiKey: "sk-test-key-000000000000", models: [{ id: "m" }] } } },
+      models: {
+        providers: {
+          openai: { baseUrl: `${mock.url}/v1`, apiKey: "sk-test-key-000000000000", models: [{ id: "m" }] },
+        },
+      },
       agents: { defaults: { model: "openai/m", workspace: state.dir } },
     },
   });
@@ -28,7 +32,10 @@ afterAll(async () => {
   await state[Symbol.asyncDispose]();
 });
 
-async function speaking(version: 3 | 4, options: ConnectOptions = {}): Promise<{ client: Client; hello: Frame["payload"] }> {
+async function speaking(
+  version: 3 | 4,
+  options: ConnectOptions = {},
+): Promise<{ client: Client; hello: Frame["payload"] }> {
   const range = { minProtocol: version, maxProtocol: version };
   const { client, answer } = await connectClient(product.url, { token, ...range, ...options });
   return { client, hello: answer.payload };
@@ -36,13 +43,17 @@ async function speaking(version: 3 | 4, options: ConnectOptions = {}): Promise<{
 
 const events = (client: Client, run: string, state?: string): Frame["payload"][] =>
   client.frames
-    .filter(({ event, payload }) => event === "chat" && payload.runId === run && (state === undefined || payload.state === state))
+    .filter(
+      ({ event, payload }) =>
+        event === "chat" && payload.runId === run && (state === undefined || payload.state === state),
+    )
     .map(({ payload }) => payload);
 const ended = (client: Client, run: string): Promise<Frame> =>
   client.find(({ event, payload }) => event === "chat" && payload.runId === run && payload.state !== "delta");
 
 /** Numbers of the numbered frames this connection got after hello-ok. */
-const numbers = (client: Client): number[] => client.frames.flatMap(({ type, seq }) => (type === "event" && seq !== undefined ? [seq] : []));
+const numbers = (client: Client): number[] =>
+  client.frames.flatMap(({ type, seq }) => (type === "event" && seq !== undefined ? [seq] : []));
 const expectNoGap = (client: Client): void => {
   const seen = numbers(client);
   expect(seen.length).toBeGreaterThan(0);
@@ -55,7 +66,11 @@ test("a client of 4 and one of 3 each get the protocol they speak, side by side"
   expect(three.hello).toMatchObject({ protocol: 3, auth: { role: "operator", scopes: ["operator.admin"] } });
   expect(Object.keys(four.hello).sort()).toEqual(Object.keys(three.hello).sort());
 
-  const started = await four.client.request("chat.send", { sessionKey: "main", message: "hello", idempotencyKey: "v4-1" });
+  const started = await four.client.request("chat.send", {
+    sessionKey: "main",
+    message: "hello",
+    idempotencyKey: "v4-1",
+  });
   expect(started.payload).toEqual({ runId: "v4-1", status: "started" });
   for (const { client } of [four, three]) {
     await ended(client, "v4-1");
@@ -77,7 +92,11 @@ test("the numbers of one connection have no gap when others get events of their 
   const watching = await speaking(4, { caps: ["tool-events"] });
   const reader = await speaking(3, { scopes: ["operator.read"] });
   for (const run of ["v4-2", "v4-3", "v4-4"]) {
-    await watching.client.request("chat.send", { sessionKey: `agent:main:${run}`, message: "hello", idempotencyKey: run });
+    await watching.client.request("chat.send", {
+      sessionKey: `agent:main:${run}`,
+      message: "hello",
+      idempotencyKey: run,
+    });
   }
   for (const { client } of [watching, reader]) {
     for (const run of ["v4-2", "v4-3", "v4-4"]) await ended(client, run);
@@ -88,8 +107,14 @@ test("the numbers of one connection have no gap when others get events of their 
 
 test("a run that is stopped still sends its last piece before the end", async () => {
   const { client } = await speaking(4);
-  await client.request("chat.send", { sessionKey: "agent:main:stopped", message: "abort me", idempotencyKey: "v4-5" });
-  await client.find(({ event, payload }) => event === "agent" && payload.runId === "v4-5" && payload.stream === "assistant");
+  await client.request("chat.send", {
+    sessionKey: "agent:main:stopped",
+    message: "abort me",
+    idempotencyKey: "v4-5",
+  });
+  await client.find(
+    ({ event, payload }) => event === "agent" && payload.runId === "v4-5" && payload.stream === "assistant",
+  );
   const answer = await client.request("chat.abort", { sessionKey: "agent:main:stopped" });
   expect(answer.payload).toMatchObject({ aborted: true, runIds: ["v4-5"] });
   await ended(client, "v4-5");
@@ -102,7 +127,12 @@ test("a run that is stopped still sends its last piece before the end", async ()
 
 test("members that only 4 has are taken, and nobody is answered in a protocol nobody asked for", async () => {
   const { client } = await speaking(4);
-  client.send({ type: "req", id: "t", method: "health", traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" });
+  client.send({
+    type: "req",
+    id: "t",
+    method: "health",
+    traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+  });
   expect(await client.find(({ id }) => id === "t")).toMatchObject({ ok: true });
   client.send({ type: "req", id: "p", method: "health", expectedProfileId: "p1" });
   expect(await client.find(({ id }) => id === "p")).toMatchObject({ ok: true });

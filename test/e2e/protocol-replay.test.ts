@@ -5,7 +5,8 @@ import { beforeAll, expect, test } from "vitest";
 import { type Product, startProduct, tempState } from "../support/product.ts";
 import { type Conditions, readGroups, replay } from "../support/replay.ts";
 
-const frames = (name: string): string => path.resolve(import.meta.dirname, `../fixtures/frames/${name}.jsonl`);
+const frames = (name: string): string =>
+  path.resolve(import.meta.dirname, `../fixtures/frames/${name}.jsonl`);
 const recorded = readGroups(...["connect", "methods", "runs", "connections"].map(frames));
 /** The token the recorded clients had. */
 const token = "proto-test-token";
@@ -44,7 +45,9 @@ const config: Differences = {
 const contextTokens: Differences = {
   "*/defaults/contextTokens is null instead of 128000": "asking a model for its size would load its provider",
 };
-const streams: Differences = { "chat:delta: /deltaText is new": "demanded by protocol 4; clients of 3 ignore it" };
+const streams: Differences = {
+  "chat:delta: /deltaText is new": "demanded by protocol 4; clients of 3 ignore it",
+};
 const status: Differences = {
   "chat:final: /message/content/0/text is *": "/status tells of this gateway",
   "chat:final: /message/usage/cost is missing": "no prices are known here",
@@ -73,7 +76,9 @@ const cases: Readonly<Record<string, Case | Elsewhere>> = {
     differs: { "connect: /details/expectedProtocol is 4 instead of 3": "4 would have been taken as well" },
   },
   "hs-protocol-mismatch-high": { differs: accepted("4 is spoken here") },
-  "hs-protocol-range-ok": { differs: { "connect: /protocol is 4 instead of 3": "the highest both sides speak" } },
+  "hs-protocol-range-ok": {
+    differs: { "connect: /protocol is 4 instead of 3": "the highest both sides speak" },
+  },
   "hs-invalid-role": {},
   "hs-wrong-token": {},
   "hs-no-auth-no-device": {},
@@ -95,7 +100,8 @@ const cases: Readonly<Record<string, Case | Elsewhere>> = {
   "hs-shared-token-no-device-scopes-kept": {
     differs: {
       ...config,
-      'node.event: /message is "missing scope: operator.admin" *': "methods of nodes come later; unknown ones are refused like this",
+      'node.event: /message is "missing scope: operator.admin" *':
+        "methods of nodes come later; unknown ones are refused like this",
     },
   },
   "hs-control-ui-bad-origin": { headers: evil },
@@ -105,7 +111,11 @@ const cases: Readonly<Record<string, Case | Elsewhere>> = {
   "hs-nonlocal-host-header-pairing": pairing,
   "hs-timeout": {},
   "node-role-connect": {
-    differs: { ...noDeviceToken, ...noHeartbeat, "health: */sessions/* instead of 0": "other cases left sessions here" },
+    differs: {
+      ...noDeviceToken,
+      ...noHeartbeat,
+      "health: */sessions/* instead of 0": "other cases left sessions here",
+    },
   },
   "node-role-connect/op": nodes,
   main: {
@@ -134,7 +144,8 @@ const cases: Readonly<Record<string, Case | Elsewhere>> = {
     differs: {
       ...streams,
       "agent: /result/meta/systemPromptReport is missing": "the prompt is nobody's business on the wire",
-      'agent: /message is "invalid agent params: malformed session key *agent:*" *': "the message goes on and says what a key looks like",
+      'agent: /message is "invalid agent params: malformed session key *agent:*" *':
+        "the message goes on and says what a key looks like",
     },
   },
   "chat-run": {
@@ -145,40 +156,53 @@ const cases: Readonly<Record<string, Case | Elsewhere>> = {
       "chat.history: /messages/*/content/0/text is *": counting,
       "sessions.preview: /previews/0/items/*/text is *": counting,
       "sessions.list: /sessions/0/derivedTitle is *": counting,
-      "sessions.list: /sessions/0/contextTokens is missing": "asking a model for its size would load its provider",
-      "sessions.list: /sessions/0/* is missing": "where to answer is noted for channels only: a client of the protocol is answered by events",
+      "sessions.list: /sessions/0/contextTokens is missing":
+        "asking a model for its size would load its provider",
+      "sessions.list: /sessions/0/* is missing":
+        "where to answer is noted for channels only: a client of the protocol is answered by events",
     },
   },
   "chat-abort": {
     differs: {
       ...streams,
-      "chat-2: * chat:aborted agent:lifecycle:end instead of * chat:aborted": "a run that began also ends in `agent` events; that client had gone before",
+      "chat-2: * chat:aborted agent:lifecycle:end instead of * chat:aborted":
+        "a run that began also ends in `agent` events; that client had gone before",
     },
   },
   "chat-tool": {
     differs: {
       ...streams,
       ...status,
-      'agent:tool:*: /data/name is "read" instead of "session_status"': "there is no session_status; a file is read in its place",
+      'agent:tool:*: /data/name is "read" instead of "session_status"':
+        "there is no session_status; a file is read in its place",
       "agent:tool:start: /data/args/path is new": "the path of that file",
-      "chat.history: /messages/5, assistant text stop, is missing": "there the text of a stopped run was stored twice",
-      "chat.history: /messages/11, assistant text stop, is missing": "what the gateway answers to a command is no part of the conversation",
+      "chat.history: /messages/5, assistant text stop, is missing":
+        "there the text of a stopped run was stored twice",
+      "chat.history: /messages/11, assistant text stop, is missing":
+        "what the gateway answers to a command is no part of the conversation",
       "chat.history: /messages/9/*": "the result of the other tool",
       "chat.history: /messages/0/content/0/text is *": counting,
       "chat.history: /messages/2/content/0/text is *": counting,
-      'chat.history: /messages/6/content/0/text is "Hello" instead of "Hello "': "a stopped text is stored as it was shown",
+      'chat.history: /messages/6/content/0/text is "Hello" instead of "Hello "':
+        "a stopped text is stored as it was shown",
       "chat.history: /messages/8/content/0/*": "the call of the other tool",
     },
   },
   "chat-tool/no-tool-cap": { differs: { ...streams, ...status } },
   "unauthorized-flood": device,
-  "rate-limit-control-plane": {},
+  "rate-limit-control-plane": {
+    differs: { "config.patch: *": "30 writes a minute instead of 3: attacks-config.test.ts goes beyond them" },
+  },
   "idle-ticks": { elsewhere: "kernel/gateway/broadcast.test.ts, where half a minute takes less" },
   "binary-frames": {
     before({ frame }, client) {
-      if (typeof frame === "object" && frame.id === "b2") client.send({ type: "req", id: "b2", method: "health" }, { binary: true });
+      if (typeof frame === "object" && frame.id === "b2")
+        client.send({ type: "req", id: "b2", method: "health" }, { binary: true });
     },
-    differs: { "b2: / is * instead of null": "the recorded request was last-heartbeat, which comes later; health is asked" },
+    differs: {
+      "b2: / is * instead of null":
+        "the recorded request was last-heartbeat, which comes later; health is asked",
+    },
   },
   oversize: {
     before({ dir, frame }, client) {
@@ -222,7 +246,11 @@ beforeAll(async () => {
     env: { RUSTY_CLAW_GATEWAY_TOKEN: "" },
     config: {
       gateway: { mode: "local", port: 19_789, bind: "loopback", auth: { mode: "token", token } },
-      models: { providers: { openai: { baseUrl: `${mock.url}/v1`, apiKey: "sk-test-key-000000000000", models: [model] } } },
+      models: {
+        providers: {
+          openai: { baseUrl: `${mock.url}/v1`, apiKey: "sk-test-key-000000000000", models: [model] },
+        },
+      },
       agents: { defaults: { workspace, userTimezone: "UTC", model: { primary: "openai/mock-1" } } },
     },
   });
@@ -236,7 +264,8 @@ beforeAll(async () => {
   };
   try {
     const silent = play("hs-timeout");
-    for (const group of recorded.keys()) if (group !== "hs-timeout" && group !== "shutdown") await play(group);
+    for (const group of recorded.keys())
+      if (group !== "hs-timeout" && group !== "shutdown") await play(group);
     await silent;
     await play("shutdown");
   } finally {
@@ -255,10 +284,15 @@ test("the table names every case that was recorded, and every case it plays is t
 test.each(Object.keys(cases).filter(isPlayed))("%s goes as recorded", (name) => {
   const { differs = {} } = (cases[name] ?? {}) as Case;
   const found = differences.get(name) ?? ["was not played"];
-  const patterns = Object.keys({ ...hello, ...differs }).map((pattern) => ({ pattern, regex: toRegex(pattern) }));
+  const patterns = Object.keys({ ...hello, ...differs }).map((pattern) => ({
+    pattern,
+    regex: toRegex(pattern),
+  }));
   expect(found.filter((difference) => !patterns.some(({ regex }) => regex.test(difference)))).toEqual([]);
   // An allowance that nothing needs any more would hide the next mistake.
-  const idle = Object.keys(differs).filter((pattern) => !found.some((difference) => toRegex(pattern).test(difference)));
+  const idle = Object.keys(differs).filter(
+    (pattern) => !found.some((difference) => toRegex(pattern).test(difference)),
+  );
   expect(idle).toEqual([]);
 });
 

@@ -44,9 +44,14 @@ describe.each(providers)("%s", (name, endpoint, provided) => {
     const before = model.requests().length;
     const end = await say(client, message, { sessionKey });
     const { runId } = end.payload;
-    await client.find(({ event, payload }) => event === "agent" && payload.runId === runId && ["end", "error"].includes(payload.data.phase));
+    await client.find(
+      ({ event, payload }) =>
+        event === "agent" && payload.runId === runId && ["end", "error"].includes(payload.data.phase),
+    );
     const { messages: history } = await ask(client, "chat.history", { sessionKey });
-    const events = client.frames.filter(({ payload }) => payload?.runId === runId && payload.sessionKey === sessionKey);
+    const events = client.frames.filter(
+      ({ payload }) => payload?.runId === runId && payload.sessionKey === sessionKey,
+    );
     const outcomes = events.filter(({ event, payload }) => event === "chat" && payload.state !== "delta");
     expect(outcomes, "one clear outcome").toEqual([end]);
     return { end, events, requests: model.requests().slice(before), history };
@@ -55,7 +60,10 @@ describe.each(providers)("%s", (name, endpoint, provided) => {
   const textOf = (end: Frame): string => end.payload.message.content.map(({ text = "" }) => text).join("");
 
   test("streams an answer word by word", async () => {
-    model.answer("tell me about iron", { content: words }, undefined, { chunkSize: 6, streamingProfile: { ttft: 10, tps: 100 } });
+    model.answer("tell me about iron", { content: words }, undefined, {
+      chunkSize: 6,
+      streamingProfile: { ttft: 10, tps: 100 },
+    });
     const { end, events, requests, history } = await tell("tell me about iron");
     expect(end.payload.state).toBe("final");
     expect(textOf(end)).toBe(words);
@@ -70,13 +78,18 @@ describe.each(providers)("%s", (name, endpoint, provided) => {
   test("uses a tool and reads its result", async () => {
     model.answer(
       "read my notes",
-      { content: "I look.", toolCalls: [{ name: "read", arguments: { path: "notes.txt" }, id: "toolu_look1" }] },
+      {
+        content: "I look.",
+        toolCalls: [{ name: "read", arguments: { path: "notes.txt" }, id: "toolu_look1" }],
+      },
       (request) => ({ content: `They say: ${toolResult(request)}` }),
     );
     const { end, events, requests, history } = await tell("read my notes");
     expect(textOf(end)).toContain("They say:");
     expect(textOf(end)).toContain("oxide blooms quietly");
-    const phases = events.filter(({ payload }) => payload.stream === "tool").map(({ payload }) => `${payload.data.phase} ${payload.data.name}`);
+    const phases = events
+      .filter(({ payload }) => payload.stream === "tool")
+      .map(({ payload }) => `${payload.data.phase} ${payload.data.name}`);
     expect(phases).toEqual(["start read", "result read"]);
     expect(requests).toHaveLength(2);
     const call = requests[1]?.messages.flatMap(({ tool_calls: calls = [] }) => calls)[0];
@@ -87,7 +100,10 @@ describe.each(providers)("%s", (name, endpoint, provided) => {
 
   test("429: waits as long as it was told to, then asks again", async () => {
     const match = { userMessage: "hurry up" };
-    model.mock.on({ ...match, sequenceIndex: 0 }, { error: { message: "slow down", type: "rate_limit_error" }, status: 429, retryAfter: 1 });
+    model.mock.on(
+      { ...match, sequenceIndex: 0 },
+      { error: { message: "slow down", type: "rate_limit_error" }, status: 429, retryAfter: 1 },
+    );
     model.mock.on({ ...match, sequenceIndex: 1 }, { content: words });
     const { end, requests } = await tell("hurry up");
     expect(end.payload.state).toBe("final");
@@ -98,7 +114,11 @@ describe.each(providers)("%s", (name, endpoint, provided) => {
   });
 
   test("429 for longer than anybody would wait: says so at once", async () => {
-    model.answer("hurry up for good", { error: { message: "slow down", type: "rate_limit_error" }, status: 429, retryAfter: 3_600 });
+    model.answer("hurry up for good", {
+      error: { message: "slow down", type: "rate_limit_error" },
+      status: 429,
+      retryAfter: 3_600,
+    });
     const { end, requests } = await tell("hurry up for good");
     expect(end.payload).toMatchObject({ state: "error", errorKind: "rate_limit" });
     expect(end.payload.errorMessage).toMatch(/limiting requests \(429\): slow down/);
@@ -109,14 +129,19 @@ describe.each(providers)("%s", (name, endpoint, provided) => {
     model.answer("are you busy", { error: { message: "Overloaded", type: "overloaded_error" }, status: 529 });
     const { end, requests, history } = await tell("are you busy");
     expect(end.payload.state).toBe("error");
-    expect(end.payload.errorMessage).toMatch(/^The model (?:anthropic|openai)\/\S+: (?:anthropic|openai) is overloaded or failing \(529\): Overloaded/);
+    expect(end.payload.errorMessage).toMatch(
+      /^The model (?:anthropic|openai)\/\S+: (?:anthropic|openai) is overloaded or failing \(529\): Overloaded/,
+    );
     expect(requests).toHaveLength(3);
     expect(history.map(({ role, stopReason }) => stopReason ?? role)).toEqual(["user", "error"]);
   });
 
   test("529 that passes is not noticed", async () => {
     const match = { userMessage: "busy only once" };
-    model.mock.on({ ...match, sequenceIndex: 0 }, { error: { message: "Overloaded", type: "overloaded_error" }, status: 529 });
+    model.mock.on(
+      { ...match, sequenceIndex: 0 },
+      { error: { message: "Overloaded", type: "overloaded_error" }, status: 529 },
+    );
     model.mock.on({ ...match, sequenceIndex: 1 }, { content: words });
     const { end, requests } = await tell("busy only once");
     expect(textOf(end)).toBe(words);
@@ -125,7 +150,11 @@ describe.each(providers)("%s", (name, endpoint, provided) => {
 
   test("a stream cut before its first word is asked for again", async () => {
     const match = { userMessage: "cut early" };
-    model.mock.on({ ...match, sequenceIndex: 0 }, { content: words }, { truncateAfterChunks: 1, streamingProfile: { ttft: 5, tps: 100 } });
+    model.mock.on(
+      { ...match, sequenceIndex: 0 },
+      { content: words },
+      { truncateAfterChunks: 1, streamingProfile: { ttft: 5, tps: 100 } },
+    );
     model.mock.on({ ...match, sequenceIndex: 1 }, { content: words });
     const { end, requests } = await tell("cut early");
     expect(end.payload.state).toBe("final");
@@ -134,7 +163,11 @@ describe.each(providers)("%s", (name, endpoint, provided) => {
   });
 
   test("a stream cut in the middle keeps what was seen and says that it broke off", async () => {
-    model.answer("cut late", { content: words }, undefined, { chunkSize: 6, truncateAfterChunks: 8, streamingProfile: { ttft: 5, tps: 100 } });
+    model.answer("cut late", { content: words }, undefined, {
+      chunkSize: 6,
+      truncateAfterChunks: 8,
+      streamingProfile: { ttft: 5, tps: 100 },
+    });
     const { end, requests, history } = await tell("cut late");
     expect(end.payload.state).toBe("error");
     expect(end.payload.errorMessage).toMatch(/broke off|stopped in the middle/);

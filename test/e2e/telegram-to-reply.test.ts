@@ -32,12 +32,20 @@ beforeAll(async () => {
   env = { ...provider.env, TEST_BOT_TOKEN: telegram.token };
   await mkdir(path.join(state.dir, "workspace"));
   await writeFile(path.join(state.dir, "workspace/notes.txt"), "oxide blooms quietly\n");
-  model.answer("what do my notes say", { toolCalls: [{ name: "read", arguments: { path: "notes.txt" } }] }, (request) => ({
-    content: `They say: ${toolResult(request)}`,
-  }));
-  model.answer("which files are there", { toolCalls: [{ name: "exec", arguments: { command: "ls" } }] }, (request) => ({
-    content: `I saw: ${toolResult(request)}`,
-  }));
+  model.answer(
+    "what do my notes say",
+    { toolCalls: [{ name: "read", arguments: { path: "notes.txt" } }] },
+    (request) => ({
+      content: `They say: ${toolResult(request)}`,
+    }),
+  );
+  model.answer(
+    "which files are there",
+    { toolCalls: [{ name: "exec", arguments: { command: "ls" } }] },
+    (request) => ({
+      content: `I saw: ${toolResult(request)}`,
+    }),
+  );
   model.mock.on({ userMessage: /.*/ }, (request) => ({ content: `You said: ${lastWords(request)}` }));
   await start({
     ...provider.config,
@@ -179,7 +187,9 @@ test("SEC-074: people who share one session each get their own answer", async ()
     .toBe(true);
   const before = (await telegram.sent()).length;
   const people = [ada, bob, bob, ada, bob, ada];
-  await Promise.all(people.map((person, i) => telegram.say({ ...person, text: `word ${i} of ${person.fromName}` })));
+  await Promise.all(
+    people.map((person, i) => telegram.say({ ...person, text: `word ${i} of ${person.fromName}` })),
+  );
   await expect.poll(telegram.sent, poll).toHaveLength(before + people.length);
   const answers = (await telegram.calls("sendMessage")).slice(before);
   for (const { chat_id: chat, text } of answers) {

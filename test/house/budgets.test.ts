@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { errorCodes } from "@rclaw/plugin-sdk";
+import { errorCodes } from "@rclaw/plugin-sdk/errors";
 import { manifestSchema } from "@rclaw/plugin-sdk/manifest.schema";
 import { expect, test } from "vitest";
 import { hookTable } from "../../kernel/hooks/table.ts";
@@ -23,9 +23,9 @@ test("a manifest has at most twelve keys", () => {
   expect(Object.keys(manifestSchema.properties).length).toBeLessThanOrEqual(12);
 });
 
-test("there are twenty hooks and seven kinds of contribution", () => {
+test("there are twenty hooks and eight kinds of contribution", () => {
   expect(Object.keys(hookTable)).toHaveLength(20);
-  expect(kinds.length + 1).toBe(7);
+  expect(kinds.length + 1).toBe(8);
 });
 
 test("there are at most twelve npm scripts", () => {

@@ -11,7 +11,11 @@ import {
   RclawError,
 } from "@rclaw/plugin-sdk";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type Channels, type ChannelsOptions, createChannels } from "../../plugins/services/channels/channels.ts";
+import {
+  type Channels,
+  type ChannelsOptions,
+  createChannels,
+} from "../../plugins/services/channels/channels.ts";
 import { addKernelMethods, createMethods, type Methods } from "../../kernel/gateway/methods.ts";
 import { createHookBus, type HookBus } from "../../kernel/hooks/bus.ts";
 import { silent } from "../../kernel/log.ts";
@@ -31,9 +35,7 @@ let agent: (call: { accept(payload: unknown): void; params: Record<string, unkno
 let sent: OutboundMessage[];
 let sendFailures: unknown[];
 let telegram: Channel;
-const life = new AbortController();
-const signal = life.signal;
-
+const { signal } = new AbortController();
 const message = (fields: Partial<InboundMessage> = {}): InboundMessage => ({
   id: "42:1",
   accountId: "default",
@@ -55,8 +57,7 @@ const fake = (fields: Partial<Channel> = {}): Channel => ({
   async send(out) {
     const failure = sendFailures.shift();
     if (failure) throw failure;
-    sent.push(out);
-    return { id: String(sent.length) };
+    return { id: String(sent.push(out)) };
   },
   ...fields,
 });
@@ -77,7 +78,6 @@ const operator = {
   isOwner: true,
 } as const;
 const call = (name: string, params: object = {}) => methods.call(name, params, { caller: operator, signal });
-
 const options = (): ChannelsOptions => ({
   channel: async () => telegram,
   methods,

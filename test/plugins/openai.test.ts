@@ -401,7 +401,6 @@ test("encrypted reasoning is handed back with the next request, and nothing is s
     event({ type: "response.completed", response: { id: "r", usage: null } }),
   ].join("");
   const openaiProvider = await provider(
-    "openai",
     { api: "openai-responses" },
     { fetch: pieces(new TextEncoder().encode(body), []) },
   );

@@ -8,5 +8,8 @@ const watched = ["SIGINT", "SIGTERM", "unhandledRejection", "uncaughtException",
 const before = new Map(watched.map((name) => [name, process.listenerCount(name)]));
 
 afterEach(() => {
-  for (const name of watched) expect(process.listenerCount(name), `listeners left on process "${name}"`).toBeLessThanOrEqual(before.get(name) ?? 0);
+  for (const name of watched)
+    expect(process.listenerCount(name), `listeners left on process "${name}"`).toBeLessThanOrEqual(
+      before.get(name) ?? 0,
+    );
 });

@@ -150,8 +150,7 @@ export async function say(
 ): Promise<Frame> {
   await ask(client, "chat.send", { sessionKey, message, idempotencyKey });
   return client.find(
-    ({ event, payload }) =>
-      event === "chat" && payload.runId === idempotencyKey && payload.state !== "delta",
+    ({ event, payload }) => event === "chat" && payload.runId === idempotencyKey && payload.state !== "delta",
   );
 }
 

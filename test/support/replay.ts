@@ -158,7 +158,13 @@ class Connection {
     }
     remember(wanted.payload, actual.payload, this.#memory);
     if (actual.ok === wanted.ok) {
-      this.differences.push(...compare(label, actual.ok ? actual.payload : actual.error, wanted.ok ? wanted.payload : wanted.error));
+      this.differences.push(
+        ...compare(
+          label,
+          actual.ok ? actual.payload : actual.error,
+          wanted.ok ? wanted.payload : wanted.error,
+        ),
+      );
       return;
     }
     const told = ({ ok, error }: Frame): string => (ok ? "ok" : `${error?.code} "${error?.message}"`);
@@ -176,7 +182,9 @@ class Connection {
       return;
     }
     const isPiece = /assistant$|chat:(?:delta|aborted)$/.test(kind);
-    this.differences.push(...compare(kind.replace(/^\S+ /, ""), actual.payload, wanted.payload, isPiece ? ["text", "delta"] : []));
+    this.differences.push(
+      ...compare(kind.replace(/^\S+ /, ""), actual.payload, wanted.payload, isPiece ? ["text", "delta"] : []),
+    );
   }
 
   async #close({ code, reason }: Line): Promise<void> {
@@ -194,12 +202,15 @@ class Connection {
 
   /** Order of answers and events, where the recording has runs; health and presence come when they like. */
   compareStories(lines: readonly Line[]): void {
-    const recorded = lines.flatMap(({ dir, frame }) => (dir === "<-" && typeof frame === "object" ? [frame] : []));
+    const recorded = lines.flatMap(({ dir, frame }) =>
+      dir === "<-" && typeof frame === "object" ? [frame] : [],
+    );
     if (!recorded.some((frame) => kindOf(frame)?.includes("agent:"))) return;
     for (const run of new Set(recorded.flatMap((frame) => runOf(frame) ?? []))) {
       const wanted = story(recorded, run, this.#methods);
       const actual = story(this.client.frames, run, this.#methods);
-      if (actual.join() !== wanted.join()) this.differences.push(`${run}: ${actual.join(" ")} instead of ${wanted.join(" ")}`);
+      if (actual.join() !== wanted.join())
+        this.differences.push(`${run}: ${actual.join(" ")} instead of ${wanted.join(" ")}`);
       this.differences.push(...streamFaults(this.client.frames, run).map((fault) => `${run}: ${fault}`));
       const [said, was] = [lastText(this.client.frames, run), lastText(recorded, run)];
       if (said !== was) this.differences.push(`${run}: says "${said}" instead of "${was}"`);
@@ -255,7 +266,8 @@ export function streamFaults(frames: readonly Frame[], run: string): string[] {
     const { stream, state, data = {}, seq, message } = frame.payload;
     const event = frame.event === "agent" ? "agent" : "chat";
     // A chat event has the number of the agent event it came from, so it may repeat one.
-    if (event === "agent" ? seq <= last.agent : seq < last.chat) faults.push(`${event} event ${seq} after ${last[event]}`);
+    if (event === "agent" ? seq <= last.agent : seq < last.chat)
+      faults.push(`${event} event ${seq} after ${last[event]}`);
     last[event] = seq;
     if (stream === "tool") text = chat = "";
     if (stream === "assistant") {
@@ -264,13 +276,16 @@ export function streamFaults(frames: readonly Frame[], run: string): string[] {
     }
     if (state === "delta") chat = message.content[0].text;
     if (state === "delta" && !text.startsWith(chat)) faults.push(`chat runs ahead: "${chat}"`);
-    if (state === "final" && text !== "" && chat !== message?.content[0].text) faults.push(`the last chat delta "${chat}" is not the whole text`);
+    if (state === "final" && text !== "" && chat !== message?.content[0].text)
+      faults.push(`the last chat delta "${chat}" is not the whole text`);
   }
   return faults;
 }
 
 function lastText(frames: readonly Frame[], run: string): string | undefined {
-  const last = frames.findLast((frame) => runOf(frame) === run && ["final", "aborted"].includes(frame.payload.state));
+  const last = frames.findLast(
+    (frame) => runOf(frame) === run && ["final", "aborted"].includes(frame.payload.state),
+  );
   const text: unknown = last?.payload.message?.content[0].text;
   return typeof text === "string" && !text.includes("\n") ? text : undefined;
 }
@@ -293,16 +308,42 @@ function replaced(value: unknown, memory: ReadonlyMap<string, unknown>): unknown
 
 /** Of these only the type counts: times, ids, places, names of models, who else is there. */
 const volatile = new Set([
-  ...["ts", "updatedAt", "startedAt", "endedAt", "acceptedAt", "issuedAtMs", "timestamp", "durationMs", "age", "uptimeMs"],
+  ...[
+    "ts",
+    "updatedAt",
+    "startedAt",
+    "endedAt",
+    "acceptedAt",
+    "issuedAtMs",
+    "timestamp",
+    "durationMs",
+    "age",
+    "uptimeMs",
+  ],
   ...["sessionId", "connId", "instanceId", "deviceToken", "hash", "raw", "nonce", "presence", "health"],
-  ...["path", "configPath", "stateDir", "host", "ip", "version", "platform", "deviceFamily", "modelIdentifier"],
+  ...[
+    "path",
+    "configPath",
+    "stateDir",
+    "host",
+    "ip",
+    "version",
+    "platform",
+    "deviceFamily",
+    "modelIdentifier",
+  ],
   ...["provider", "model", "modelProvider", "api", "contextTokens", "prompt", "retryAfterMs", "seq"],
 ]);
 /** How many there are depends on what is installed: the first stands for all, by its shape. */
 const openLists = new Set(["methods", "events", "models", "paths"]);
 
 /** What `actual` lacks, has on top, or has differently. Volatile and masked members only need the same type. */
-export function compare(label: string, actual: unknown, wanted: unknown, masked: readonly string[] = []): string[] {
+export function compare(
+  label: string,
+  actual: unknown,
+  wanted: unknown,
+  masked: readonly string[] = [],
+): string[] {
   const found: string[] = [];
   const walk = (now: unknown, then: unknown, path: string, isLoose: boolean): void => {
     if (Array.isArray(now) && Array.isArray(then)) return walkList(now, then, path, isLoose);
@@ -313,16 +354,24 @@ export function compare(label: string, actual: unknown, wanted: unknown, masked:
         if (!Object.hasOwn(now, name)) found.push(`${label}: ${here} is missing`);
         else if (!loose || !isStructure(value)) walk(now[name], value, here, loose);
       }
-      for (const name of Object.keys(now)) if (!Object.hasOwn(then, name)) found.push(`${label}: ${path}/${name} is new`);
+      for (const name of Object.keys(now))
+        if (!Object.hasOwn(then, name)) found.push(`${label}: ${path}/${name} is new`);
       return;
     }
     const isSame = isLoose ? typeof now === typeof then : masks(now) === masks(then);
-    if (!isSame) found.push(`${label}: ${path || "/"} is ${JSON.stringify(now)} instead of ${JSON.stringify(then)}`);
+    if (!isSame)
+      found.push(`${label}: ${path || "/"} is ${JSON.stringify(now)} instead of ${JSON.stringify(then)}`);
   };
-  const walkList = (now: readonly unknown[], then: readonly unknown[], path: string, isLoose: boolean): void => {
+  const walkList = (
+    now: readonly unknown[],
+    then: readonly unknown[],
+    path: string,
+    isLoose: boolean,
+  ): void => {
     if (path === "/messages") return walkMessages(now, then);
     const isOpen = openLists.has(path.split("/").at(-1) ?? "");
-    if (!isOpen && now.length !== then.length) found.push(`${label}: ${path || "/"} has ${now.length} instead of ${then.length}`);
+    if (!isOpen && now.length !== then.length)
+      found.push(`${label}: ${path || "/"} has ${now.length} instead of ${then.length}`);
     const length = Math.min(isOpen ? 1 : Infinity, now.length, then.length);
     for (let i = 0; i < length; i++) walk(now[i], then[i], `${path}/${i}`, isLoose || isOpen);
   };
@@ -341,7 +390,11 @@ export function compare(label: string, actual: unknown, wanted: unknown, masked:
 }
 
 function kindOfMessage(message: unknown): string {
-  const { role, content, stopReason } = (message ?? {}) as { role?: string; content?: { type?: string }[]; stopReason?: string };
+  const { role, content, stopReason } = (message ?? {}) as {
+    role?: string;
+    content?: { type?: string }[];
+    stopReason?: string;
+  };
   return [role, content?.[0]?.type, stopReason].filter((part) => part !== undefined).join(" ");
 }
 

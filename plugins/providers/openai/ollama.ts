@@ -7,11 +7,11 @@ const readyMs = 300;
 const listMs = 3_000;
 
 /** Models on this machine, over the OpenAI-compatible half of Ollama's API. */
-export function ollama({ config, fetch }: PluginContext<OpenAiConfig>): Provider {
+export function ollama({ config, fetch: guarded }: PluginContext<OpenAiConfig>): Provider {
   const baseUrl = withVersion(config.ollama?.baseUrl ?? local);
 
   async function list(signal: AbortSignal, limitMs: number): Promise<readonly ModelInfo[]> {
-    const response = await fetch(`${baseUrl}/models`, {
+    const response = await guarded(`${baseUrl}/models`, {
       signal: AbortSignal.any([signal, AbortSignal.timeout(limitMs)]),
     });
     if (!response.ok)
@@ -51,7 +51,7 @@ export function ollama({ config, fetch }: PluginContext<OpenAiConfig>): Provider
         isOfficial: false,
         reasons: false,
         maxTokens: request.maxTokens,
-        fetch,
+        fetch: guarded,
         keyHint: "check what stands in front of it",
       });
     },

@@ -51,10 +51,11 @@ export interface Settings {
 const charsPerToken = 4;
 const timeoutSeconds = 600;
 /** What a timer can hold; a run of 24 days has no end of its own. */
-const longestTimer = 2_147_483_647;
+export const longestTimer = 2_147_483_647;
 
 export function settingsOf({ defaults = {}, list = [] }: AgentsConfig): Settings {
   const { retry = {} } = defaults;
+  let timezone: string | undefined;
   return {
     model: choices(defaults.model),
     aliases: new Map(
@@ -65,7 +66,11 @@ export function settingsOf({ defaults = {}, list = [] }: AgentsConfig): Settings
     agents: new Map(list.map(({ id, model }) => [id.toLowerCase(), choices(model)])),
     thinking: defaults.thinkingDefault,
     verbose: defaults.verboseDefault,
-    timezone: validTimezone(defaults.userTimezone) ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
+    /** Looked up when a message needs it, see `stamp` in index.ts. */
+    get timezone() {
+      timezone ??= validTimezone(defaults.userTimezone) ?? Intl.DateTimeFormat().resolvedOptions().timeZone;
+      return timezone;
+    },
     timeoutMs: Math.min((defaults.timeoutSeconds ?? timeoutSeconds) * 1_000, longestTimer),
     maxTurns: defaults.maxTurns ?? 50,
     maxTokens: defaults.maxTokens,

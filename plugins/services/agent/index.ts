@@ -19,6 +19,8 @@ export default definePlugin<AgentsConfig>({
     const systemLines = await createSystemLines(context.storage, log);
     const mainKey = sessions.canonical("main");
     const agentOf = (sessionKey: string): string => agentIn(sessionKey) ?? agentIn(mainKey) ?? "main";
+    // Made with the first message: Intl brings 8 MB of tables, which a gateway that waits does not need.
+    let stamp: ((now: number) => string) | undefined;
     const runs = createRuns({
       context,
       settings,
@@ -26,7 +28,7 @@ export default definePlugin<AgentsConfig>({
       prompts,
       conversations,
       agentOf,
-      stamp: createStamp(settings.timezone),
+      stamp: (at) => (stamp ??= createStamp(settings.timezone))(at),
       takeSystemLines: systemLines.take,
       now: Date.now,
     });

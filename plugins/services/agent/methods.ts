@@ -4,11 +4,11 @@ import {
   defineMethod,
   isRclawError,
   type Method,
-  type MethodCall,
   type PluginContext,
   RclawError,
   type Run,
 } from "@rclaw/plugin-sdk";
+import type { MethodCall } from "@rclaw/plugin-sdk/gateway";
 import { isStop } from "./commands.ts";
 import type { Settings } from "./config.ts";
 import { historyLimits, readHistory } from "./history.ts";

@@ -8,6 +8,7 @@ import {
   type SessionEntry,
 } from "@rclaw/plugin-sdk";
 import { pause } from "./ask.ts";
+import { longestTimer } from "./config.ts";
 import { helpText, statusText } from "./commands.ts";
 import { RunEvents, type StopReason } from "./events.ts";
 import { storedAssistant } from "./messages.ts";
@@ -115,7 +116,7 @@ export function createRuns(options: RunsOptions) {
     let timer: NodeJS.Timeout | undefined;
     let outcome: Outcome;
     try {
-      const timeoutMs = request.timeoutMs ?? settings.timeoutMs;
+      const timeoutMs = Math.min(request.timeoutMs ?? settings.timeoutMs, longestTimer);
       const begin = (): void => {
         if (timeoutMs > 0) timer = setTimeout(() => stop(alive, "timeout"), timeoutMs).unref();
       };
@@ -383,7 +384,7 @@ export function createRuns(options: RunsOptions) {
           resolve(outcome);
         };
         const onAbort = (): void => end(undefined);
-        const timer = setTimeout(end, Math.min(timeoutMs, 2_147_483_647), undefined).unref();
+        const timer = setTimeout(end, Math.min(timeoutMs, longestTimer), undefined).unref();
         signal.addEventListener("abort", onAbort, { once: true });
         const waiters = waiting.get(runId);
         if (waiters) waiters.add(end);

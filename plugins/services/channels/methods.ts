@@ -56,7 +56,7 @@ export function channelMethods({ started, config, log, now }: MethodOptions): Ke
     name: "channels.status",
     params: channelsStatusParams,
     async handle({ params: { probe = false, timeoutMs = 10_000 } }) {
-      const entries = [...started.values()].sort((a, b) => a.id.localeCompare(b.id));
+      const entries = [...started.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
       const limit = Math.min(Math.max(timeoutMs, 1_000), 120_000);
       const lists = await Promise.all(entries.map((entry) => accountsOf(entry, probe, limit)));
       const rows = entries.map((entry, i) => {

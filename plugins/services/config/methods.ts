@@ -1,5 +1,5 @@
 import type { ConfigMethodOptions, KeyPath, LoadedConfig } from "@rclaw/plugin-sdk/services/config";
-import { defineMethod, RclawError } from "@rclaw/plugin-sdk";
+import { type Caller, defineMethod, RclawError } from "@rclaw/plugin-sdk";
 import json5 from "json5";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import { setIn } from "./edit.ts";
@@ -13,6 +13,7 @@ import { dotted, forbiddenKeys, isObject } from "./values.ts";
 /** `config.get`, `config.set` and `config.patch` of the gateway protocol. */
 export function configMethods({ current, write, plugins }: ConfigMethodOptions): KernelMethod[] {
   let last: Promise<unknown> = Promise.resolve();
+  const countWrite = createWriteLimit();
 
   /** One write after the other, so that the hash that was compared is the one that is replaced. */
   function inTurn<T>(task: () => Promise<T>): Promise<T> {
@@ -46,34 +47,56 @@ export function configMethods({ current, write, plugins }: ConfigMethodOptions):
   const set = defineMethod({
     name: "config.set",
     params: setParams,
-    handle: ({ params: { raw, baseHash } }) =>
-      inTurn(() =>
-        replace(baseHash, (file) => {
+    handle: ({ params: { raw, baseHash }, caller }) =>
+      inTurn(() => {
+        countWrite("config.set", caller);
+        return replace(baseHash, (file) => {
           parse(raw);
           return restoreRedacted(raw, file, plugins());
-        }),
-      ),
+        });
+      }),
   });
   const patch = defineMethod({
     name: "config.patch",
     params: patchParams,
-    handle: ({ params: { raw, baseHash } }) =>
-      inTurn(() =>
-        replace(baseHash, (file) => {
+    handle: ({ params: { raw, baseHash }, caller }) =>
+      inTurn(() => {
+        countWrite("config.patch", caller);
+        return replace(baseHash, (file) => {
           const changes = parse(raw);
           if (!isObject(changes))
             throw new RclawError("INVALID_REQUEST", "config.patch raw must be an object");
           refuseUnsafe(changes, []);
           const before = file.raw ?? "{}\n";
           return setIn(before, [], mergePatch(file.parsed, restoreInValue(changes, file.parsed)));
-        }),
-      ),
+        });
+      }),
   });
   return [
     { ...get, scope: "operator.read" },
     { ...set, scope: "operator.admin" },
     { ...patch, scope: "operator.admin" },
   ];
+}
+
+const writesPerMinute = 30;
+
+/** Refuses a client that writes in a loop, in the words OpenClaw's clients know. */
+function createWriteLimit(): (method: string, caller: Caller) => void {
+  const recent = new Map<string, readonly number[]>();
+  return (method, { kind, principal }) => {
+    if (kind !== "client") return;
+    const now = Date.now();
+    for (const [key, times] of recent) if ((times.at(-1) ?? 0) <= now - 60_000) recent.delete(key);
+    const key = `${method} ${principal}`;
+    const times = (recent.get(key) ?? []).filter((at) => at > now - 60_000);
+    const [oldest] = times;
+    if (oldest === undefined || times.length < writesPerMinute) return void recent.set(key, [...times, now]);
+    const retryAfterMs = oldest + 60_000 - now;
+    const message = `rate limit exceeded for ${method}; retry after ${Math.ceil(retryAfterMs / 1_000)}s`;
+    const details = { method, limit: `${writesPerMinute} per 60s`, retryAfterMs };
+    throw new RclawError("UNAVAILABLE", message, { retryable: true, details });
+  };
 }
 
 function requireHash(baseHash: string | undefined, hash: string | null): void {

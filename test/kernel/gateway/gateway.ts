@@ -1,6 +1,6 @@
 import { type Caller, type Logger, RclawError } from "@rclaw/plugin-sdk";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
-import { addKernelMethods, createMethods,  } from "../../../kernel/gateway/methods.ts";
+import { addKernelMethods, createMethods } from "../../../kernel/gateway/methods.ts";
 import type { Health, HealthPorts, Presence } from "@rclaw/plugin-sdk/services/health";
 import { createPresence } from "../../../plugins/services/health/presence.ts";
 import { createHealth } from "../../../plugins/services/health/health.ts";

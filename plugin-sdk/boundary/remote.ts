@@ -1,6 +1,6 @@
-import type { HookName, Plugin, PluginContext, Tool, ToolContext, ToolResult } from "@rclaw/plugin-sdk";
-import { RclawError } from "@rclaw/plugin-sdk";
-import { compile } from "@rclaw/plugin-sdk/schema/check";
+import type { HookName, Plugin, PluginContext, Tool, ToolContext, ToolResult } from "../index.ts";
+import { RclawError } from "../index.ts";
+import { compile } from "../schema/check.ts";
 import type { Endpoint, Handler } from "./endpoint.ts";
 
 type ToolShape = Pick<Tool, "name" | "description" | "params"> & {

@@ -6,7 +6,8 @@ import path from "node:path";
 import type { Logger } from "@rclaw/plugin-sdk";
 import { build, type Plugin } from "esbuild";
 import { transcriptHash } from "@rclaw/plugin-sdk/session-key";
-import { SessionStore, type SessionStoreOptions } from "../../../kernel/sessions/store.ts";
+import type { SessionStoreOptions } from "@rclaw/plugin-sdk/services/sessions";
+import { SessionStore } from "../../../plugins/services/sessions/store.ts";
 
 export const keys = { defaultAgentId: "main", mainKey: "main" };
 export const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };

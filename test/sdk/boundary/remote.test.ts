@@ -9,8 +9,8 @@ import {
   type ToolContext,
 } from "@rclaw/plugin-sdk";
 import { afterEach, expect, test } from "vitest";
-import { type Endpoint, portEndpoint } from "../../../kernel/runtime/endpoint.ts";
-import { remotePlugin, servePlugin } from "../../../kernel/runtime/remote.ts";
+import { type Endpoint, portEndpoint } from "@rclaw/plugin-sdk/boundary/endpoint";
+import { remotePlugin, servePlugin } from "@rclaw/plugin-sdk/boundary/remote";
 
 const open: Endpoint[] = [];
 afterEach(() => {

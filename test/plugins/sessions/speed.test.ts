@@ -2,7 +2,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { never, openStore, say, tempFolder, textsIn, transcriptOf, userSays } from "./support.ts";
-import { sessionMethods } from "../../../kernel/sessions/methods.ts";
+import { sessionMethods } from "../../../plugins/services/sessions/methods.ts";
 
 test(
   "more than 3,000 messages a second are acknowledged durably over 100 sessions",
@@ -71,8 +71,8 @@ test(
     fs.writeSync(fd, `\n${lines.at(-1)}\n`);
     fs.closeSync(fd);
     const warm = await openStore(path.join(temp.dir, "warm"));
-  await say(warm, "main", "warm up");
-  await warm.close();
+    await say(warm, "main", "warm up");
+    await warm.close();
 
     const before = process.memoryUsage().rss;
     let peak = before;

@@ -1,3 +1,4 @@
+import type { DeleteOptions, SessionStoreOptions, StoreState } from "@rclaw/plugin-sdk/services/sessions";
 import { randomUUID } from "node:crypto";
 import fs from "node:fs";
 import { mkdir } from "node:fs/promises";
@@ -22,38 +23,6 @@ import { SessionTable } from "./table.ts";
 import { readHead, readTail } from "./tail.ts";
 import { Writers } from "./writers.ts";
 import { Draft, type NewEntry, newPoint, type Point } from "./writing.ts";
-
-export interface SessionStoreOptions {
-  /** `<state>/sessions`. */
-  readonly dir: string;
-  readonly keys: KeyRules;
-  readonly log: Logger;
-  /** Milliseconds since the epoch. */
-  now?(): number;
-  /** Written into new transcripts; default the process's. */
-  readonly cwd?: string;
-  readonly commit?: {
-    /** Records that share one sync at most. Default 4,096. */
-    readonly maxRecords?: number;
-    /** A longer journal is checkpointed. Default 16 MiB. */
-    readonly rotateBytes?: number;
-    /** Quiet time after which what was written is checkpointed. Default 2,000. */
-    readonly idleMs?: number;
-  };
-}
-
-export interface StoreState {
-  readonly status: "ok" | "degraded";
-  /** Why nothing can be stored at the moment. */
-  readonly reason?: string;
-  /** Unreadable lines that are left out. */
-  readonly quarantined: number;
-}
-
-export interface DeleteOptions {
-  /** False keeps the transcript under a name of its own instead of the archive's. Default true. */
-  readonly deleteTranscript?: boolean;
-}
 
 // More than this in memory only means that the disk takes the journal but not the transcripts.
 const maxBacklog = 64 * 1_048_576;

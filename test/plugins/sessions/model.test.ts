@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import type { SessionStore } from "../../../kernel/sessions/store.ts";
+import type { SessionStore } from "../../../plugins/services/sessions/store.ts";
 import { never, openStore, silent, tempFolder, userSays } from "./support.ts";
 
 const runs = Number(process.env["RCLAW_TEST_MODEL_RUNS"] ?? 150);

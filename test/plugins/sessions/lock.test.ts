@@ -3,7 +3,7 @@ import { once } from "node:events";
 import fs from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";
-import { acquireLock, readLock } from "../../../kernel/sessions/lock.ts";
+import { acquireLock, readLock } from "../../../plugins/services/sessions/lock.ts";
 import { tempFolder } from "./support.ts";
 
 test("REL-12 a second gateway on the same folder is told who has it and what to do", async () => {

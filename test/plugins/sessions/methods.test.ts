@@ -1,8 +1,8 @@
 import type { Caller } from "@rclaw/plugin-sdk";
 import { expect, test } from "vitest";
 import { addKernelMethods, createMethods, type Methods } from "../../../kernel/gateway/methods.ts";
-import { sessionMethods, type SessionMethodsOptions } from "../../../kernel/sessions/methods.ts";
-import type { SessionStore } from "../../../kernel/sessions/store.ts";
+import { sessionMethods, type SessionMethodsOptions } from "../../../plugins/services/sessions/methods.ts";
+import type { SessionStore } from "../../../plugins/services/sessions/store.ts";
 import { never, openStore, say, tempFolder } from "./support.ts";
 
 const owner: Caller = {

@@ -1,3 +1,4 @@
+import type { SessionMethodPorts } from "@rclaw/plugin-sdk/services/sessions";
 import { type Caller, defineMethod, RclawError, type SessionEntry } from "@rclaw/plugin-sdk";
 import type { Static } from "typebox";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
@@ -8,33 +9,9 @@ import { Glimpses, previewItems, titleOf } from "./preview.ts";
 import { words } from "./state.ts";
 import type { SessionStore } from "./store.ts";
 
-export interface SessionEvents {
-  /** Before a session is reset: stop its run, let hooks see what is going. Awaited. */
-  beforeReset?(
-    key: string,
-    before: { readonly entry: SessionEntry | undefined; readonly reason: "new" | "reset" },
-  ): Promise<void>;
-  /** Before a session is deleted. Awaited. */
-  beforeDelete?(
-    key: string,
-    before: { readonly entry: SessionEntry; readonly emitHooks: boolean },
-  ): Promise<void>;
-  /** After either. `after` is undefined for a deleted session. */
-  onEnd?(key: string, before: SessionEntry | undefined, after: SessionEntry | undefined): void;
-}
-
-export interface SessionMethodsOptions {
+export interface SessionMethodsOptions extends SessionMethodPorts {
   readonly store: SessionStore;
-  /** What answers when a session names nothing else. */
-  defaults(): {
-    readonly modelProvider?: string | undefined;
-    readonly model?: string | undefined;
-    readonly contextTokens?: number | undefined;
-  };
-  readonly events?: SessionEvents;
   now?(): number;
-  /** How long a reset or deletion waits for a run to let go of the session. Default 15,000. */
-  readonly waitMs?: number;
 }
 
 type Listed = SessionEntry & { readonly key: string };

@@ -1,26 +1,9 @@
+import type { Lock, LockHolder, LockInfo } from "@rclaw/plugin-sdk/services/sessions";
 import { mkdir, open, readFile, stat, unlink } from "node:fs/promises";
 import path from "node:path";
 import { RclawError } from "@rclaw/plugin-sdk";
 import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
 import { codeOf } from "./disk.ts";
-
-export interface LockInfo {
-  readonly url?: string;
-  readonly port?: number;
-}
-
-export interface LockHolder extends LockInfo {
-  readonly pid: number;
-  /** When the process started, in the system's ticks: another process that got the same pid later has another number. */
-  readonly startTicks?: number;
-  readonly startedAt: number;
-}
-
-export interface Lock {
-  /** Says where the gateway can be reached, once that is known. */
-  update(info: LockInfo): Promise<void>;
-  release(): Promise<void>;
-}
 
 // A lock that is being written is shorter than one; after this time its writer is dead.
 const writtenWithinMs = 3_000;

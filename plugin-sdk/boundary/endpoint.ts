@@ -1,5 +1,5 @@
 import type { MessagePort } from "node:worker_threads";
-import { type ErrorCode, isRclawError, RclawError } from "@rclaw/plugin-sdk";
+import { type ErrorCode, isRclawError, RclawError } from "../index.ts";
 
 /**
  * The two sides of a plugin boundary speak the gateway's own frames: a worker
