@@ -79,7 +79,8 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
   const gateway: PluginContext["gateway"] = {
     broadcast(event, payload, how) {
       emit(event, payload);
-      serving.gateway()?.broadcast(event, payload, how);
+      // What plugins tell is of conversations: for those who may read them.
+      serving.gateway()?.broadcast(event, payload, { ...how, scope: "operator.read" });
     },
     send(connId, event, payload) {
       if (connId !== commandConn) return serving.gateway()?.send(connId, event, payload) ?? false;

@@ -54,7 +54,8 @@ export async function probePlugin({
   const channels = (manifest.contributes.channels ?? [])
     .map((id) => registries.channels.get(id))
     .filter((item) => item !== undefined);
-  return deadline(
+  // Awaited here: the lifetime ends with this function, and what it asks with ends with the lifetime.
+  return await deadline(
     askAll(channels, AbortSignal.any([signal, lifetime.signal])),
     probeMs,
     `asking ${manifest.name}`,

@@ -1,7 +1,7 @@
 import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { networkInterfaces } from "node:os";
-import { type Logger, RclawError } from "@rclaw/plugin-sdk";
+import { type Caller, type Logger, RclawError } from "@rclaw/plugin-sdk";
 import type { ChannelLines, HealthService } from "@rclaw/plugin-sdk/services/health";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import type { MethodGroup } from "../gateway/lazy-methods.ts";
@@ -139,6 +139,19 @@ export function createServing(options: ServingOptions) {
     },
   };
 
+  const secretNow = (): string => JSON.stringify([authRules.mode, authRules.token, authRules.password]);
+  let secret = secretNow();
+  settings.onChange(async () => {
+    if (secretNow() === secret) return;
+    secret = secretNow();
+    const old = new Set<Caller>();
+    gateway?.closeWhere((caller) => (old.add(caller), false), 1008, "");
+    const closeOld = (): void =>
+      gateway?.closeWhere((caller) => old.has(caller), 1008, "authentication changed");
+    // Whoever came in with the old secret shows the new one, but gets the answer to having changed it.
+    setTimeout(closeOld, 250).unref();
+  });
+
   let answer: Promise<(request: IncomingMessage, response: ServerResponse) => void> | undefined;
   /** fastify costs 10 MB and 50 ms: it is loaded by the first request that needs it. */
   function http(request: IncomingMessage, response: ServerResponse): void {
@@ -187,7 +200,9 @@ export function createServing(options: ServingOptions) {
       methods: guarded,
       version,
       log,
-      allowedOrigins: config?.controlUi?.allowedOrigins ?? [],
+      get allowedOrigins() {
+        return settings.config().gateway?.controlUi?.allowedOrigins ?? [];
+      },
       events,
       http,
       joined: (client) => presence.connect(client),

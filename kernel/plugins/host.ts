@@ -27,6 +27,8 @@ export interface PluginHostOptions {
     readonly maxBackoffMs?: number;
   };
   now?(): number;
+  /** From 0 to 1; spreads restarts. */
+  random?(): number;
 }
 
 const forgiveMs = 60_000;
@@ -62,6 +64,7 @@ export function createPluginHost(options: PluginHostOptions) {
     wantsToRun,
     timing = {},
     now = Date.now,
+    random = Math.random,
   } = options;
   const { activateMs = 10_000, backoffMs = 500, maxBackoffMs = 60_000 } = timing;
   const slots = new Map<string, Slot>();
@@ -165,7 +168,7 @@ export function createPluginHost(options: PluginHostOptions) {
     if (slot.activeSince > 0 && now() - slot.activeSince > forgiveMs) slot.failures = 0;
     slot.activeSince = 0;
     // The wait grows with each failure; a jitter keeps plugins that fell together from rising together.
-    const wait = Math.min(maxBackoffMs, backoffMs * 2 ** slot.failures) * (0.8 + Math.random() * 0.4);
+    const wait = Math.min(maxBackoffMs, backoffMs * 2 ** slot.failures) * (0.8 + random() * 0.4);
     slot.failures++;
     slot.retryAt = now() + wait;
     clearTimeout(slot.retry);

@@ -8,7 +8,7 @@ import path from "node:path";
 import { promisify } from "node:util";
 import Anthropic from "@anthropic-ai/sdk";
 import { LLMock } from "@copilotkit/aimock";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 import { Api, InputFile } from "grammy/web";
 import OpenAI from "openai";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -108,11 +108,21 @@ test("grammY calls methods and uploads a file through it", async () => {
   }
 });
 
+const sdkFromSource: Plugin = {
+  name: "sdk-from-source",
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^@rclaw\/plugin-sdk/ }, ({ path: target }) => ({
+      path: path.resolve(
+        target.replace("@rclaw/plugin-sdk", "plugin-sdk").replace(/sdk$/, "sdk/index") + ".ts",
+      ),
+    })),
+};
+
 test("a plain JSON exchange loads no undici", async () => {
   const outfile = path.join(folder, "egress.cjs");
   await build({
-    entryPoints: ["kernel/egress.ts"],
-    alias: { "@rclaw/plugin-sdk": path.resolve("plugin-sdk/index.ts") },
+    entryPoints: ["plugins/services/egress/egress.ts"],
+    plugins: [sdkFromSource],
     bundle: true,
     platform: "node",
     format: "cjs",

@@ -38,6 +38,7 @@ interface Host {
 
 let host: Host | undefined;
 const servers: Server[] = [];
+let sandbox: Sandbox | undefined;
 let stopVictim: () => Promise<unknown> = () => Promise.resolve();
 
 async function listen(where: number | string): Promise<Server> {
@@ -88,12 +89,14 @@ beforeAll(async () => {
     hidden: [path.join(workspace, "inner-state"), path.join(base, "state")],
     env,
   };
-  const bwrap = await new Sandbox().open(place, never);
+  sandbox = new Sandbox();
+  const bwrap = await sandbox.open(place, never);
   host = { base, place, bwrap, port, pid: victim.pid ?? 0, connections: 0 };
 });
 
 afterAll(async () => {
   await stopVictim();
+  await sandbox?.close();
   for (const server of servers) await new Promise((resolve) => void server.close(resolve));
   if (host !== undefined) rmSync(host.base, { recursive: true, force: true });
 });
@@ -160,6 +163,16 @@ const alive = (pid: number) =>
   existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith("sleep");
 
 describe.skipIf(!hasBwrap)(`from inside the sandbox${needsBwrap}`, () => {
+  test("the machine's device files keep their mode, also when the gateway is root", async () => {
+    const names = ["null", "zero", "full", "random", "urandom", "tty"].map((name) => `/dev/${name}`);
+    const modes = () => names.map((name) => statSync(name).mode);
+    const before = modes();
+    await inside(`chmod 000 ${names.join(" ")}; chmod -R 000 /dev; chmod 777 /proc/1/root/dev/null`);
+    expect(modes()).toEqual(before);
+    const { output } = await inside("echo x > /dev/null && head -c 3 /dev/zero | wc -c");
+    expect(output.trim()).toBe("3");
+  });
+
   const cases: readonly (readonly [string, (host: Host) => string])[] = [
     ["read /etc/shadow", () => "cat /etc/shadow"],
     ["read the host's list of users", () => "grep root /etc/passwd"],

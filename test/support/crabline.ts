@@ -16,7 +16,8 @@ export interface Call {
   readonly method: string;
   readonly body: Fields;
   readonly stage: "asked" | "done";
-  readonly answer?: { readonly result?: unknown };
+  /** JSON, when it is done. */
+  readonly answer?: string;
 }
 
 export interface TelegramPeer extends AsyncDisposable {
@@ -46,7 +47,7 @@ export async function startTelegramPeer(): Promise<TelegramPeer> {
   const recorderPath = path.join(folder, "calls.jsonl");
   const server = await startCrablineServer({ channel: "telegram", recorderPath, botUsername });
   const { adminToken, botToken, endpoints } = server.manifest;
-  const wire = await startWire(endpoints.apiRoot);
+  const wire = await startWire(endpoints.apiRoot, botToken);
   const recorded = async (): Promise<string> => readFile(recorderPath, "utf8").catch(() => "");
   const calls = async (method: string): Promise<readonly Fields[]> =>
     (await recorded())
@@ -87,7 +88,10 @@ interface Wire extends Pick<TelegramPeer, "confirmed" | "redeliver" | "tap"> {
   close(): Promise<void>;
 }
 
-async function startWire(target: string): Promise<Wire> {
+/** What Telegram says to a token it does not know; crabline has only a bare 404 for that. */
+const unauthorized = { status: 401, body: '{"ok":false,"error_code":401,"description":"Unauthorized"}' };
+
+async function startWire(target: string, token: string): Promise<Wire> {
   const taps = new Set<(call: Call) => unknown>();
   const polls = new Set<AbortController>();
   const confirming = new Set<() => void>();
@@ -119,7 +123,7 @@ async function startWire(target: string): Promise<Wire> {
     try {
       const upstream = again && isPoll ? undefined : await forward(request, text, own.signal);
       const answer = upstream ?? replay();
-      await show({ method, body, stage: "done", answer: JSON.parse(answer.body) as Fields });
+      await show({ method, body, stage: "done", answer: answer.body });
       response.writeHead(answer.status, { "content-type": "application/json" }).end(answer.body);
     } finally {
       polls.delete(own);
@@ -132,6 +136,7 @@ async function startWire(target: string): Promise<Wire> {
     text: string,
     signal: AbortSignal,
   ): Promise<{ status: number; body: string } | undefined> {
+    if (!request.url?.startsWith(`/bot${token}/`)) return unauthorized;
     try {
       const answer = await fetch(`${target}${request.url}`, {
         method: request.method ?? "POST",

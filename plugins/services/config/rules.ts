@@ -13,6 +13,7 @@ export function ruleFindings(config: unknown, env: NodeJS.ProcessEnv): Finding[]
   return [
     ...authFindings(gateway, env),
     ...bindFindings(gateway),
+    ...originFindings(gateway),
     ...gateway.trustedProxies.flatMap((range, index) =>
       isRange(range)
         ? []
@@ -76,6 +77,14 @@ function secretFindings(path: KeyPath, value: string | undefined, mode: string):
       isWarning: true,
     },
   ];
+}
+
+function originFindings({ controlUi }: GatewayConfig): Finding[] {
+  return controlUi.allowedOrigins.flatMap((origin, index) => {
+    if (/^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@*]+\/?$/i.test(origin)) return [];
+    const message = 'must be an origin such as "https://chat.example.org"; there is no wildcard';
+    return [{ path: ["gateway", "controlUi", "allowedOrigins", index], message }];
+  });
 }
 
 function bindFindings({ bind, customBindHost, tls }: GatewayConfig): Finding[] {

@@ -1,6 +1,7 @@
 import { existsSync, lstatSync, readlinkSync } from "node:fs";
 import path from "node:path";
 import { RclawError } from "@rclaw/plugin-sdk";
+import { deviceNames, mendDevices } from "./devices.ts";
 import { seccompFilter } from "./seccomp.ts";
 
 /** What a sandbox is built from; all paths are real and absolute. */
@@ -22,6 +23,8 @@ export interface Bwrap {
   readonly file: string;
   /** Whether this version and system can forbid further user namespaces. */
   readonly disableUserns: boolean;
+  /** Device files of the sandbox's own; undefined where the machine's are safe from it. */
+  readonly devices: string | undefined;
 }
 
 const tmpfsBytes = 512 * 1024 * 1024;
@@ -63,7 +66,10 @@ export function launch(bwrap: Bwrap, place: Place, command: readonly string[]): 
     ...files.flatMap(([file], index) => ["--ro-bind-data", String(firstInput + index), file]),
     // To the kernel's settings below /proc/sys the uid that root is outside still counts, so all of it is read-only.
     ..."--proc /proc --remount-ro /proc".split(" "),
-    ...`--dev /dev --size ${tmpfsBytes} --tmpfs /dev/shm --remount-ro /dev`.split(" "),
+    ...`--dev /dev --size ${tmpfsBytes} --tmpfs /dev/shm`.split(" "),
+    ...ownDevices(bwrap.devices),
+    "--remount-ro",
+    "/dev",
     ...`--size ${tmpfsBytes} --tmpfs /tmp`.split(" "),
     "--bind",
     place.workspace,
@@ -82,6 +88,17 @@ export function launch(bwrap: Bwrap, place: Place, command: readonly string[]): 
     words: [bwrap.file, "--args", "3", "--", ...command],
     inputs: [Buffer.from(options.map((word) => `${word}\0`).join("")), ...inputs],
   };
+}
+
+function ownDevices(folder: string | undefined): readonly string[] {
+  if (folder === undefined) return [];
+  mendDevices(folder);
+  // A terminal of the gateway's has no business in there.
+  const hideTty = ["--dev-bind", path.join(folder, "null"), "/dev/tty"];
+  return [
+    ...deviceNames.flatMap((name) => ["--dev-bind", path.join(folder, name), `/dev/${name}`]),
+    ...hideTty,
+  ];
 }
 
 /** On merged systems /bin is a link into /usr and must stay one. */

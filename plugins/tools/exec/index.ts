@@ -37,6 +37,7 @@ export default definePlugin<ExecConfig>({
   activate(ctx) {
     const patterns = new DenyPatterns(ctx.config.deny_patterns);
     const sandbox = new Sandbox();
+    ctx.defer(() => sandbox.close());
     ctx.tools.register(
       defineTool({
         name: "exec",

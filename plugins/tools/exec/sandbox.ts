@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { RclawError } from "@rclaw/plugin-sdk";
 import { type Bwrap, launch, type Place } from "./bwrap.ts";
+import { makeDevices, removeDevices } from "./devices.ts";
 import { run, type RunResult } from "./run.ts";
 
 /** How long "it does not work" is believed: installing bubblewrap should not need a restart. */
@@ -20,6 +21,7 @@ export class Sandbox {
   readonly #places: readonly string[];
   #probe: Promise<Probe> | undefined;
   #failedAt = 0;
+  #devices: string | undefined;
 
   constructor(places: readonly string[] = usualPlaces) {
     this.#places = places;
@@ -46,14 +48,26 @@ export class Sandbox {
     if (process.platform !== "linux") return { reason: `there is no sandbox for ${process.platform} yet` };
     const file = this.#places.find((candidate) => existsSync(candidate));
     if (file === undefined) return { reason: "bubblewrap (bwrap) is not installed" };
+    const devices = await makeDevices();
+    if ("reason" in devices) return devices;
     let reason = "bubblewrap did not answer";
     for (const disableUserns of [true, false]) {
-      const bwrap = { file, disableUserns };
+      const bwrap = { file, disableUserns, devices: devices.folder };
       const result = await this.#hello(bwrap, place, signal);
-      if (result.exitCode === 0 && result.output.trim() === "ready") return { bwrap };
+      if (result.exitCode === 0 && result.output.trim() === "ready") {
+        this.#devices = devices.folder;
+        return { bwrap };
+      }
       reason = `bubblewrap (${file}) does not work here: ${result.output.trim().slice(0, 300) || `exit code ${result.exitCode ?? result.signal}`}`;
     }
+    if (devices.folder !== undefined) await removeDevices(devices.folder);
     return { reason };
+  }
+
+  /** Removes what the probe left on the disk. */
+  async close(): Promise<void> {
+    await this.#probe?.catch(() => undefined);
+    if (this.#devices !== undefined) await removeDevices(this.#devices);
   }
 
   #hello(bwrap: Bwrap, place: Place, signal: AbortSignal): Promise<RunResult> {

@@ -79,7 +79,7 @@ test("a plugin that should run by itself comes back, each time later than before
   let tries = 0;
   const host = hostOf(
     { demo: { activate: () => (++tries < 4 ? Promise.reject(new Error("not yet")) : undefined) } },
-    { wantsToRun: () => true, now: () => Date.now() },
+    { wantsToRun: () => true, now: () => Date.now(), random: () => 0.5 },
   );
   await host.activate("demo").catch(() => undefined);
   await vi.advanceTimersByTimeAsync(1_300);
