@@ -132,7 +132,7 @@ export async function openSettings({
 /** What did not come with rclaw is off until somebody switches it on. */
 function isEnabled(config: Config, { id, contributes }: Manifest, builtIn: boolean): boolean {
   const { plugins } = config;
-  if (plugins?.enabled === false && !builtIn) return false;
+  if (!plugins?.enabled && !builtIn) return false;
   if (plugins?.deny?.includes(id)) return false;
   const entry = plugins?.entries?.[id];
   if (entry?.enabled !== undefined) return entry.enabled;

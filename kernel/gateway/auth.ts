@@ -24,7 +24,7 @@ export interface AuthRules {
     | undefined;
 }
 
-export interface GivenSecret {
+interface GivenSecret {
   readonly token?: string | undefined;
   readonly password?: string | undefined;
 }
@@ -96,7 +96,7 @@ function compare(rules: AuthRules, given: GivenSecret): SecretVerdict {
 }
 
 /** Digests have one length, so neither length nor a common start can be timed. */
-export function isSameSecret(a: string, b: string): boolean {
+function isSameSecret(a: string, b: string): boolean {
   const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
   return timingSafeEqual(digest(a), digest(b));
 }

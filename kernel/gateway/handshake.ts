@@ -8,7 +8,7 @@ import { connectParams } from "./frames.schema.ts";
 import { isOriginAllowed } from "./origin.ts";
 import type { Peer } from "./peer.ts";
 
-export type ConnectParams = Static<typeof connectParams>;
+type ConnectParams = Static<typeof connectParams>;
 
 /** A client that has shown who it is. `params` is what it said about itself. */
 export interface ConnectedClient {

@@ -2,7 +2,7 @@ import { type Caller, type Method, RclawError, type Scope } from "@rclaw/plugin-
 import { compiler, describeIssues } from "@rclaw/plugin-sdk/schema/check";
 import type { KernelMethod, Role } from "@rclaw/plugin-sdk/services/method";
 
-export interface MethodEntry {
+interface MethodEntry {
   readonly name: string;
   readonly scope: Scope | null;
   readonly role: Role;

@@ -86,7 +86,7 @@ export function limitKey(ip: string): string {
   return `${groups.join(":")}::/64`;
 }
 
-export function isLoopbackIp(ip: string): boolean {
+function isLoopbackIp(ip: string): boolean {
   return ip === "::1" || (isIP(ip) === 4 && ip.startsWith("127."));
 }
 

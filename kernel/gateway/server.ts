@@ -18,7 +18,7 @@ import { peerOf } from "./peer.ts";
 import { createWaitingRoom } from "./waiting.ts";
 
 /** The state a client starts from, as hello-ok carries it. */
-export interface HelloSnapshot {
+interface HelloSnapshot {
   readonly presence: readonly object[];
   readonly health: object;
   readonly stateVersion: StateVersion;

@@ -3,7 +3,7 @@ import type { Limits } from "./limits.ts";
 import { limitKey, type Peer } from "./peer.ts";
 
 /** A seat for a socket that has not said who it is. */
-export interface Place {
+interface Place {
   /** The address it counts for; undefined on this machine. */
   readonly key: string | undefined;
   isTaken: boolean;

@@ -9,7 +9,7 @@ import {
 import { type HookRow, hookTable } from "./table.ts";
 
 /** What a manifest or a live plugin wants to hear, and only when the filter's fields match. */
-export interface HookInterest {
+interface HookInterest {
   readonly plugin: string;
   readonly name: HookName;
   readonly filter?: Readonly<Record<string, readonly string[]>>;
@@ -22,7 +22,7 @@ interface Listener extends HookInterest {
   readonly order: number;
 }
 
-export type HookResult<Name extends HookName> = Partial<Exclude<Hooks[Name]["result"], void>>;
+type HookResult<Name extends HookName> = Partial<Exclude<Hooks[Name]["result"], void>>;
 
 export interface HookBus {
   /** A plugin that will listen once it is active: the first event that applies activates it. */
@@ -153,7 +153,7 @@ export function createHookBus({ log, activate, onFailure }: HookBusOptions): Hoo
     on(interest, handler, { priority = 0, timeoutMs = defaultTimeoutMs } = {}) {
       const listener: Listener = {
         ...interest,
-        handler: handler as HookHandler<HookName>,
+        handler: handler,
         priority,
         timeoutMs,
         order: order++,
@@ -169,8 +169,7 @@ export function createHookBus({ log, activate, onFailure }: HookBusOptions): Hoo
       if (!all) return {};
       const list = all.filter(({ filter }) => matches(filter, event, context));
       if (list.length === 0) return {};
-      if (row.kind !== "observe")
-        return (await inOrder(name, row, list, event, context)) as HookResult<typeof name>;
+      if (row.kind !== "observe") return await inOrder(name, row, list, event, context);
       await observe(name, row, list, event, context);
       return {};
     },
@@ -187,8 +186,9 @@ function mergeInto(
     const value = fields[field];
     if (value === undefined) continue;
     if (how === "first" && merged[field] !== undefined) continue;
-    merged[field] =
-      how === "join" && merged[field] !== undefined ? `${String(merged[field])}\n\n${String(value)}` : value;
+    const before = merged[field];
+    const isText = typeof before === "string" && typeof value === "string";
+    merged[field] = how === "join" && isText ? `${before}\n\n${value}` : value;
   }
 }
 

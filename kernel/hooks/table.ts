@@ -6,7 +6,7 @@ import type { HookName } from "@rclaw/plugin-sdk";
  * - modify: one after the other, higher priority first; each sees what the one before it made of the event.
  * - claim: one after the other until one says `handled: true`.
  */
-export type HookKind = "observe" | "modify" | "claim";
+type HookKind = "observe" | "modify" | "claim";
 
 export interface HookRow {
   readonly kind: HookKind;

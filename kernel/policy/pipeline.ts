@@ -179,7 +179,7 @@ function asRecord(details: unknown): Record<string, unknown> {
 }
 
 /** A tool that ignores its signal must not hold up the person who pressed stop. */
-export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   let onAbort: (() => void) | undefined;
   const aborted = new Promise<never>((_resolve, reject) => {
     onAbort = () => reject(new RclawError("ABORTED", "stopped", { cause: signal.reason }));

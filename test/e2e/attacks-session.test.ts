@@ -1,4 +1,4 @@
-import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ask, type Product, say, startProduct, type TempState, tempState } from "../support/product.ts";
@@ -6,18 +6,22 @@ import type { Client } from "../support/ws-client.ts";
 import { nastyKeys } from "./fuzz-frames.ts";
 
 /** Rows of the attack table that concern conversations, against the whole product. */
-let state: TempState;
+let folder: TempState;
+let stateDir: string;
 let product: Product;
 let client: Client;
 
 beforeAll(async () => {
-  state = await tempState();
-  product = await startProduct({ stateDir: state.dir });
+  folder = await tempState();
+  // Deep enough to see what climbs out of it.
+  stateDir = path.join(folder.dir, "a/b/state");
+  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  product = await startProduct({ stateDir });
   client = await product.connect();
 });
 afterAll(async () => {
   await product[Symbol.asyncDispose]();
-  await state[Symbol.asyncDispose]();
+  await folder[Symbol.asyncDispose]();
 });
 
 const filesBelow = async (folder: string): Promise<string[]> => (await readdir(folder, { recursive: true })).sort();
@@ -35,8 +39,7 @@ describe("SEC-045 SEC-151: session keys", () => {
   ];
 
   test("however a key is spelled, it is refused or folded, and names no file", async () => {
-    const parent = await filesBelow(path.dirname(state.dir)).then((files) => files.filter((file) => !file.startsWith("rclaw-")));
-    const config = await state.read("config.json");
+    const config = await folder.read("a/b/state/config.json");
     for (const key of nastyKeys) {
       for (const [method, params] of calls(key)) {
         const { ok, payload, error } = await client.request(method, params);
@@ -50,15 +53,20 @@ describe("SEC-045 SEC-151: session keys", () => {
       expect(key).toBe(key.normalize("NFKC").toLowerCase());
       expect(key).not.toMatch(/\.\.|__proto__/);
     }
-    for (const file of await readdir(path.join(state.dir, "sessions/transcripts"))) expect(file).toMatch(/^[0-9a-f]{32}\.jsonl/);
-    expect(await state.read("config.json")).toBe(config);
-    const after = await filesBelow(path.dirname(state.dir)).then((files) => files.filter((file) => !file.startsWith("rclaw-")));
-    expect(after.filter((file) => !parent.includes(file) && /passwd|hook|con$/.test(file))).toEqual([]);
+    const name = /^[0-9a-f]{32}\.(?:(?:reset|deleted)\.[\dTZ.-]+\.)?jsonl$/;
+    for (const file of await readdir(path.join(stateDir, "sessions/transcripts"))) expect(file).toMatch(name);
+    expect(await folder.read("a/b/state/config.json")).toBe(config);
+    const outside = (await filesBelow(folder.dir)).filter((file) => !file.startsWith("a/b/state/"));
+    expect(outside).toEqual(["a", "a/b", "a/b/state"]);
   });
 
-  test.each(["../../etc/passwd", "agent:main:..", "a\u0000b", "x".repeat(10_000), "__proto__", "agent:main:__proto__", "agent:", "agent::x", "agent:a/b:c"])(
-    "%j is refused by every method that takes a key",
-    async (key) => {
+  test.each(
+    ["../../etc/passwd", "agent:main:..", "a\u0000b", "x".repeat(10_000), "__proto__", "agent:main:__proto__", "agent:", "agent::x", "agent:a/b:c"].map(
+      (key) => [JSON.stringify(key).slice(0, 40), key] as const,
+    ),
+  )(
+    "%s is refused by every method that takes a key",
+    async (_shown, key) => {
       for (const [method, params] of calls(key)) {
         if (method === "sessions.preview") continue;
         const { ok, error } = await client.request(method, params);
@@ -80,8 +88,8 @@ describe("SEC-045 SEC-151: session keys", () => {
 test("SEC-148 SEC-150: what is kept of conversations is closed to others", async () => {
   await say(client, "remember this", { sessionKey: "agent:main:kept" });
   await ask(client, "sessions.reset", { key: "agent:main:kept" });
-  for (const name of ["", ...(await filesBelow(state.dir))]) {
-    const { mode } = await stat(path.join(state.dir, name));
+  for (const name of ["", ...(await filesBelow(stateDir))]) {
+    const { mode } = await stat(path.join(stateDir, name));
     // The workspace is the person's own; everything else is ours.
     if (!name.startsWith("workspace")) expect(`${name} ${(mode & 0o077).toString(8)}`).toBe(`${name} 0`);
   }
@@ -98,13 +106,13 @@ test("SEC-150: text that a page would run comes back as text", async () => {
 });
 
 test("SEC-152: a transcript that somebody touched is not believed, and the gateway says so", async () => {
-  await using folder = await tempState();
-  const first = await startProduct({ stateDir: folder.dir });
+  await using state = await tempState();
+  const first = await startProduct({ stateDir: state.dir });
   const before = await first.connect();
   for (const word of ["one", "two", "three"]) await say(before, word, { sessionKey: "agent:main:touched" });
   expect(await first.stop()).toBe(0);
 
-  const transcripts = path.join(folder.dir, "sessions/transcripts");
+  const transcripts = path.join(state.dir, "sessions/transcripts");
   const [name = ""] = await readdir(transcripts);
   const lines = (await readFile(path.join(transcripts, name), "utf8")).trim().split("\n");
   const at = lines.findIndex((line) => line.includes("] two"));
@@ -113,7 +121,7 @@ test("SEC-152: a transcript that somebody touched is not believed, and the gatew
   lines.push(JSON.stringify({ type: "message", id: "deadbeef", parentId: null, timestamp: new Date().toISOString(), message: system }));
   await writeFile(path.join(transcripts, name), `${lines.join("\n")}\n`);
 
-  await using second = await startProduct({ stateDir: folder.dir });
+  await using second = await startProduct({ stateDir: state.dir });
   const after = await second.connect();
   const { messages } = await ask(after, "chat.history", { sessionKey: "agent:main:touched" });
   const told = JSON.stringify(messages);
@@ -123,5 +131,5 @@ test("SEC-152: a transcript that somebody touched is not believed, and the gatew
   const asked = await say(after, "four", { sessionKey: "agent:main:touched" });
   expect(asked.payload.state).toBe("final");
   expect((await ask(after, "health", { probe: true })).store).toMatchObject({ quarantined: expect.any(Number) });
-  expect((await filesBelow(path.join(folder.dir, "sessions"))).some((file) => file.includes("quarantine"))).toBe(true);
+  expect((await filesBelow(path.join(state.dir, "sessions"))).some((file) => file.includes("quarantine"))).toBe(true);
 });

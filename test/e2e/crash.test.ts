@@ -300,10 +300,16 @@ test("killed at any moment, the gateway forgets nothing it took and answers noth
 test("messages that wait behind a running answer survive as well, and keep their order", async () => {
   const chat = { chatId: 80_001, fromId: 80_001 };
   const texts = ["first", "second", "third", "fourth"].map((word) => `${word} in line`);
-  model.mock.on({ userMessage: "in line" }, (request) => {
-    asked.push({ number: texts.indexOf(lastWords(request)), afterTool: false });
-    for (const look of watchers) look();
-    return { content: `answer to ${lastWords(request)}` };
+  let held = -1;
+  let release: () => void = () => undefined;
+  let reached: () => void = () => undefined;
+  model.mock.on({ userMessage: "in line" }, async (request) => {
+    const text = lastWords(request);
+    if (texts.indexOf(text) === held) {
+      reached();
+      await new Promise<void>((resolve) => (release = resolve));
+    }
+    return { content: `answer to ${text}` };
   });
   await using lined = await tempState();
   const config = {
@@ -313,10 +319,14 @@ test("messages that wait behind a running answer survive as well, and keep their
   const before = (await telegram.sent()).length;
   for (const text of texts) await telegram.say({ ...chat, text });
   for (const turn of [0, 2, 3]) {
+    held = turn;
+    const asked = new Promise<void>((resolve) => (reached = resolve));
     await using product = await startProduct({ stateDir: lined.dir, env, ...(turn === 0 && { config }) });
-    await within(modelAsked(turn), `the model being asked for ${texts[turn]}`);
+    await within(asked, `the model being asked for ${texts[turn]}`);
     await product.kill();
+    release();
   }
+  held = -1;
   await using product = await startProduct({ stateDir: lined.dir, env });
   await expect
     .poll(async () => (await telegram.sent()).slice(before), poll)

@@ -2,7 +2,7 @@ import { type Command, type CommandContext, type PluginContext, RclawError } fro
 import cli from "../../plugins/services/cli/index.ts";
 
 export type Params = Readonly<Record<string, unknown>>;
-export type Answer = object | ((params: Params, options: CallOptions) => unknown);
+type Answer = object | ((params: Params, options: CallOptions) => unknown);
 export type CallOptions = NonNullable<Parameters<CommandContext["call"]>[2]>;
 
 export async function commands(): Promise<Map<string, Command>> {

@@ -183,7 +183,7 @@ for (const { mode, sandbox, runs } of modes) {
         readFileSync(`/proc/self/task/${thread}/children`, "utf8").split(" ").filter(Boolean),
       );
     await expect.poll(children).toEqual([]);
-  });
+  }, 120_000);
 }
 
 test.skipIf(!hasBwrap)(`too many processes are stopped, as root as well${needsBwrap}`, async () => {

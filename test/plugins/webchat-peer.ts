@@ -4,8 +4,8 @@ import type { PluginContext, Route } from "@rclaw/plugin-sdk";
 import { type WebSocket, WebSocketServer } from "ws";
 import webchat from "../../plugins/channels/webchat/index.ts";
 
-export type Params = Readonly<Record<string, unknown>>;
-export interface Refusal {
+type Params = Readonly<Record<string, unknown>>;
+interface Refusal {
   readonly error: { readonly code: string; readonly message: string; readonly details?: object };
 }
 type Answer = (params: Params) => unknown;

@@ -3,7 +3,7 @@ import type { PolicyGate } from "../pipeline.ts";
 import { refusedBy } from "./allow-deny.ts";
 import type { ToolRules } from "./profile.ts";
 
-export interface GroupPlace {
+interface GroupPlace {
   readonly channel: string;
   readonly groupId: string;
 }

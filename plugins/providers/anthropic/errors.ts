@@ -77,7 +77,7 @@ function unavailable(what: string, cause: unknown, status?: number, retryAfterMs
   });
 }
 
-export function retryAfter(headers: Headers | undefined): number | undefined {
+function retryAfter(headers: Headers | undefined): number | undefined {
   const ms = Number(headers?.get("retry-after-ms") ?? Number.NaN);
   if (ms >= 0) return ms;
   const value = headers?.get("retry-after");

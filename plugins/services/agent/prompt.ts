@@ -26,7 +26,7 @@ export interface WorkspaceFile {
   readonly content: string;
 }
 
-export const workspaceFiles = ["AGENTS.md", "SOUL.md", "TOOLS.md", "IDENTITY.md", "USER.md"] as const;
+const workspaceFiles = ["AGENTS.md", "SOUL.md", "TOOLS.md", "IDENTITY.md", "USER.md"] as const;
 
 /**
  * The same facts give the same bytes, so that a provider's prompt cache holds: no clock,

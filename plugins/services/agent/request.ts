@@ -3,7 +3,7 @@ import { type ChatCommand, parseCommand } from "./commands.ts";
 import { cleanInput } from "./text.ts";
 
 export type Thinking = NonNullable<CompletionRequest["thinking"]>;
-export type Image = Extract<Block, { type: "image" }>;
+type Image = Extract<Block, { type: "image" }>;
 
 export interface Target {
   readonly channel: string;

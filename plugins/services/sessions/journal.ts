@@ -277,6 +277,6 @@ export class Journal {
   }
 }
 
-export function segmentFile(dir: string, number: number): string {
+function segmentFile(dir: string, number: number): string {
   return path.join(dir, `journal-${number}.jsonl`);
 }

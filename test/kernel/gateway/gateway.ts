@@ -17,7 +17,7 @@ export interface TestGateway extends AsyncDisposable {
   readonly logged: { level: string; fields: object; message: string | undefined }[];
 }
 
-export const emptyPorts: HealthPorts = {
+const emptyPorts: HealthPorts = {
   agents: () => [
     {
       agentId: "main",

@@ -86,12 +86,12 @@ const demo = definePlugin<{ greeting: string }>({
 });
 
 test("a tool answers over a port as it would in the process", async () => {
-  const { tools } = await across(demo as Plugin);
+  const { tools } = await across(demo);
   expect(await tools.get("greet")?.execute({ name: "Ada" }, context())).toEqual({ content: "hi Ada" });
 });
 
 test("a known error keeps code, retryable and details", async () => {
-  const { tools } = await across(demo as Plugin);
+  const { tools } = await across(demo);
   const error = await tools
     .get("known_error")
     ?.execute({}, context())
@@ -106,7 +106,7 @@ test("a known error keeps code, retryable and details", async () => {
 });
 
 test("an unknown error says only that the plugin failed; the far side's log has the rest", async () => {
-  const { tools, failures } = await across(demo as Plugin);
+  const { tools, failures } = await across(demo);
   const error = await tools
     .get("bug")
     ?.execute({}, context())
@@ -116,7 +116,7 @@ test("an unknown error says only that the plugin failed; the far side's log has 
 });
 
 test("an abort crosses the port and the caller does not wait for the answer", async () => {
-  const { tools } = await across(demo as Plugin);
+  const { tools } = await across(demo);
   const controller = new AbortController();
   const call = tools
     .get("wait")
@@ -127,14 +127,14 @@ test("an abort crosses the port and the caller does not wait for the answer", as
 });
 
 test("an answer that is no tool result is a plugin failure", async () => {
-  const { tools } = await across(demo as Plugin);
+  const { tools } = await across(demo);
   await expect(tools.get("nonsense")?.execute({}, context())).rejects.toThrow(
     /returned something else than a result/,
   );
 });
 
 test("two handlers of one hook are told apart", async () => {
-  const { hooks } = await across(demo as Plugin);
+  const { hooks } = await across(demo);
   expect(await Promise.all(hooks.map((hook) => hook({ toolName: "exec" }, {})))).toEqual([
     { block: true },
     { blockReason: "second" },
@@ -142,14 +142,14 @@ test("two handlers of one hook are told apart", async () => {
 });
 
 test("calls that wait when the far side goes away are rejected", async () => {
-  const { tools, far } = await across(demo as Plugin);
+  const { tools, far } = await across(demo);
   const call = tools.get("wait")?.execute({}, context());
   far[Symbol.dispose]();
   await expect(call).rejects.toThrow(/stopped/);
 });
 
 test("a listener is not left on a signal that outlives the call", async () => {
-  const { tools } = await across(demo as Plugin);
+  const { tools } = await across(demo);
   const controller = new AbortController();
   const removed: string[] = [];
   const { signal } = controller;
