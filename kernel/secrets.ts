@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { chmod, readFile } from "node:fs/promises";
 import path from "node:path";
 import { RclawError } from "@rclaw/plugin-sdk";
 import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
@@ -22,6 +22,8 @@ export function createSecrets({ stateDir, redactor }: { stateDir: string; redact
     let text: string;
     try {
       text = await readFile(file, "utf8");
+      // A copy from elsewhere may have come open to others. Where modes mean nothing this changes nothing.
+      await chmod(file, 0o600).catch(() => undefined);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return new Map();
       throw new RclawError("UNAVAILABLE", `${file} cannot be read: ${(error as Error).message}`, {
