@@ -51,7 +51,7 @@ export function createMethods({ activate }: MethodsOptions): Methods {
     );
   }
 
-  function run(method: Method, params: unknown, { caller, signal, accept }: CallOptions): Promise<unknown> {
+  function run(method: Method, params: unknown, call: CallOptions): Promise<unknown> {
     if (method.params) {
       const rule = check(method.params);
       if (!rule.valid(params)) {
@@ -61,7 +61,15 @@ export function createMethods({ activate }: MethodsOptions): Methods {
         );
       }
     }
-    return method.handle({ params, caller, signal, accept: accept ?? (() => undefined) });
+    return method.handle({
+      params,
+      caller: call.caller,
+      // Not read here: a connection makes its signal when somebody asks for it, which most methods never do.
+      get signal() {
+        return call.signal;
+      },
+      accept: call.accept ?? (() => undefined),
+    });
   }
 
   return {

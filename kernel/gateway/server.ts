@@ -75,6 +75,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const waiting = createWaitingRoom(limits, now);
   const life = new AbortController();
   const servers: Server[] = [];
+  const held: Connection[] = [];
   const hello = helloWriter(options, limits);
 
   const shared = {
@@ -90,6 +91,12 @@ export function createGateway(options: GatewayOptions): Gateway {
       waiting.leave(connection);
       options.joined?.(client);
       return hello(connection.id, client.caller, protocol);
+    },
+    flushSoon(connection: Connection): void {
+      if (held.push(connection) > 1) return;
+      setImmediate(() => {
+        for (const each of held.splice(0)) each.flush();
+      });
     },
     ready(connection: Connection, client: ConnectedClient): void {
       broadcaster.add(connection);

@@ -3,7 +3,15 @@ import type { AddressInfo } from "node:net";
 import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { ask, type Product, rclaw, say, startProduct, type TempState, tempState } from "../support/product.ts";
+import {
+  ask,
+  type Product,
+  rclaw,
+  say,
+  startProduct,
+  type TempState,
+  tempState,
+} from "../support/product.ts";
 import { type Client, connectClient, type Frame } from "../support/ws-client.ts";
 
 /**
@@ -41,7 +49,14 @@ function hostilePeer(): Promise<Server> {
     const { authorization = "", "x-api-key": key = "" } = request.headers;
     const message = `invalid credentials ${authorization} ${String(key)} for ${request.url ?? ""}`;
     response.writeHead(status, { "content-type": "application/json", "x-echo": authorization });
-    response.end(JSON.stringify({ ok: false, error_code: 401, description: message, error: { type: "authentication_error", message } }));
+    response.end(
+      JSON.stringify({
+        ok: false,
+        error_code: 401,
+        description: message,
+        error: { type: "authentication_error", message },
+      }),
+    );
   });
   return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server)));
 }
@@ -69,7 +84,11 @@ beforeAll(async () => {
   state = await tempState();
   peer = await hostilePeer();
   const url = `http://127.0.0.1:${(peer.address() as AddressInfo).port}`;
-  await writeFile(path.join(state.dir, "secrets.json"), JSON.stringify({ "telegram.second": canaries.telegramSecret }), { mode: 0o600 });
+  await writeFile(
+    path.join(state.dir, "secrets.json"),
+    JSON.stringify({ "telegram.second": canaries.telegramSecret }),
+    { mode: 0o600 },
+  );
   product = await startProduct({
     stateDir: state.dir,
     config: config(url),
@@ -80,7 +99,10 @@ beforeAll(async () => {
   await strangers();
   await commands();
   show("stderr", product.stderr());
-  show("command line", process.platform === "linux" ? await readFile(`/proc/${product.pid}/cmdline`, "utf8") : "");
+  show(
+    "command line",
+    process.platform === "linux" ? await readFile(`/proc/${product.pid}/cmdline`, "utf8") : "",
+  );
   await product.stop();
 }, 60_000);
 afterAll(async () => {
@@ -127,26 +149,51 @@ async function everything(client: Client): Promise<void> {
     health: [{ probe: true }, {}],
     "pairing.list": [{ channel: "telegram" }],
   };
-  const { methods } = (await connectClient(product.url, { token: canaries.gatewayToken })).answer.payload.features as { methods: string[] };
-  for (const method of methods) for (const given of params[method] ?? [{}, { "no such member": 1 }]) await client.request(method, given);
+  const { methods } = (await connectClient(product.url, { token: canaries.gatewayToken })).answer.payload
+    .features as { methods: string[] };
+  for (const method of methods)
+    for (const given of params[method] ?? [{}, { "no such member": 1 }]) await client.request(method, given);
   for (const method of methods) await reader.request(method, params[method]?.[0] ?? {});
-  for (const { frames } of [client, reader]) for (const frame of frames as Frame[]) show(frame.type === "event" ? `event ${frame.event}` : "answers", JSON.stringify(frame));
+  for (const { frames } of [client, reader])
+    for (const frame of frames as Frame[])
+      show(frame.type === "event" ? `event ${frame.event}` : "answers", JSON.stringify(frame));
 }
 
 async function strangers(): Promise<void> {
   const { client, answer } = await connectClient(product.url, { token: foreign.guess });
   show("refusal", JSON.stringify(answer) + (await client.closed).reason);
-  for (const url of [`/?token=${foreign.query}`, `/nothing/here?token=${foreign.query}&api_key=${foreign.query}`]) {
-    const response = await fetch(`${product.http}${url}`, { headers: { authorization: `Bearer ${foreign.guess}` } });
+  for (const url of [
+    `/?token=${foreign.query}`,
+    `/nothing/here?token=${foreign.query}&api_key=${foreign.query}`,
+  ]) {
+    const response = await fetch(`${product.http}${url}`, {
+      headers: { authorization: `Bearer ${foreign.guess}` },
+    });
     show("page", (await response.text()) + JSON.stringify([...response.headers]));
   }
 }
 
 async function commands(): Promise<void> {
-  const runs = ["status", "config get", "config get gateway", "config get channels", "config validate", "channels status", "channels list", "plugin list", "plugin info telegram", "plugin info anthropic", "sessions list", "agent --message hello", "no-such-command"];
+  const runs = [
+    "status",
+    "config get",
+    "config get gateway",
+    "config get channels",
+    "config validate",
+    "channels status",
+    "channels list",
+    "plugin list",
+    "plugin info telegram",
+    "plugin info anthropic",
+    "sessions list",
+    "agent --message hello",
+    "no-such-command",
+  ];
   for (const args of runs) {
     for (const json of [[], ["--json"]]) {
-      const { stdout, stderr } = await rclaw(state.dir, [...args.split(" "), ...json], { env: { RUSTY_CLAW_GATEWAY_TOKEN: "", OPENAI_API_KEY: canaries.openaiEnv } });
+      const { stdout, stderr } = await rclaw(state.dir, [...args.split(" "), ...json], {
+        env: { RUSTY_CLAW_GATEWAY_TOKEN: "", OPENAI_API_KEY: canaries.openaiEnv },
+      });
       show(`rclaw ${args}`, stdout + stderr);
     }
   }
@@ -164,13 +211,15 @@ test("SEC-143 SEC-196: nothing that is shown holds a secret", () => {
   // Otherwise there would be nothing to leak.
   expect(shown.get("answers")).toContain("invalid credentials");
   expect(shown.get("answers")).toContain("__OPENCLAW_REDACTED__");
-  for (const [where, text] of shown) if (where.startsWith("rclaw ")) expect(`${where}: ${text.length > 20}`).toBe(`${where}: true`);
+  for (const [where, text] of shown)
+    if (where.startsWith("rclaw ")) expect(`${where}: ${text.length > 20}`).toBe(`${where}: true`);
 });
 
 test("SEC-143 SEC-196: no file but those made for secrets holds one", async () => {
   for (const [name, secret] of Object.entries(canaries)) {
     const files = await state.filesWith(secret);
-    const meant = name === "telegramSecret" ? /^secrets\.json$/ : /^config(?:\.last-good)?\.json(?:\.bak(?:\.\d)?)?$/;
+    const meant =
+      name === "telegramSecret" ? /^secrets\.json$/ : /^config(?:\.last-good)?\.json(?:\.bak(?:\.\d)?)?$/;
     expect({ name, files: files.filter((file) => !meant.test(file)) }).toEqual({ name, files: [] });
     if (name !== "openaiEnv") expect(files).not.toEqual([]);
   }
@@ -179,6 +228,12 @@ test("SEC-143 SEC-196: no file but those made for secrets holds one", async () =
 
 test("SEC-143: what was hidden is still there after it went out and came back", async () => {
   const text = await state.read("config.json");
-  for (const secret of [canaries.gatewayToken, canaries.telegramConfig, canaries.anthropicConfig, canaries.execEnv]) expect(text).toContain(secret);
+  for (const secret of [
+    canaries.gatewayToken,
+    canaries.telegramConfig,
+    canaries.anthropicConfig,
+    canaries.execEnv,
+  ])
+    expect(text).toContain(secret);
   expect(text).not.toContain("__OPENCLAW_REDACTED__");
 });

@@ -3,7 +3,15 @@ import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { lastWords, type ModelPeer, startModelPeer } from "../support/aimock.ts";
 import { startTelegramPeer, type TelegramPeer } from "../support/crabline.ts";
-import { ask, type Product, rclaw, startProduct, type TempState, tempState, token } from "../support/product.ts";
+import {
+  ask,
+  type Product,
+  rclaw,
+  startProduct,
+  type TempState,
+  tempState,
+  token,
+} from "../support/product.ts";
 
 const poll = { timeout: 20_000, interval: 50 };
 const ada = { chatId: 501, fromId: 501 };
@@ -26,11 +34,16 @@ beforeAll(async () => {
   state = await tempState();
   telegram = await startTelegramPeer();
   model = await startModelPeer();
-  model.answer("wait for me", { content: "a b c d e f g h i j ".repeat(100) }, undefined, { chunkSize: 4, streamingProfile: { ttft: 10, tps: 20 } });
+  model.answer("wait for me", { content: "a b c d e f g h i j ".repeat(100) }, undefined, {
+    chunkSize: 4,
+    streamingProfile: { ttft: 10, tps: 20 },
+  });
   model.mock.on({ userMessage: /.*/ }, (request) => ({ content: `You said: ${lastWords(request)}` }));
   const { config, env } = model.anthropic();
   const file = JSON.stringify({ ...config, channels: { telegram: { apiRoot: telegram.apiRoot } } }, null, 2);
-  await writeFile(path.join(state.dir, "config.json"), file.replace("{", "{\n  // written by hand\n"), { mode: 0o600 });
+  await writeFile(path.join(state.dir, "config.json"), file.replace("{", "{\n  // written by hand\n"), {
+    mode: 0o600,
+  });
   product = await startProduct({ stateDir: state.dir, env });
 });
 
@@ -47,7 +60,9 @@ test("a wrong bot token is tried, refused and kept nowhere", async () => {
     [wrongToken, /Telegram refused the settings: .*(?:401|not accept|Unauthorized).*Nothing was stored/],
     ["not-a-token", /does not look like one.*Nothing was stored/],
   ] as const) {
-    const result = await rclaw(state.dir, ["plugin", "add", "telegram", "--token-env", "MY_TOKEN"], { env: { MY_TOKEN: given } });
+    const result = await rclaw(state.dir, ["plugin", "add", "telegram", "--token-env", "MY_TOKEN"], {
+      env: { MY_TOKEN: given },
+    });
     expect(result).toMatchObject({ code: 1, stdout: "" });
     expect(result.stderr).toMatch(reason);
     expect(result.stderr).not.toContain(given);
@@ -74,18 +89,26 @@ test("the right one is stored as a secret, and the bot answers at once", async (
 
   await telegram.say({ ...ada, text: "let me in" });
   await expect.poll(telegram.sent, poll).toEqual([expect.stringContaining("Pairing code")]);
-  await expect.poll(async () => (await run("channels", "status", "--json", "--probe")).json.channelAccounts.telegram[0], poll).toMatchObject({
-    accountId: "default",
-    connected: true,
-    probe: { ok: true, name: "rusty_test_bot" },
-  });
+  await expect
+    .poll(
+      async () => (await run("channels", "status", "--json", "--probe")).json.channelAccounts.telegram[0],
+      poll,
+    )
+    .toMatchObject({
+      accountId: "default",
+      connected: true,
+      probe: { ok: true, name: "rusty_test_bot" },
+    });
 });
 
 test("a setting takes effect while the gateway runs", async () => {
   expect((await run("config", "set", "channels.telegram.allowFrom", "[501]")).code).toBe(0);
   expect((await run("config", "get", "channels.telegram.allowFrom")).stdout).toMatch(/501/);
   await expect
-    .poll(async () => (await run("channels", "status", "--json")).json.channelAccounts.telegram[0].connected, poll)
+    .poll(
+      async () => (await run("channels", "status", "--json")).json.channelAccounts.telegram[0].connected,
+      poll,
+    )
     .toBe(true);
   await telegram.say({ ...ada, text: "am I in?" });
   await expect.poll(async () => (await telegram.sent()).at(-1), poll).toBe("You said: am I in?");
@@ -102,7 +125,9 @@ test("an edit of the file by hand takes effect as well, and a broken one does no
   const file = path.join(state.dir, "config.json");
   const good = await readFile(file, "utf8");
   await writeFile(file, good.replace('"apiRoot"', '"allowFrom": [501],\n      "apiRoot"'));
-  await expect.poll(async () => (await run("config", "get", "channels.telegram.allowFrom")).code, poll).toBe(0);
+  await expect
+    .poll(async () => (await run("config", "get", "channels.telegram.allowFrom")).code, poll)
+    .toBe(0);
   await telegram.say({ ...ada, text: "and by hand?" });
   await expect.poll(async () => (await telegram.sent()).at(-1), poll).toBe("You said: and by hand?");
 
@@ -141,7 +166,10 @@ test("agent answers on stdout and keeps everything else off it", async () => {
 });
 
 test("a plugin is switched off and on from outside, and removed with its secrets", async () => {
-  expect((await run("plugin", "disable", "telegram", "--json")).json).toMatchObject({ id: "telegram", state: "disabled" });
+  expect((await run("plugin", "disable", "telegram", "--json")).json).toMatchObject({
+    id: "telegram",
+    state: "disabled",
+  });
   expect((await run("plugin", "enable", "telegram", "--json")).json).toMatchObject({ state: "active" });
   expect((await run("plugin", "reload", "telegram")).code).toBe(0);
   expect(await run("plugin", "remove", "telegram")).toMatchObject({ code: 2, stdout: "" });
@@ -186,7 +214,9 @@ test("exit code 3: the gateway went away, or does not let this program in", asyn
   expect(gone.stderr).toMatch(/the gateway closed the connection.*\[GATEWAY_UNREACHABLE\]\n$/);
 
   product = await startProduct({ stateDir: state.dir, env: model.anthropic().env });
-  const stranger = await rclaw(state.dir, ["sessions", "--json"], { env: { RUSTY_CLAW_GATEWAY_TOKEN: "another" } });
+  const stranger = await rclaw(state.dir, ["sessions", "--json"], {
+    env: { RUSTY_CLAW_GATEWAY_TOKEN: "another" },
+  });
   expect(stranger.code).not.toBe(0);
   expect((JSON.parse(stranger.stdout) as { error: { message: string } }).error.message).toMatch(/token/);
   expect(stranger.stdout + stranger.stderr).not.toContain(token);
@@ -198,12 +228,17 @@ test("without a gateway the commands work on the same folder, and a lock of the 
   expect((await run("status", "--json")).json.gateway).toEqual({ running: false });
   expect((await run("agent", "-m", "on my own")).stdout).toBe("You said: on my own\n");
   expect((await run("config", "set", "channels.telegram.apiRoot", telegram.apiRoot)).code).toBe(0);
-  const added = await rclaw(state.dir, ["plugin", "add", "telegram", "--token-env", "BOT"], { env: { BOT: telegram.token } });
+  const added = await rclaw(state.dir, ["plugin", "add", "telegram", "--token-env", "BOT"], {
+    env: { BOT: telegram.token },
+  });
   expect(added.stderr).toContain("Added Telegram. It starts with the gateway.");
   expect(added.code).toBe(0);
   product = await startProduct({ stateDir: state.dir, env: model.anthropic().env });
   await expect
-    .poll(async () => (await run("channels", "status", "--json")).json.channelAccounts.telegram?.[0]?.connected, poll)
+    .poll(
+      async () => (await run("channels", "status", "--json")).json.channelAccounts.telegram?.[0]?.connected,
+      poll,
+    )
     .toBe(true);
   expect(await product.stop()).toBe(0);
 });

@@ -320,9 +320,11 @@ test("messages that wait behind a running answer survive as well, and keep their
   for (const text of texts) await telegram.say({ ...chat, text });
   for (const turn of [0, 2, 3]) {
     held = turn;
-    const asked = new Promise<void>((resolve) => (reached = resolve));
+    const here = new Promise<void>((resolve) => (reached = resolve));
     await using product = await startProduct({ stateDir: lined.dir, env, ...(turn === 0 && { config }) });
-    await within(asked, `the model being asked for ${texts[turn]}`);
+    await within(here, `the model being asked for ${texts[turn]}`);
+    // The answers before it leave on their own; one that was just leaving might be lost.
+    await expect.poll(async () => (await telegram.sent()).length - before, poll).toBe(turn);
     await product.kill();
     release();
   }

@@ -1,11 +1,12 @@
 import { isUtf8 } from "node:buffer";
 import { once } from "node:events";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import net from "node:net";
-import path from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { Ajv } from "ajv";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Product, startProduct, tempState, token } from "../support/product.ts";
+import { type Product, startProduct, type TempState, tempState, token } from "../support/product.ts";
+import { residentBytes } from "../support/memory.ts";
 import { type Client, connectClient, type Frame, openClient } from "../support/ws-client.ts";
 import { type FuzzFrame, fuzzFrames } from "./fuzz-frames.ts";
 
@@ -14,31 +15,37 @@ const size = Number(process.env["RCLAW_FUZZ_FRAMES"] ?? 10_000);
 
 const ajv = new Ajv({ allowUnionTypes: true });
 const closed = { additionalProperties: false };
+const answer = { type: { const: "res" }, id: { type: "string", minLength: 1 } };
 const isResponse = ajv.compile({
-  type: "object",
-  required: ["type", "id", "ok"],
-  properties: {
-    type: { const: "res" },
-    id: { type: "string", minLength: 1 },
-    ok: { type: "boolean" },
-    payload: {},
-    error: {
+  anyOf: [
+    {
       type: "object",
-      required: ["code", "message"],
+      required: ["type", "id", "ok", "payload"],
+      properties: { ...answer, ok: { const: true }, payload: {} },
+      ...closed,
+    },
+    {
+      type: "object",
+      required: ["type", "id", "ok", "error"],
       properties: {
-        code: { enum: ["NOT_LINKED", "NOT_PAIRED", "AGENT_TIMEOUT", "INVALID_REQUEST", "UNAVAILABLE"] },
-        message: { type: "string", minLength: 1, maxLength: 2_000 },
-        details: { type: "object" },
-        retryable: { type: "boolean" },
-        retryAfterMs: { type: "integer", minimum: 0 },
+        ...answer,
+        ok: { const: false },
+        error: {
+          type: "object",
+          required: ["code", "message"],
+          properties: {
+            code: { enum: ["NOT_LINKED", "NOT_PAIRED", "AGENT_TIMEOUT", "INVALID_REQUEST", "UNAVAILABLE"] },
+            message: { type: "string", minLength: 1, maxLength: 2_000 },
+            details: { type: "object" },
+            retryable: { type: "boolean" },
+            retryAfterMs: { type: "integer", minimum: 0 },
+          },
+          ...closed,
+        },
       },
       ...closed,
     },
-  },
-  if: { properties: { ok: { const: true } } },
-  then: { required: ["payload"] },
-  else: { required: ["error"] },
-  ...closed,
+  ],
 });
 const isEvent = ajv.compile({
   type: "object",
@@ -58,7 +65,7 @@ const isEvent = ajv.compile({
   ...closed,
 });
 
-let state: Awaited<ReturnType<typeof tempState>>;
+let state: TempState;
 let product: Product;
 let methods: readonly string[];
 /** What is wrong with the answers; one of each kind is enough to read. */
@@ -72,7 +79,7 @@ beforeAll(async () => {
   await client.close();
 });
 afterAll(async () => {
-  await product.kill();
+  await product[Symbol.asyncDispose]();
   await state[Symbol.asyncDispose]();
 });
 
@@ -139,29 +146,23 @@ async function inTime<T>(wanted: Promise<T>): Promise<T | undefined> {
   }
 }
 
-async function residentBytes(): Promise<number> {
-  if (process.platform !== "linux") return 0;
-  const status = await readFile(`/proc/${product.pid}/status`, "utf8");
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1_024;
-}
-
 /** Another client, which only wants to know how the gateway is, and how long it takes to say so. */
 async function bystander(): Promise<{ stop(): Promise<number[]> }> {
   const { client } = await connectClient(product.url, { token, scopes: ["operator.read"] });
   const times: number[] = [];
-  let isStopped = false;
+  const stopped = new AbortController();
   const asking = (async () => {
-    while (!isStopped) {
+    while (!stopped.signal.aborted) {
       const before = performance.now();
       const { ok } = await client.request("health");
       times.push(performance.now() - before);
       if (!ok) faults.add("a bystander was refused");
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      await pause(10);
     }
   })();
   return {
     async stop() {
-      isStopped = true;
+      stopped.abort();
       await asking;
       for (const frame of client.frames) judge(frame, new Map());
       const numbers = client.frames.flatMap(({ type, seq }) =>
@@ -175,7 +176,7 @@ async function bystander(): Promise<{ stop(): Promise<number[]> }> {
   };
 }
 
-test("frames that come before connect end in an answer or a closed socket", async () => {
+test("SEC-017 SEC-019: frames that come before connect end in an answer or a closed socket", async () => {
   const frames = fuzzFrames(methods, Math.ceil(size * 0.15), seed + 1);
   const codes = new Map<number, number>();
   const worker = async (): Promise<void> => {
@@ -193,13 +194,12 @@ test("frames that come before connect end in an answer or a closed socket", asyn
   };
   await Promise.all(Array.from({ length: 8 }, worker));
   expect([...faults]).toEqual([]);
-  console.log("pre", codes);
   expect([...codes.keys()].filter((code) => ![1000, 1002, 1005, 1007, 1008, 1009].includes(code))).toEqual(
     [],
   );
 }, 120_000);
 
-test("bytes that are no WebSocket frames end their own socket only", async () => {
+test("SEC-019: bytes that are no WebSocket frames end their own socket only", async () => {
   const frames = fuzzFrames(methods, Math.ceil(size * 0.02), seed + 2);
   for (const { data } of frames) {
     const socket = net.connect(product.port, "127.0.0.1");
@@ -218,7 +218,7 @@ test("bytes that are no WebSocket frames end their own socket only", async () =>
   await client.close();
 }, 60_000);
 
-test("frames that come after connect are answered, and nobody else notices", async () => {
+test("SEC-019 SEC-021: frames that come after connect are answered, and nobody else notices", async () => {
   const frames = fuzzFrames(methods, Math.floor(size * 0.83), seed);
   const seen = new Map<string, number>();
   for (const { method } of frames) if (method !== undefined) seen.set(method, (seen.get(method) ?? 0) + 1);
@@ -233,29 +233,23 @@ test("frames that come after connect are answered, and nobody else notices", asy
       fuzz(part.slice(0, half), ["operator.admin"]),
       fuzz(part.slice(half), i % 2 ? ["operator.admin"] : ["operator.read", "operator.write"]),
     ]);
-    rss.push(await residentBytes());
+    rss.push(await residentBytes(product.pid));
   }
   const times = await other.stop();
-  const p99 = times[Math.floor(times.length * 0.99)] ?? 0;
-  console.log(
-    rss.map((b) => Math.round(b / 1e6)),
-    times.length,
-    times[Math.floor(times.length / 2)],
-    p99,
-    times.at(-1),
-    seen.size,
-  );
   expect([...faults]).toEqual([]);
+  const [warm = 0] = rss;
+  expect(Math.max(...rss) - warm, `resident bytes: ${rss.join()}`).toBeLessThan(64 * 1_024 * 1_024);
+  // The gateway answers in a few milliseconds; what is more is other processes' share of the machine.
+  expect(times[Math.floor(times.length * 0.99)]).toBeLessThan(1_500);
+  expect(times[Math.floor(times.length / 2)]).toBeLessThan(150);
 }, 160_000);
 
-test("it stops as usual, with nothing to complain about", async () => {
-  const logs = await readFile(path.join(state.dir, "logs/gateway.log"), "utf8").catch(() => "");
-  const bad = logs.split("\n").filter((line) => /"level":(50|60)/.test(line));
-  console.log(
-    bad.length,
-    bad.slice(0, 5).map((l) => l.slice(0, 1500)),
-  );
-  console.log((await readdir(state.dir, { recursive: true })).filter((f) => !/transcripts\//.test(f)));
+test("nothing was left behind, written down as a failure or said to nobody", async () => {
+  const log = await state.read("logs/gateway.log");
+  expect(log.split("\n").filter((line) => /"level":(?:50|60)/.test(line))).toEqual([]);
+  const known =
+    /^(?:config(?:\.last-good)?\.json|gateway\.lock|logs(?:\/gateway\.log(?:\.1)?)?|plugins(?:\/agent(?:\/storage\.json)?)?|workspace.*|credentials(?:\/[a-z]+-[a-zA-Z]+\.json)?|sessions|sessions\/(?:sessions\.json|runs\.json|journal-\d+\.jsonl|transcripts)|sessions\/transcripts\/[0-9a-f]{32}\.(?:(?:reset|deleted)\.[\dTZ.-]+\.)?jsonl)$/;
+  expect((await readdir(state.dir, { recursive: true })).filter((file) => !known.test(file))).toEqual([]);
   expect(await product.stop()).toBe(0);
   expect(product.stderr()).toBe("");
 }, 30_000);

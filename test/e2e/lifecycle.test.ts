@@ -208,9 +208,9 @@ test.concurrent("an answer that takes longer than the gateway waits goes on afte
   expect(await again.stop()).toBe(0);
 });
 
-test.runIf(hasSandbox).concurrent(
-  "a command that runs on is ended with the gateway, and its child as well",
-  async () => {
+test
+  .runIf(hasSandbox)
+  .concurrent("a command that runs on is ended with the gateway, and its child as well", async () => {
     await using state = await tempState();
     await using product = await startProduct({ stateDir: state.dir, ...model.anthropic() });
     const client = await product.connect();
@@ -219,5 +219,4 @@ test.runIf(hasSandbox).concurrent(
     await expect.poll(sleeping, poll).not.toEqual([]);
     expect(await product.stop()).toBe(0);
     await expect.poll(sleeping, poll).toEqual([]);
-  },
-);
+  });

@@ -134,7 +134,9 @@ describe("a channel", () => {
     await ask(client, "plugins.disable", { id: "telegram" });
     for (const id of people) await telegram.say({ chatId: id, fromId: id, text: `I am ${id}` });
     await ask(client, "plugins.enable", { id: "telegram" });
-    await expect.poll(async () => (await telegram.sent()).slice(before).sort(), poll).toEqual(people.map((id) => `You said: I am ${id}`));
+    await expect
+      .poll(async () => (await telegram.sent()).slice(before).sort(), poll)
+      .toEqual(people.map((id) => `You said: I am ${id}`));
   });
 
   test("through all of that the client saw every event", () => {

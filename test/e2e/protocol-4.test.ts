@@ -1,12 +1,12 @@
 import { LLMock } from "@copilotkit/aimock";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Product, startProduct, tempState, token } from "../support/product.ts";
+import { type Product, startProduct, type TempState, tempState, token } from "../support/product.ts";
 import { streamFaults } from "../support/replay.ts";
 import { type Client, connectClient, type ConnectOptions, type Frame } from "../support/ws-client.ts";
 
 const said = "One answer for two clients, in pieces that are small enough to be counted.";
 const mock = new LLMock({ port: 0 });
-let state: Awaited<ReturnType<typeof tempState>>;
+let state: TempState;
 let product: Product;
 
 beforeAll(async () => {
@@ -27,7 +27,7 @@ beforeAll(async () => {
   });
 });
 afterAll(async () => {
-  await product.stop();
+  await product[Symbol.asyncDispose]();
   await mock.stop();
   await state[Symbol.asyncDispose]();
 });

@@ -116,14 +116,25 @@ test("the code lets in this person at the command line, once, and nobody else", 
   expect(model.requests()).toEqual([]);
 });
 
+test("SEC-065: strangers cannot pile up codes: three wait at most, and the others hear nothing", async () => {
+  for (const id of [4_203, 4_204, 4_205, 4_206]) {
+    await telegram.confirmed(await telegram.say({ chatId: id, fromId: id, text: "me too" }));
+  }
+  await expect.poll(telegram.sent, poll).toHaveLength(5);
+  const { requests } = JSON.parse((await rclaw(state.dir, ["pairing", "list", "--json"])).stdout) as {
+    requests: { code: string }[];
+  };
+  expect(new Set(requests.map(({ code }) => code)).size).toBe(3);
+});
+
 test("who is let in gets an answer that used a tool", async () => {
   await telegram.say({ ...ada, text: "what do my notes say?" });
-  await expect.poll(telegram.sent, poll).toHaveLength(4);
-  expect((await telegram.sent())[3]).toContain("oxide blooms quietly");
+  await expect.poll(telegram.sent, poll).toHaveLength(6);
+  expect((await telegram.sent())[5]).toContain("oxide blooms quietly");
 
   await telegram.say({ ...ada, text: "which files are there?" });
-  await expect.poll(telegram.sent, poll).toHaveLength(5);
-  const said = (await telegram.sent())[4];
+  await expect.poll(telegram.sent, poll).toHaveLength(7);
+  const said = (await telegram.sent())[6];
   if (hasSandbox) expect(said).toContain("I saw: notes.txt");
   else expect(said).toMatch(/sandbox/i);
   expect(await telegram.calls("sendChatAction")).not.toEqual([]);
@@ -144,6 +155,32 @@ test("in a group only somebody who may, and who names the bot, is answered, ther
   const answer = (await telegram.calls("sendMessage")).at(-1);
   expect(answer).toMatchObject({ chat_id: String(group) });
   expect(answer?.["text"]).toContain("good morning");
+});
+
+test("answers of one chat keep their order when Telegram is slow to take the first", async () => {
+  const before = (await telegram.sent()).length;
+  let release: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => (release = resolve));
+  using _tap = telegram.tap(({ method, stage, body }) =>
+    method === "sendMessage" && stage === "asked" && String(body["text"]).includes("the slow one")
+      ? held
+      : undefined,
+  );
+  await telegram.say({ ...ada, text: "the slow one" });
+  await telegram.say({ ...ada, text: "the quick one" });
+  await client.find(
+    ({ event, payload }) =>
+      event === "chat" &&
+      payload.state === "final" &&
+      JSON.stringify(payload.message).includes("the quick one"),
+  );
+  // Somebody else's whole conversation goes on meanwhile; by its end the quick answer had its chance.
+  await telegram.say(inGroup(`@${botUsername} does it rain?`));
+  await expect.poll(telegram.sent, poll).toContainEqual(expect.stringContaining("does it rain?"));
+  release();
+  await expect.poll(telegram.sent, poll).toHaveLength(before + 3);
+  const texts = (await telegram.sent()).filter((text) => text.includes(" one"));
+  expect(texts).toEqual(["You said: the slow one", "You said: the quick one"]);
 });
 
 test("REL-19: an update that comes again, also after a restart, is answered once", async () => {

@@ -31,12 +31,18 @@ describe.skipIf(!hasBrowser)("the chat page of a fresh install", () => {
       await writeFile(file, text);
     }
     product = await startProduct({ stateDir: state.dir });
-    browser = await startBrowser({ viewport: size, deviceScaleFactor: 2, colorScheme: "light", locale: "en-GB" });
+    browser = await startBrowser({
+      viewport: size,
+      deviceScaleFactor: 2,
+      colorScheme: "light",
+      locale: "en-GB",
+    });
     page = await browser.context.newPage();
     page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
     page.on("pageerror", (error) => problems.push(error.message));
     page.on("request", (request) => {
-      if (new URL(request.url()).host !== new URL(product.http).host) problems.push(`asked for ${request.url()}`);
+      if (new URL(request.url()).host !== new URL(product.http).host)
+        problems.push(`asked for ${request.url()}`);
     });
   });
   afterAll(async () => {
@@ -69,7 +75,8 @@ describe.skipIf(!hasBrowser)("the chat page of a fresh install", () => {
     expect(await tool.getAttribute("data-state")).toBe(hasSandbox ? "ok" : "error");
     expect(await tool.locator("summary").textContent()).toContain("exec");
     const answer = await page.locator(".turn.assistant .answer").textContent();
-    if (hasSandbox) for (const name of ["MEETING-NOTES.md", "budget-2026.csv", "photos"]) expect(answer).toContain(name);
+    if (hasSandbox)
+      for (const name of ["MEETING-NOTES.md", "budget-2026.csv", "photos"]) expect(answer).toContain(name);
     else expect(answer).toMatch(/sandbox/i);
   });
 
@@ -93,7 +100,9 @@ describe.skipIf(!hasBrowser)("the chat page of a fresh install", () => {
     expect(await page.locator(".tool").count()).toBe(2);
     expect(await log().textContent()).toContain("list the files in the workspace");
     expect(await log().textContent()).toContain("We ship on Friday");
-    expect(await page.locator(".turn.user .bubble").first().textContent()).toBe("list the files in the workspace");
+    expect(await page.locator(".turn.user .bubble").first().textContent()).toBe(
+      "list the files in the workspace",
+    );
   });
 
   test("comes back by itself when the gateway restarts, with nothing lost", async () => {

@@ -170,20 +170,24 @@ for (const { mode, sandbox, runs } of modes) {
     expect(hungry.content).toMatch(/memory exhausted|Cannot allocate|Killed/i);
   });
 
-  check(name("a hundred commands leave no child and no zombie"), async () => {
-    await using exec = await bench("exec", { sandbox });
-    for (let round = 0; round < 10; round += 1) {
-      const results = await Promise.all(
-        Array.from({ length: 10 }, () => exec.call({ command: "(true &); sleep 0" })),
-      );
-      expect(results.filter(({ isError }) => isError === true)).toEqual([]);
-    }
-    const children = () =>
-      readdirSync("/proc/self/task").flatMap((thread) =>
-        readFileSync(`/proc/self/task/${thread}/children`, "utf8").split(" ").filter(Boolean),
-      );
-    await expect.poll(children).toEqual([]);
-  }, 120_000);
+  check(
+    name("a hundred commands leave no child and no zombie"),
+    async () => {
+      await using exec = await bench("exec", { sandbox });
+      for (let round = 0; round < 10; round += 1) {
+        const results = await Promise.all(
+          Array.from({ length: 10 }, () => exec.call({ command: "(true &); sleep 0" })),
+        );
+        expect(results.filter(({ isError }) => isError === true)).toEqual([]);
+      }
+      const children = () =>
+        readdirSync("/proc/self/task").flatMap((thread) =>
+          readFileSync(`/proc/self/task/${thread}/children`, "utf8").split(" ").filter(Boolean),
+        );
+      await expect.poll(children).toEqual([]);
+    },
+    120_000,
+  );
 }
 
 test.skipIf(!hasBwrap)(`too many processes are stopped, as root as well${needsBwrap}`, async () => {

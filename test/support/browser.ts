@@ -6,10 +6,13 @@ import { type BrowserContext, type BrowserContextOptions, chromium } from "playw
 
 const program = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 export const hasBrowser = existsSync(program);
-if (!hasBrowser) console.warn(`there is no browser at ${program} (CHROMIUM names another): pages are not tested`);
+if (!hasBrowser)
+  console.warn(`there is no browser at ${program} (CHROMIUM names another): pages are not tested`);
 
 /** A browser with a profile of its own; everything it does ends with it. */
-export async function startBrowser(options: BrowserContextOptions): Promise<AsyncDisposable & { context: BrowserContext }> {
+export async function startBrowser(
+  options: BrowserContextOptions,
+): Promise<AsyncDisposable & { context: BrowserContext }> {
   const profile = await mkdtemp(path.join(tmpdir(), "rclaw-browser-"));
   const context = await chromium.launchPersistentContext(profile, {
     ...options,

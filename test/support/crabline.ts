@@ -6,7 +6,7 @@ import path from "node:path";
 
 type Fields = Readonly<Record<string, unknown>>;
 
-export interface Update {
+interface Update {
   readonly update_id: number;
   readonly message: { readonly message_id: number; readonly text: string };
 }

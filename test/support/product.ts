@@ -1,10 +1,20 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { afterAll, vi } from "vitest";
 import { builtProduct } from "./build.ts";
 import { type Client, connectClient, type ConnectOptions, type Frame } from "./ws-client.ts";
+
+// Whoever starts processes, and builds them first, waits for a machine that may be busy.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 });
+
+/** A test that ran out of time has not cleaned up after itself. */
+const running = new Set<ChildProcess>();
+afterAll(() => {
+  for (const child of running) child.kill("SIGKILL");
+});
 
 export const token = "test-token-0123456789abcdef";
 
@@ -85,6 +95,8 @@ export async function startProduct({ stateDir, config, env, args = [] }: Product
     ["--max-semi-space-size=1", program, "gateway", "--port", "0", "--json", ...args],
     { env: cleanEnv(stateDir, env), stdio: ["ignore", "pipe", "pipe"] },
   );
+  running.add(child);
+  child.once("close", () => running.delete(child));
   let errors = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
   const gone = once(child, "close").then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals);
@@ -130,7 +142,7 @@ export async function startProduct({ stateDir, config, env, args = [] }: Product
   };
 }
 
-export function writeConfig(stateDir: string, config: object): Promise<void> {
+function writeConfig(stateDir: string, config: object): Promise<void> {
   return writeFile(path.join(stateDir, "config.json"), JSON.stringify(config, null, 2), { mode: 0o600 });
 }
 

@@ -19,7 +19,7 @@ export interface Line {
   readonly reason?: string;
 }
 
-export interface RecordedFrame extends Frame {
+interface RecordedFrame extends Frame {
   readonly method?: string;
   readonly params?: Readonly<Record<string, unknown>>;
 }
@@ -338,12 +338,7 @@ const volatile = new Set([
 const openLists = new Set(["methods", "events", "models", "paths"]);
 
 /** What `actual` lacks, has on top, or has differently. Volatile and masked members only need the same type. */
-export function compare(
-  label: string,
-  actual: unknown,
-  wanted: unknown,
-  masked: readonly string[] = [],
-): string[] {
+function compare(label: string, actual: unknown, wanted: unknown, masked: readonly string[] = []): string[] {
   const found: string[] = [];
   const walk = (now: unknown, then: unknown, path: string, isLoose: boolean): void => {
     if (Array.isArray(now) && Array.isArray(then)) return walkList(now, then, path, isLoose);

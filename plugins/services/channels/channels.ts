@@ -38,6 +38,7 @@ export function createChannels(options: ChannelsOptions): Channels {
   const { methods, hooks, pairing, config, keys, log, now = Date.now } = options;
   const { minMs = 400, maxMs = 30_000 } = options.retry ?? {};
   const started = new Map<string, StartedChannel>();
+  const leaving = new Map<string, Promise<unknown>>();
   const pause = (failures: number): number =>
     Math.min(maxMs, minMs * 2 ** (failures - 1)) * (0.9 + Math.random() * 0.2);
 
@@ -159,6 +160,17 @@ export function createChannels(options: ChannelsOptions): Channels {
     });
   }
 
+  /** What goes to one conversation leaves in the order it came, however slow the platform is with the first. */
+  function inTurn<T>(channelId: string, message: OutboundMessage, work: () => Promise<T>): Promise<T> {
+    const { accountId, to, threadId = "" } = message;
+    const place = JSON.stringify([channelId, accountId, to, threadId]);
+    const own = (leaving.get(place) ?? Promise.resolve()).then(work, work);
+    const forget = (): void => void (leaving.get(place) === own && leaving.delete(place));
+    leaving.set(place, own);
+    own.then(forget, forget);
+    return own;
+  }
+
   /** The same object every time: a channel that got half of it out goes on where it stopped. */
   async function send(
     channelId: string,
@@ -203,7 +215,8 @@ export function createChannels(options: ChannelsOptions): Channels {
     );
     if (cancel || !content) return undefined;
     try {
-      const sent = await send(channelId, { ...message, text: content }, signal);
+      const sending = { ...message, text: content };
+      const sent = await inTurn(channelId, sending, () => send(channelId, sending, signal));
       await hooks.run("message_sent", { to, content, success: true }, place);
       return sent;
     } catch (error) {

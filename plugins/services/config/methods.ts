@@ -90,8 +90,9 @@ function createWriteLimit(): (method: string, caller: Caller) => void {
     for (const [key, times] of recent) if ((times.at(-1) ?? 0) <= now - 60_000) recent.delete(key);
     const key = `${method} ${principal}`;
     const times = (recent.get(key) ?? []).filter((at) => at > now - 60_000);
-    const [oldest] = times;
-    if (oldest === undefined || times.length < writesPerMinute) return void recent.set(key, [...times, now]);
+    const [oldest = now] = times;
+    recent.set(key, times.length < writesPerMinute ? [...times, now] : times);
+    if (times.length < writesPerMinute) return;
     const retryAfterMs = oldest + 60_000 - now;
     const message = `rate limit exceeded for ${method}; retry after ${Math.ceil(retryAfterMs / 1_000)}s`;
     const details = { method, limit: `${writesPerMinute} per 60s`, retryAfterMs };

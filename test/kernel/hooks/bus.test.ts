@@ -124,6 +124,5 @@ test("a handler that was disposed is gone", async () => {
 
 test("every hook can be run with nobody listening", async () => {
   const hooks = bus();
-  for (const name of Object.keys(hookTable) as HookName[])
-    expect(await hooks.run(name, {}, {})).toEqual({});
+  for (const name of Object.keys(hookTable) as HookName[]) expect(await hooks.run(name, {}, {})).toEqual({});
 });
