@@ -114,6 +114,7 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     hooks,
     log,
     lookup: () => plugins.lookup,
+    redactor,
     isActive: (id) => plugins.host.isActive(id),
     owner: () => serving.describe(),
   });

@@ -7,6 +7,8 @@ export interface Redactor {
   /** Registers a value that must never be seen. Short ones are ignored: they would blank innocent text. */
   add(secret: string): void;
   text(value: string): string;
+  /** Only the values this gateway holds: what people write may look like a key and must stay as it is. */
+  held(value: string): string;
 }
 
 const shapes: readonly RegExp[] = [
@@ -47,6 +49,7 @@ export function createRedactor(): Redactor {
         .map((word) => word.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
       pattern = new RegExp(words.join("|"), "g");
     },
+    held: (value) => (pattern ? value.replaceAll(pattern, "[redacted]") : value),
     text(value) {
       let result = pattern ? value.replaceAll(pattern, "[redacted]") : value;
       for (const shape of shapes) result = result.replaceAll(shape, "[redacted]");

@@ -1,7 +1,7 @@
 // Bundles the product into dist/: one file for the kernel, one per built-in plugin,
 // one per dynamic import. Why bundles, and why CommonJS: ARCHITECTURE.md, "Start-up and memory".
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import * as esbuild from "esbuild";
@@ -194,11 +194,12 @@ function requireChunks(code, folder) {
   });
 }
 
-rmSync(dist, { recursive: true, force: true });
+// Built beside and swapped in: whoever starts meanwhile finds the old files or the new ones, never half of them.
+const staging = `${dist}.new-${process.pid}`;
 const done = new Set();
 const bundle = async (out, file) => {
   done.add(out);
-  const outfile = path.join(dist, out);
+  const outfile = path.join(staging, out);
   const result = await esbuild.build({
     ...options,
     entryPoints: [file],
@@ -218,21 +219,25 @@ for (;;) {
   await Promise.all(rest.map(([out, file]) => bundle(out, file)));
 }
 
-chmodSync(path.join(dist, "rclaw.cjs"), 0o755);
+chmodSync(path.join(staging, "rclaw.cjs"), 0o755);
 // dist/ holds CommonJS inside a package of type "module".
-writeFileSync(path.join(dist, "package.json"), '{ "type": "commonjs" }\n');
+writeFileSync(path.join(staging, "package.json"), '{ "type": "commonjs" }\n');
 const index = manifests.map((file) => ({
   ...json5.parse(readFileSync(file, "utf8")),
   file: path.relative(root, file),
 }));
 writeFileSync(
-  path.join(dist, "manifests.json"),
+  path.join(staging, "manifests.json"),
   JSON.stringify(index.map((manifest) => ({ ...manifest, entry: manifest.entry.replace(/\.js$/, ".cjs") }))),
 );
 for (const file of filesIn("plugins").filter((name) => !name.endsWith(".ts"))) {
-  const target = path.join(dist, path.relative(root, file));
+  const target = path.join(staging, path.relative(root, file));
   mkdirSync(path.dirname(target), { recursive: true });
   writeFileSync(target, readFileSync(file));
 }
-writeFileSync(stampFile, digest);
+writeFileSync(path.join(staging, path.basename(stampFile)), digest);
+const old = `${dist}.old-${process.pid}`;
+if (existsSync(dist)) renameSync(dist, old);
+renameSync(staging, dist);
+rmSync(old, { recursive: true, force: true });
 console.error(`Built ${done.size} files in ${((performance.now() - started) / 1000).toFixed(1)} s.`);

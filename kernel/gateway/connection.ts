@@ -91,7 +91,7 @@ export class Connection {
 
   challenge(): void {
     const payload = { nonce: this.#handshake?.nonce, ts: this.#shared.now() };
-    this.write(wsFrame(JSON.stringify({ type: "event", event: "connect.challenge", payload })));
+    this.#socket.write(wsFrame(JSON.stringify({ type: "event", event: "connect.challenge", payload })));
   }
 
   /**
@@ -207,7 +207,8 @@ export class Connection {
     this.#state = "ready";
     (this.#ws as unknown as Receiving)._receiver._maxPayload = this.#shared.limits.maxPayload;
     const hello = this.#shared.hello(this, result.client, result.protocol);
-    this.#answer(`{"type":"res","id":${JSON.stringify(id)},"ok":true,"payload":${hello}}`);
+    // At once: held back, the large answers of a rush of clients would outlive the young generation.
+    this.#socket.write(wsFrame(`{"type":"res","id":${JSON.stringify(id)},"ok":true,"payload":${hello}}`));
     this.#shared.ready(this, result.client);
   }
 

@@ -3,7 +3,7 @@ import type { Static } from "typebox";
 import type { ProtocolError } from "../errors.ts";
 import { compile, describeIssues } from "@rclaw/plugin-sdk/schema/check";
 import { type Authority, describeRefusal, type SecretVerdict } from "./auth.ts";
-import { checkDevice } from "./device.ts";
+import { checkDevice } from "@rclaw/plugin-sdk/device";
 import { connectParams } from "./frames.schema.ts";
 import { isOriginAllowed } from "./origin.ts";
 import type { Peer } from "./peer.ts";

@@ -48,6 +48,8 @@ export interface PluginPartsOptions {
   isServing(): boolean;
 }
 
+const secretName = /KEY|TOKEN|SECRET|PASSWORD/;
+
 /** Names no plugin may take: answered by the gateway itself before any plugin is asked. */
 const reservedRoutes = ["GET /healthz", "GET /readyz", "GET /metrics"];
 
@@ -216,7 +218,11 @@ export async function createPluginParts(options: PluginPartsOptions) {
     },
     gateway: options.gateway,
     secrets,
-    env: (name) => env[name] || undefined,
+    env(name) {
+      const value = env[name] || undefined;
+      if (value !== undefined && secretName.test(name)) redactor.add(value);
+      return value;
+    },
     fetchFor(manifest, config, signal) {
       let own: Promise<typeof fetch> | undefined;
       const open = async (): Promise<typeof fetch> =>

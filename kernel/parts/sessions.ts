@@ -13,6 +13,7 @@ import type { Lookup } from "../ports.ts";
 import type { KeyRules } from "@rclaw/plugin-sdk/session-key";
 import { canonicalKey } from "@rclaw/plugin-sdk/session-key";
 import type { LiveStore, Lock, LockInfo, SessionEvents } from "@rclaw/plugin-sdk/services/sessions";
+import type { Redactor } from "../redact.ts";
 import type { Settings } from "../settings.ts";
 
 export interface SessionPartsOptions {
@@ -22,6 +23,7 @@ export interface SessionPartsOptions {
   readonly methods: Methods;
   readonly hooks: HookBus;
   readonly log: Logger;
+  readonly redactor: Redactor;
   lookup(): Lookup;
   isActive(plugin: string): boolean;
   /** What the lock file says of this process. */
@@ -76,7 +78,12 @@ export function createSessionParts(options: SessionPartsOptions) {
     await mkdir(paths.stateDir, { recursive: true, mode: 0o700 });
     const { acquireLock, openStore } = await options.services.get("sessions");
     lock = await acquireLock(paths.stateDir, options.owner());
-    opened = await openStore({ dir: path.join(paths.stateDir, "sessions"), keys: keys(), log });
+    opened = await openStore({
+      dir: path.join(paths.stateDir, "sessions"),
+      keys: keys(),
+      log,
+      redact: options.redactor.held,
+    });
     return opened;
   }
 

@@ -28,6 +28,8 @@ export interface SessionStoreOptions {
   readonly log: Logger;
   /** Milliseconds since the epoch. */
   now?(): number;
+  /** Takes what must not be seen out of a line of JSON before it is written. */
+  redact?(json: string): string;
   /** Written into new transcripts; default the process's. */
   readonly cwd?: string;
   readonly commit?: {

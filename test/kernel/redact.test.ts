@@ -62,6 +62,13 @@ test("a known secret is redacted wherever it stands, the longer one first", () =
   expect(redactor.text("say correct horse battery!")).toBe("say [redacted]!");
 });
 
+test("in a transcript only held values are redacted: what looks like a key may be what somebody writes about", () => {
+  const redactor = createRedactor();
+  redactor.add("held-secret-value");
+  const [, [, shaped]] = canaries as [unknown, [string, string]];
+  expect(redactor.held(`{"text":"held-secret-value ${shaped}"}`)).toBe(`{"text":"[redacted] ${shaped}"}`);
+});
+
 test("SEC-044: what a client sends cannot forge a log line", () => {
   let out = "";
   const log = createLog({ level: "info", redactor: createRedactor(), write: (line) => (out += line) });

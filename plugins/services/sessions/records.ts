@@ -36,8 +36,8 @@ export function endRecord(hash: string, generation: string, archive: string | nu
   return `${seal(JSON.stringify({ s: hash, g: generation, end: archive }))}\n`;
 }
 
-export function acceptRecord(run: Run, paramsHash: string): string {
-  return `${seal(JSON.stringify({ accept: run, paramsHash }))}\n`;
+export function acceptRecord(run: Run, paramsHash: string, redact: (json: string) => string): string {
+  return `${seal(redact(JSON.stringify({ accept: run, paramsHash })))}\n`;
 }
 
 export function markRecord(mark: RunMark): string {

@@ -17,6 +17,7 @@ interface Row {
 }
 
 export interface RunsOptions {
+  readonly redact: (json: string) => string;
   readonly file: string;
   readonly log: Logger;
   now(): number;
@@ -68,7 +69,7 @@ export class Runs {
       acceptedAt: this.#options.now(),
       state: "accepted",
     };
-    const done = this.#store(acceptRecord(run, paramsHash), () => {
+    const done = this.#store(acceptRecord(run, paramsHash, this.#options.redact), () => {
       const row = { run, paramsHash };
       this.#place(row);
       return row;
@@ -114,7 +115,7 @@ export class Runs {
     this.#prune();
     const lines: string[] = [];
     for (const { run, paramsHash } of [...this.#settled.values(), ...this.#open.values()]) {
-      lines.push(seal(JSON.stringify({ run, paramsHash })));
+      lines.push(seal(this.#options.redact(JSON.stringify({ run, paramsHash }))));
       // Ten thousand rows at once would be felt by everybody.
       if (lines.length % 500 === 0) await new Promise((resolve) => setImmediate(resolve));
     }

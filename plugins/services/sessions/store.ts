@@ -37,6 +37,7 @@ export class SessionStore {
   readonly #options: SessionStoreOptions;
   readonly #log: Logger;
   readonly #now: () => number;
+  readonly #redact: (json: string) => string;
   readonly #cwd: string;
   readonly #table: SessionTable;
   readonly #writers = new Writers();
@@ -64,6 +65,7 @@ export class SessionStore {
     this.#options = options;
     this.#log = options.log;
     this.#now = options.now ?? Date.now;
+    this.#redact = options.redact ?? ((json) => json);
     this.#cwd = options.cwd ?? process.cwd();
     const { dir, keys } = options;
     this.#table = new SessionTable({ dir, keys, log: this.#log, cwd: this.#cwd, now: this.#now });
@@ -83,6 +85,7 @@ export class SessionStore {
       file: path.join(dir, "runs.json"),
       log: this.#log,
       now: this.#now,
+      redact: this.#redact,
       journal: () => {
         this.#checkpoint.touch();
         return this.#journal;
@@ -278,6 +281,7 @@ export class SessionStore {
       taken,
       cwd: this.#cwd,
       now: this.#now(),
+      redact: this.#redact,
       entry: from?.entry ?? state.nextEntry ?? this.#blank(state),
       point: from?.point ?? state.next,
     });

@@ -36,6 +36,8 @@ export interface DraftOptions {
   readonly point: Point;
   /** Ids that a transcript of foreign origin already uses. */
   readonly taken?: ReadonlySet<string> | undefined;
+  /** Takes secrets out of a line before it is written. */
+  redact(json: string): string;
 }
 
 /**
@@ -148,7 +150,7 @@ export class Draft {
 
   #json(value: unknown): string {
     try {
-      return JSON.stringify(value);
+      return this.#options.redact(JSON.stringify(value));
     } catch (error) {
       throw new RclawError("INVALID_REQUEST", `an entry for session ${this.#options.key} is not plain JSON`, {
         cause: error,
