@@ -1,7 +1,16 @@
 // Bundles the product into dist/: one file for the kernel, one per built-in plugin,
 // one per dynamic import. Why bundles, and why CommonJS: ARCHITECTURE.md, "Start-up and memory".
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import * as esbuild from "esbuild";

@@ -15,15 +15,29 @@ if (major < 20 || (major === 20 && minor < 19)) {
   process.exit(1);
 }
 
-const lock = createHash("sha256")
-  .update(readFileSync(path.join(root, "package-lock.json")))
-  .digest("hex");
-if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== lock) {
+const lockText = readFileSync(path.join(root, "package-lock.json"), "utf8");
+const lock = createHash("sha256").update(lockText).digest("hex");
+if ((!existsSync(stamp) || readFileSync(stamp, "utf8") !== lock) && !isInstalled()) {
   console.error("Installing dependencies (once, and again when they change) ...");
   run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
-  writeFileSync(stamp, lock);
 }
+writeFileSync(stamp, lock);
 run(process.execPath, [path.join(root, "scripts", "build.mjs"), "--if-changed"]);
+
+/** npm keeps a lockfile of what it installed: somebody may have run `npm ci` a moment ago. */
+function isInstalled() {
+  const hidden = path.join(root, "node_modules", ".package-lock.json");
+  if (!existsSync(hidden)) return false;
+  const installed = JSON.parse(readFileSync(hidden, "utf8")).packages;
+  return Object.entries(JSON.parse(lockText).packages).every(
+    ([name, { version, optional, link }]) =>
+      name === "" ||
+      link ||
+      optional ||
+      !name.startsWith("node_modules/") ||
+      installed[name]?.version === version,
+  );
+}
 
 function run(command, args) {
   const { status, error } = spawnSync(command, args, { cwd: root, stdio: ["ignore", 2, 2] });
