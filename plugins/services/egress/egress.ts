@@ -1,4 +1,3 @@
-import { lookup as dnsLookup } from "node:dns/promises";
 import type { IncomingMessage } from "node:http";
 import type { LookupFunction } from "node:net";
 import { callbackify } from "node:util";
@@ -250,5 +249,6 @@ function linkSignals(
 }
 
 async function systemResolver(host: string): Promise<readonly ResolvedAddress[]> {
-  return dnsLookup(host, { all: true, verbatim: true });
+  const { lookup } = await import("node:dns/promises");
+  return lookup(host, { all: true, verbatim: true });
 }

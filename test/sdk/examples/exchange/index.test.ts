@@ -16,7 +16,7 @@ test("the rate is looked up and told in one line", async () => {
     id: "exchange",
     config: { baseUrl: "https://rates.example" },
     fetch: async (url) => {
-      asked.push(String(url));
+      asked.push(new Request(url).url);
       return Response.json({ rates: { USD: 1.25 } });
     },
   });
