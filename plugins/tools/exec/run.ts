@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import type { Writable } from "node:stream";
+import { openPidsGroup } from "./pids.ts";
 import { Output } from "./output.ts";
 
 export interface RunOptions {
@@ -36,7 +37,9 @@ export const markerName = "RCLAW_EXEC_ID";
 /** Runs a program to its end and leaves nothing of it behind. */
 export async function run(options: RunOptions): Promise<RunResult> {
   const startedAt = performance.now();
-  const [file = "", ...args] = withoutInherited(options.words, 3 + (options.inputs?.length ?? 0));
+  const group = options.maxProcesses === undefined ? undefined : await openPidsGroup(options.maxProcesses);
+  const words = withoutInherited(options.words, 3 + (options.inputs?.length ?? 0));
+  const [file = "", ...args] = [...(group?.words ?? []), ...words];
   const child = spawn(file, args, {
     cwd: options.cwd,
     env: { ...options.env },
@@ -62,7 +65,10 @@ export async function run(options: RunOptions): Promise<RunResult> {
     child.once("exit", (code, signal) => resolve({ code, signal }));
   });
   const drained = new Promise<void>((resolve) => void child.once("close", () => resolve()));
-  await spawned;
+  await spawned.catch(async (error: unknown) => {
+    await group?.close();
+    throw error;
+  });
   for (const [index, input] of (options.inputs ?? []).entries())
     feed(child.stdio[index + 3] as Writable, input);
 
@@ -91,6 +97,7 @@ export async function run(options: RunOptions): Promise<RunResult> {
     output.close();
     child.stdout?.destroy();
     child.stderr?.destroy();
+    void group?.close();
   }
 }
 
