@@ -18,7 +18,7 @@ export interface Row {
   readonly note?: string;
 }
 
-export interface BenchOptions {
+interface BenchOptions {
   /** The Node that runs what is measured. */
   readonly node: string;
   /** Fewer rounds and connections, for a first look. */

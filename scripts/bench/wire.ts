@@ -19,7 +19,7 @@ const connectMs = 30_000;
  * A masked text frame, as a client must send them. The mask is zero, which the protocol
  * allows and which leaves the text as it is.
  */
-export function frameOf(text: string): Buffer {
+function frameOf(text: string): Buffer {
   const body = Buffer.from(text);
   const wide = body.length > 125;
   if (body.length > 65_535) throw new Error("the bench sends no frame of this size");
