@@ -10,7 +10,7 @@ import { settled } from "@rclaw/plugin-sdk/settled";
 import { printable } from "@rclaw/plugin-sdk/printable";
 
 interface Row {
-  entry: PresenceEntry;
+  readonly entry: PresenceEntry;
   connections: number;
 }
 
@@ -18,7 +18,9 @@ const goneMs = 300_000;
 const maxRows = 200;
 
 export function createPresence({ version, now, publish, audience, signal }: PresenceOptions): Presence {
+  /** By time of the last change, oldest first; `gone` are those of them without a connection. */
   const rows = new Map<string, Row>();
+  const gone = new Set<string>();
   const keys = new Map<string, string>();
   const self = selfEntry(version);
   let changes = 1;
@@ -26,18 +28,25 @@ export function createPresence({ version, now, publish, audience, signal }: Pres
 
   function list(): readonly PresenceEntry[] {
     const time = now();
-    for (const [key, { entry, connections }] of rows) {
-      if (connections === 0 && entry.ts + goneMs < time) rows.delete(key);
+    for (const key of gone) {
+      if ((rows.get(key)?.entry.ts ?? 0) + goneMs >= time) break;
+      forget(key);
     }
-    const others = [...rows.values()].map(({ entry }) => entry).sort((a, b) => b.ts - a.ts);
+    // Every hello-ok carries this list, so the map keeps it in order and nothing is sorted here.
+    const others = Array.from(rows.values(), ({ entry }) => entry).reverse();
     return [{ ...self, ts: time }, ...others];
   }
 
-  /** Somebody who left goes first; the map keeps the order of arrival. */
+  function forget(key: string): void {
+    rows.delete(key);
+    gone.delete(key);
+  }
+
+  /** Somebody who left goes first, then whoever came first. */
   function makeRoom(): void {
     if (rows.size < maxRows) return;
-    const [first] = [...rows].find(([, row]) => row.connections === 0) ?? [...rows][0] ?? [];
-    if (first !== undefined) rows.delete(first);
+    const [first] = gone.size > 0 ? gone : rows.keys();
+    if (first !== undefined) forget(first);
   }
 
   return {
@@ -49,7 +58,7 @@ export function createPresence({ version, now, publish, audience, signal }: Pres
       if (params.client.mode === "cli" || caller.connId === undefined) return;
       const key = deviceId ?? params.client.instanceId ?? caller.connId;
       const before = rows.get(key)?.connections ?? 0;
-      rows.delete(key);
+      forget(key);
       makeRoom();
       rows.set(key, { entry: settled(entryOf(client, now())), connections: before + 1 });
       keys.set(caller.connId, key);
@@ -63,7 +72,9 @@ export function createPresence({ version, now, publish, audience, signal }: Pres
       if (!row) return;
       row.connections--;
       if (row.connections > 0) return;
-      row.entry = settled({ ...row.entry, reason: "disconnect", ts: now() });
+      forget(key);
+      rows.set(key, { entry: settled({ ...row.entry, reason: "disconnect", ts: now() }), connections: 0 });
+      gone.add(key);
       changes++;
       publishSoon();
     },
