@@ -32,13 +32,7 @@ async function installed(folder: string): Promise<readonly Manifest[]> {
   const names = await readdir(folder).catch(() => []);
   if (names.length === 0) return [];
   const { discoverInstalled } = await import("./plugins/discover.ts");
-  const nobody = (): void => undefined;
-  const { found } = await discoverInstalled(folder, {
-    debug: nobody,
-    info: nobody,
-    warn: nobody,
-    error: nobody,
-  });
+  const { found } = await discoverInstalled(folder);
   return found.map(({ manifest }) => manifest);
 }
 

@@ -1,4 +1,5 @@
-import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
+import type { Config, ConfigPaths } from "@rclaw/plugin-sdk/services/config";
+import type { LockHolder } from "@rclaw/plugin-sdk/services/sessions";
 import { type Caller, type Command, type Logger, type PluginContext, type Scope } from "@rclaw/plugin-sdk";
 import type { ServiceName, Services } from "@rclaw/plugin-sdk/services/service";
 import type { CallExtras } from "@rclaw/plugin-sdk/services/terminal";
@@ -20,7 +21,8 @@ export interface KernelOptions {
   /** Where the built files and the manifests stand. */
   readonly root: string;
   readonly version: string;
-  readonly level: string;
+  /** Without it `logging.level` of the configuration, as it is at the time. */
+  readonly level?: string;
   /** Takes whole log lines. */
   write(line: string): void;
 }
@@ -39,8 +41,10 @@ export interface Kernel {
   service<Name extends ServiceName>(name: Name): Promise<Services[Name]>;
   onEvent(listener: (event: string, payload: unknown) => void): Disposable;
   /** The gateway that runs on this state folder, be it this one or another process. */
-  running(): Promise<{ url: string; pid: number } | undefined>;
+  running(): Promise<LockHolder | undefined>;
   credentials(): { token?: string; password?: string };
+  gatewayConfig(): Config["gateway"];
+  resolveSecret(value: string): Promise<string>;
   pageUrl(url: string): string;
   /** What answers now, in words. */
   defaultModel(): Promise<string>;
@@ -62,7 +66,7 @@ const commandConn = "command";
 export async function createKernel(options: KernelOptions): Promise<Kernel> {
   const { paths, env, root, version } = options;
   const redactor = createRedactor();
-  const log = createLog({ level: options.level, redactor, write: options.write });
+  const log = createLog({ level: options.level ?? "info", redactor, write: options.write });
   const life = new Lifetime();
   const listeners = new Set<(event: string, payload: unknown) => void>();
 
@@ -71,7 +75,11 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
   const methods = createMethods({
     activate: (owner) => activateGroup(owner) ?? plugins.host.activate(owner),
   });
-  const hooks = createHookBus({ log, activate: (plugin) => plugins.host.activate(plugin) });
+  const hooks = createHookBus({
+    log,
+    activate: (plugin) => plugins.host.activate(plugin),
+    onFailure: (plugin, error, hook) => plugins.host.report(plugin, `hook ${hook}`, error, { counts: true }),
+  });
 
   const emit = (event: string, payload: unknown): void => {
     for (const listener of listeners) listener(event, payload);
@@ -106,6 +114,9 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     isServing: () => serving.gateway() !== undefined,
   });
   const { settings } = plugins;
+  const setLevel = async (): Promise<void> => log.setLevel(options.level ?? settings.config().logging.level);
+  settings.onChange(setLevel);
+  await setLevel();
   const sessions = createSessionParts({
     services: plugins.services,
     paths,
@@ -182,12 +193,10 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
       listeners.add(listener);
       return { [Symbol.dispose]: () => void listeners.delete(listener) };
     },
-    async running() {
-      const { readLock } = await plugins.services.get("sessions");
-      const lock = await readLock(paths.stateDir);
-      return lock?.url ? { url: lock.url, pid: lock.pid } : undefined;
-    },
+    running: async () => (await plugins.services.get("sessions")).readLock(paths.stateDir),
     credentials,
+    gatewayConfig: () => settings.config().gateway,
+    resolveSecret: secrets.resolve,
     pageUrl(url) {
       const { token } = credentials();
       return `${url.replace(/^ws/, "http")}/${token ? `#token=${encodeURIComponent(token)}` : ""}`;

@@ -9,6 +9,12 @@ export interface LogOptions {
   write(line: string): void;
 }
 
+export interface Log extends Logger {
+  child(fields: object): Logger;
+  /** From here on, for its children as well. */
+  setLevel(level: string): void;
+}
+
 const maxLine = 16_384;
 
 /**
@@ -16,13 +22,20 @@ const maxLine = 16_384;
  * passes the redactor as text, so no path of an object can be forgotten; pino has
  * already escaped control characters, so a log line cannot forge another.
  */
-export function createLog({
-  level,
-  redactor,
-  write,
-}: LogOptions): Logger & { child(fields: object): Logger } {
-  return pino(
-    { level, base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` },
+export function createLog({ level, redactor, write }: LogOptions): Log {
+  let least = rankOf(level);
+  const log = pino(
+    {
+      level: "trace",
+      base: null,
+      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      // A child keeps the level it was born with, so pino takes everything and this decides.
+      hooks: {
+        logMethod(args, method, rank) {
+          if (rank >= least) method.apply(this, args);
+        },
+      },
+    },
     {
       write(line: string) {
         const safe = redactor.text(line);
@@ -34,6 +47,12 @@ export function createLog({
       },
     },
   );
+  return Object.assign(log, { setLevel: (next: string) => void (least = rankOf(next)) });
+}
+
+/** "silent" is above every level there is. */
+function rankOf(level: string): number {
+  return pino.levels.values[level] ?? Number.POSITIVE_INFINITY;
 }
 
 /** Nothing is written. */

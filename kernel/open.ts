@@ -24,7 +24,7 @@ export async function openKernel(
     root,
     version,
     write,
-    level: verbose ? "debug" : logTo === "file" ? "info" : "error",
+    ...(verbose ? { level: "debug" } : logTo === "stderr" && { level: "error" }),
   });
 }
 

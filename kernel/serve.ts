@@ -2,6 +2,7 @@ import { homedir } from "node:os";
 import { isRclawError } from "@rclaw/plugin-sdk";
 import type { Kernel } from "./kernel.ts";
 import type { GlobalOptions } from "./main.ts";
+import type { Started } from "./parts/serving.ts";
 
 /** `rclaw gateway`: serves until it is told to stop. Resolves with the exit code. */
 export async function serve(options: GlobalOptions, args: readonly string[]): Promise<number> {
@@ -16,11 +17,11 @@ export async function serve(options: GlobalOptions, args: readonly string[]): Pr
   const stopped = stopOnSignals(kernel, options);
   const stopWatching = watchForStrays(kernel);
   try {
-    const { url, port } = await kernel.start(options.port === undefined ? {} : { port: options.port });
+    const at = await kernel.start(options.port === undefined ? {} : { port: options.port });
     if (options.json)
-      process.stdout.write(`${JSON.stringify({ url, port, pid: process.pid, stateDir: kernel.stateDir })}\n`);
-    else await printScreen(kernel, url, options);
-    if (options.openUi) await openPage(kernel.pageUrl(url));
+      process.stdout.write(`${JSON.stringify({ ...at, pid: process.pid, stateDir: kernel.stateDir })}\n`);
+    else await printScreen(kernel, at, options);
+    if (options.openUi) await openPage(kernel.pageUrl(at.url));
     return await stopped.done;
   } catch (error) {
     await kernel.stop("could not start").catch(() => undefined);
@@ -94,7 +95,7 @@ function watchForStrays(kernel: Kernel): () => void {
   };
 }
 
-async function printScreen(kernel: Kernel, url: string, { version }: GlobalOptions): Promise<void> {
+async function printScreen(kernel: Kernel, at: Started, { version }: GlobalOptions): Promise<void> {
   const colour = process.stdout.isTTY && !process.env["NO_COLOR"];
   const paint = (code: string, text: string): string => (colour ? `\u001B[${code}m${text}\u001B[0m` : text);
   const short = (file: string): string =>
@@ -105,7 +106,8 @@ async function printScreen(kernel: Kernel, url: string, { version }: GlobalOptio
     "",
     `${paint("1", "rclaw")} ${version} is ready.`,
     "",
-    row("Chat", paint("4;36", kernel.pageUrl(url))),
+    row("Chat", paint("4;36", kernel.pageUrl(at.url))),
+    ...(at.tlsFingerprint === undefined ? [] : [row("TLS", `SHA-256 ${at.tlsFingerprint}`)]),
     row("Model", model),
     row("Config", short(kernel.configFile)),
     row("Data", short(kernel.stateDir)),

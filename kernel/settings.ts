@@ -8,7 +8,7 @@ import type {
   PluginConfigSchema,
 } from "@rclaw/plugin-sdk/services/config";
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
-import { type Catalog, configPathOf } from "./plugins/catalog.ts";
+import { type Catalog, configPathOf, entryPathOf } from "./plugins/catalog.ts";
 import type { Redactor } from "./redact.ts";
 import { compile, describeIssues } from "@rclaw/plugin-sdk/schema/check";
 import { withDefaults } from "@rclaw/plugin-sdk/schema/defaults";
@@ -52,7 +52,8 @@ export async function openSettings({
   const pluginSchemas = (): PluginConfigSchema[] =>
     [...catalog().plugins.values()].map(({ manifest }) => ({
       owner: manifest.id,
-      path: configPathOf(manifest),
+      // One in conflict may claim a place that is another's: its schema judges nothing there.
+      path: catalog().conflicts.has(manifest.id) ? entryPathOf(manifest) : configPathOf(manifest),
       schema: manifest.configSchema ?? {},
     }));
   const load = (): Promise<LoadedConfig> => service.loadConfig({ paths, env, plugins: pluginSchemas() });
@@ -62,9 +63,10 @@ export async function openSettings({
 
   /** Secrets that stand in the file itself must not be seen either. */
   function keepSecrets({ config }: LoadedConfig): void {
-    const { auth } = config.gateway ?? {};
-    for (const secret of [auth?.token, auth?.password, env["RUSTY_CLAW_GATEWAY_TOKEN"]])
-      if (secret) redactor.add(secret);
+    const { auth, remote } = config.gateway;
+    const own = [auth.token, auth.password, remote?.token, remote?.password];
+    for (const secret of [...own, env["RUSTY_CLAW_GATEWAY_TOKEN"]])
+      if (secret && !secret.startsWith("secret:")) redactor.add(secret);
     for (const { path, schema } of pluginSchemas())
       for (const secret of writeOnlyValues(schema, valueAt(config, path))) redactor.add(secret);
   }
@@ -129,15 +131,15 @@ export async function openSettings({
   };
 }
 
-/** What did not come with rclaw is off until somebody switches it on. */
+/** What did not come with rclaw is off until somebody switches it on; `allow` can only narrow that. */
 function isEnabled(config: Config, { id, contributes }: Manifest, builtIn: boolean): boolean {
-  const { plugins } = config;
-  if (!plugins?.enabled && !builtIn) return false;
-  if (plugins?.deny?.includes(id)) return false;
-  const entry = plugins?.entries?.[id];
-  if (entry?.enabled !== undefined) return entry.enabled;
+  const { enabled, allow, deny, entries } = config.plugins;
+  if (deny.includes(id)) return false;
+  if (!builtIn && (!enabled || allow?.includes(id) === false)) return false;
+  const own = entries[id]?.enabled;
+  if (own !== undefined) return own;
   if (contributes.channels?.includes(id) && valueAt(config, `channels.${id}.enabled`) === false) return false;
-  return builtIn || (plugins?.allow?.includes(id) ?? false);
+  return builtIn || allow !== undefined;
 }
 
 function* writeOnlyValues(schema: JsonSchema, value: unknown): Generator<string> {

@@ -115,8 +115,8 @@ export interface CommandContext {
       onEvent?(event: string, payload: unknown): void;
     },
   ): Promise<unknown>;
-  /** The gateway that runs on this state folder, or undefined. */
-  gateway(): Promise<{ readonly url: string; readonly pid: number } | undefined>;
+  /** The gateway that calls go to, or undefined; one on another machine has no process here. */
+  gateway(): Promise<{ readonly url: string; readonly pid?: number } | undefined>;
 }
 
 /** A command of the `rclaw` program, declared under `contributes.commands` with its one-line summary. */

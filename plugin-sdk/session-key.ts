@@ -20,6 +20,8 @@ export interface ChannelPlace {
   readonly chatType: "direct" | "group" | "channel";
   readonly peerId: string;
   readonly threadId?: string | undefined;
+  /** Who the peer of a direct chat is known to be, under whatever address. */
+  readonly person?: string | undefined;
 }
 
 export interface ParsedKey {
@@ -61,7 +63,8 @@ export function mainSessionKey(rules: KeyRules): string {
 
 /**
  * The session a channel's message belongs to. Ids are escaped, so that no two peers,
- * accounts or threads can ever name the same session, whatever characters they hold.
+ * accounts or threads can ever name the same session, whatever characters they hold. A known
+ * person has one session on all channels, unless each bot's conversations are kept apart.
  */
 export function channelSessionKey({
   agentId,
@@ -72,12 +75,15 @@ export function channelSessionKey({
   chatType,
   peerId,
   threadId,
+  person,
 }: ChannelPlace): string {
   const thread = threadId === undefined ? "" : `:thread:${escapeId(threadId)}`;
   const agent = `agent:${agentId}`;
   if (chatType !== "direct") return `${agent}:${escapeId(channel)}:${chatType}:${escapeId(peerId)}${thread}`;
-  const peer = `direct:${escapeId(peerId)}${thread}`;
-  if (dmScope === "per-peer") return `${agent}:${peer}`;
+  // "=" is escaped in every id, so nobody becomes a known person by what their own id is.
+  const peer = `direct:${person === undefined ? escapeId(peerId) : `=${escapeId(person)}`}${thread}`;
+  const isOnePerson = person !== undefined && dmScope === "per-channel-peer";
+  if (dmScope === "per-peer" || isOnePerson) return `${agent}:${peer}`;
   if (dmScope === "per-channel-peer") return `${agent}:${escapeId(channel)}:${peer}`;
   if (dmScope === "per-account-channel-peer")
     return `${agent}:${escapeId(channel)}:${escapeId(accountId)}:${peer}`;

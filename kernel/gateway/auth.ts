@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import { createLimiter, type LimiterRules } from "./limiter.ts";
+import { authLimits, createLimiter, type LimiterRules } from "./limiter.ts";
 import { limitKey, type Peer } from "./peer.ts";
 
 /**
@@ -12,6 +12,7 @@ export interface AuthRules {
   readonly password?: string | undefined;
   /** Addresses or CIDR ranges whose `X-Forwarded-For` is believed. */
   readonly trustedProxies?: readonly string[] | undefined;
+  readonly rateLimit?: LimiterRules | undefined;
   /** The config's section as it is. */
   readonly controlUi?:
     | {
@@ -52,8 +53,10 @@ export interface Authority {
   count(peer: Peer, ok: boolean): void;
 }
 
-export function createAuthority(rules: AuthRules, limits: LimiterRules, now: () => number): Authority {
+export function createAuthority(rules: AuthRules, now: () => number): Authority {
+  const limits = (): LimiterRules => rules.rateLimit ?? authLimits;
   const limiter = createLimiter(limits, now);
+  const keyOf = (peer: Peer): string | undefined => keyFor(peer, limits().exemptLoopback);
   return {
     rules,
     judge(given, peer) {
@@ -73,14 +76,15 @@ export function createAuthority(rules: AuthRules, limits: LimiterRules, now: () 
 }
 
 /**
- * Programs on this machine are not limited: they could read the token anyway. A page in
- * its browser could not, so an Origin header ends the exemption - under a key of its own,
- * or a hostile page would lock out the command line.
+ * Programs on this machine are not limited unless asked for: they could read the token anyway.
+ * A page in its browser could not, so an Origin header ends the exemption - under a key of its
+ * own, or a hostile page would lock out the command line.
  */
-function keyOf(peer: Peer): string | undefined {
+function keyFor(peer: Peer, exemptLoopback: boolean): string | undefined {
   if (!peer.isLoopback) return limitKey(peer.ip);
   if (peer.origin !== undefined) return "browser on this machine";
-  return peer.isUnattributed ? "proxy on this machine" : undefined;
+  if (peer.isUnattributed) return "proxy on this machine";
+  return exemptLoopback ? undefined : "program on this machine";
 }
 
 function compare(rules: AuthRules, given: GivenSecret): SecretVerdict {

@@ -1,15 +1,15 @@
+/** The config's `gateway.auth.rateLimit`. */
 export interface LimiterRules {
-  readonly failures: number;
+  readonly maxAttempts: number;
   readonly windowMs: number;
-  readonly lockMs: number;
-  /** Keys remembered at most; the oldest go first. */
-  readonly maxKeys: number;
+  readonly lockoutMs: number;
+  readonly exemptLoopback: boolean;
 }
 
 interface Bucket {
   failures: number;
   since: number;
-  lockedUntil: number;
+  lockedAt: number | undefined;
 }
 
 /** Counts failed attempts per key and locks a key that has too many of them. */
@@ -22,20 +22,24 @@ export interface Limiter {
   readonly size: number;
 }
 
-export const authLimits: LimiterRules = { failures: 10, windowMs: 60_000, lockMs: 300_000, maxKeys: 10_000 };
+export const authLimits = { maxAttempts: 10, windowMs: 60_000, lockoutMs: 300_000, exemptLoopback: true };
+/** Keys remembered at most; the oldest go first. */
+const maxKeys = 10_000;
 
-export function createLimiter(rules: LimiterRules, now: () => number): Limiter {
+/** `rules` is asked every time: what is changed holds for locks that are on as well. */
+export function createLimiter(rules: () => LimiterRules, now: () => number): Limiter {
   const buckets = new Map<string, Bucket>();
 
-  const isOver = (bucket: Bucket, time: number): boolean =>
-    bucket.lockedUntil <= time && bucket.since + rules.windowMs <= time;
+  const endOf = ({ lockedAt, since }: Bucket): number =>
+    lockedAt === undefined ? since + rules().windowMs : lockedAt + rules().lockoutMs;
+  const isOver = (bucket: Bucket, time: number): boolean => endOf(bucket) <= time;
 
   function makeRoom(time: number): void {
-    if (buckets.size < rules.maxKeys) return;
+    if (buckets.size < maxKeys) return;
     for (const [key, bucket] of buckets) if (isOver(bucket, time)) buckets.delete(key);
     // Still full: whoever floods us with addresses pushes out their own oldest ones.
     for (const key of buckets.keys()) {
-      if (buckets.size < rules.maxKeys * 0.9) return;
+      if (buckets.size < maxKeys * 0.9) return;
       buckets.delete(key);
     }
   }
@@ -43,7 +47,7 @@ export function createLimiter(rules: LimiterRules, now: () => number): Limiter {
   return {
     lockedFor(key) {
       const bucket = buckets.get(key);
-      return bucket ? Math.max(0, bucket.lockedUntil - now()) : 0;
+      return bucket?.lockedAt === undefined ? 0 : Math.max(0, endOf(bucket) - now());
     },
     fail(key) {
       const time = now();
@@ -51,10 +55,10 @@ export function createLimiter(rules: LimiterRules, now: () => number): Limiter {
       if (!bucket || isOver(bucket, time)) {
         buckets.delete(key);
         makeRoom(time);
-        buckets.set(key, (bucket = { failures: 0, since: time, lockedUntil: 0 }));
+        buckets.set(key, (bucket = { failures: 0, since: time, lockedAt: undefined }));
       }
       bucket.failures++;
-      if (bucket.failures >= rules.failures) bucket.lockedUntil = time + rules.lockMs;
+      if (bucket.failures >= rules().maxAttempts) bucket.lockedAt = time;
     },
     succeed(key) {
       buckets.delete(key);

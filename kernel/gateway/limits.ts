@@ -1,5 +1,3 @@
-import { authLimits, type LimiterRules } from "./limiter.ts";
-
 /** Every bound of the gateway in one place; tests shorten them. */
 export interface Limits {
   /** From the open socket to an accepted `connect`. */
@@ -17,12 +15,14 @@ export interface Limits {
   readonly preAuthSocketsLocal: number;
   readonly preAuthSockets: number;
   readonly preAuthSocketsPerIp: number;
+  /** All sockets of one address elsewhere, and of this machine or a trusted proxy, which speak for many. */
+  readonly socketsPerIp: number;
+  readonly socketsLocal: number;
   readonly requestsInFlight: number;
   readonly headersMs: number;
   readonly requestMs: number;
   /** How long a client may take over its half of closing. */
   readonly closeMs: number;
-  readonly auth: LimiterRules;
 }
 
 export const defaultLimits: Limits = {
@@ -34,9 +34,10 @@ export const defaultLimits: Limits = {
   preAuthSocketsLocal: 12_000,
   preAuthSockets: 1_000,
   preAuthSocketsPerIp: 32,
+  socketsPerIp: 256,
+  socketsLocal: Number.POSITIVE_INFINITY,
   requestsInFlight: 256,
   headersMs: 10_000,
   requestMs: 30_000,
   closeMs: 5_000,
-  auth: authLimits,
 };

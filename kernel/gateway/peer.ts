@@ -86,7 +86,7 @@ export function limitKey(ip: string): string {
   return `${groups.join(":")}::/64`;
 }
 
-function isLoopbackIp(ip: string): boolean {
+export function isLoopbackIp(ip: string): boolean {
   return ip === "::1" || (isIP(ip) === 4 && ip.startsWith("127."));
 }
 
@@ -114,7 +114,7 @@ function isLoopbackHost(header: string | undefined): boolean {
   return parsed !== undefined && isLoopbackName(parsed.host);
 }
 
-function inRanges(ip: string, ranges: readonly string[]): boolean {
+export function inRanges(ip: string, ranges: readonly string[]): boolean {
   const family = isIP(ip);
   if (family === 0) return false;
   const list = new BlockList();

@@ -1,11 +1,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { hostname } from "node:os";
 import type { Duplex } from "node:stream";
 import { type Caller, type Logger, RclawError } from "@rclaw/plugin-sdk";
 import { WebSocketServer } from "ws";
 import { type AuthRules, createAuthority } from "./auth.ts";
+import { createCrowd } from "@rclaw/plugin-sdk/services/crowd";
 import type { BearerVerdict } from "@rclaw/plugin-sdk/services/http";
+import type { Tls } from "@rclaw/plugin-sdk/services/listening";
 import { judgeBearer } from "./bearer.ts";
 import { type BroadcastOptions, createBroadcaster } from "./broadcast.ts";
 import { ClientSocket, Connection } from "./connection.ts";
@@ -14,7 +16,7 @@ import type { ConnectedClient } from "./handshake.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
 import type { Methods } from "./methods.ts";
 import { isOriginAllowed } from "./origin.ts";
-import { peerOf } from "./peer.ts";
+import { inRanges, isLoopbackIp, limitKey, peerOf, plainIp } from "./peer.ts";
 import { createWaitingRoom } from "./waiting.ts";
 
 /** The state a client starts from, as hello-ok carries it. */
@@ -40,6 +42,8 @@ export interface GatewayOptions {
   readonly events: readonly string[];
   snapshot(caller: Caller): HelloSnapshot;
   readonly limits?: Partial<Limits>;
+  /** Default node:http's; another one for TLS. */
+  readonly createServer?: Tls["createServer"];
   /** Requests that are neither an upgrade nor answered cheaply here. */
   http(request: IncomingMessage, response: ServerResponse): void;
   /** A client was let in; called before `snapshot`, so that it finds itself in it. */
@@ -61,6 +65,8 @@ export interface Gateway {
   closeWhere(test: (caller: Caller) => boolean, code: number, reason: string): void;
   /** The gateway's token as a bearer, counted by the same limiter as the socket's. */
   bearer(request: IncomingMessage): BearerVerdict;
+  /** What limits count by; undefined for this machine. */
+  addressOf(request: IncomingMessage): string | undefined;
   /** May the page behind this request act here? True when no page is behind it. */
   isOriginAllowed(request: IncomingMessage): boolean;
   close(reason: { event: object }): Promise<void>;
@@ -70,9 +76,10 @@ export function createGateway(options: GatewayOptions): Gateway {
   const { log, methods } = options;
   const now = options.now ?? Date.now;
   const limits: Limits = { ...defaultLimits, ...options.limits };
-  const authority = createAuthority(options.auth, limits.auth, now);
+  const authority = createAuthority(options.auth, now);
   const broadcaster = createBroadcaster({ maxBufferedBytes: limits.maxBufferedBytes, now });
   const waiting = createWaitingRoom(limits, now);
+  const crowd = createCrowd();
   const life = new AbortController();
   const servers: Server[] = [];
   const held: Connection[] = [];
@@ -152,10 +159,22 @@ export function createGateway(options: GatewayOptions): Gateway {
     options.http(request, response);
   }
 
+  /** Counted at the door, so that whoever never says anything counts as well. */
+  function countIn(socket: Socket): void {
+    const ip = plainIp(socket.remoteAddress ?? "");
+    // This machine and our proxies speak for many.
+    const isMany = isLoopbackIp(ip) || inRanges(ip, options.auth.trustedProxies ?? []);
+    const leave = crowd.enter(limitKey(ip), isMany ? limits.socketsLocal : limits.socketsPerIp);
+    if (leave) socket.once("close", leave);
+    else socket.destroy();
+  }
+
   async function listenOn(host: string, port: number): Promise<number> {
-    const server = createServer({ connectionsCheckingInterval: Math.min(limits.headersMs, 5_000) }, serve);
+    const create = options.createServer ?? createServer;
+    const server = create({ connectionsCheckingInterval: Math.min(limits.headersMs, 5_000) }, serve);
     server.headersTimeout = limits.headersMs;
     server.requestTimeout = limits.requestMs;
+    server.on("connection", countIn);
     server.on("upgrade", upgrade);
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
@@ -197,7 +216,16 @@ export function createGateway(options: GatewayOptions): Gateway {
         if (connection.caller && test(connection.caller)) connection.close(code, reason);
       }
     },
-    bearer: (request) => judgeBearer(request, authority),
+    bearer(request) {
+      const { host } = request.headers;
+      // A page whose own name was made to lead here sends no Origin with what it reads.
+      const isOurs = isOriginAllowed(`http://${host}`, host, options.allowedOrigins, options.auth.mode);
+      return isOurs ? judgeBearer(request, authority) : { ok: false };
+    },
+    addressOf({ socket, headers }) {
+      const peer = peerOf(socket.remoteAddress, headers, options.auth.trustedProxies ?? []);
+      return peer.isLoopback ? undefined : limitKey(peer.ip);
+    },
     isOriginAllowed: ({ headers: { origin, host } }) =>
       origin === undefined || isOriginAllowed(origin, host, options.allowedOrigins, options.auth.mode),
     async close({ event }) {

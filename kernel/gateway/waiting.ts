@@ -1,11 +1,11 @@
+import { createCrowd } from "@rclaw/plugin-sdk/services/crowd";
 import type { Connection } from "./connection.ts";
 import type { Limits } from "./limits.ts";
 import { limitKey, type Peer } from "./peer.ts";
 
 /** A seat for a socket that has not said who it is. */
 interface Place {
-  /** The address it counts for; undefined on this machine. */
-  readonly key: string | undefined;
+  free(): void;
   isTaken: boolean;
 }
 
@@ -27,18 +27,9 @@ export interface WaitingRoom {
 
 export function createWaitingRoom(limits: Limits, now: () => number): WaitingRoom {
   const seated = new Map<Connection, { readonly place: Place; readonly deadline: number }>();
-  const perKey = new Map<string, number>();
-  let local = 0;
-  let others = 0;
+  const local = createCrowd();
+  const others = createCrowd();
   let timer: NodeJS.Timeout | undefined;
-
-  function release({ key }: Place): void {
-    if (key === undefined) return void local--;
-    others--;
-    const left = (perKey.get(key) ?? 1) - 1;
-    if (left > 0) perKey.set(key, left);
-    else perKey.delete(key);
-  }
 
   function schedule(): void {
     const [first] = seated.values();
@@ -59,17 +50,11 @@ export function createWaitingRoom(limits: Limits, now: () => number): WaitingRoo
 
   return {
     take(peer) {
-      if (peer.isLoopback) {
-        if (local >= limits.preAuthSocketsLocal) return undefined;
-        local++;
-        return { key: undefined, isTaken: false };
-      }
-      const key = limitKey(peer.ip);
-      const count = perKey.get(key) ?? 0;
-      if (others >= limits.preAuthSockets || count >= limits.preAuthSocketsPerIp) return undefined;
-      others++;
-      perKey.set(key, count + 1);
-      return { key, isTaken: false };
+      const max = others.size() < limits.preAuthSockets ? limits.preAuthSocketsPerIp : 0;
+      const free = peer.isLoopback
+        ? local.enter("", limits.preAuthSocketsLocal)
+        : others.enter(limitKey(peer.ip), max);
+      return free && { free, isTaken: false };
     },
     enter(connection, place) {
       place.isTaken = true;
@@ -77,13 +62,13 @@ export function createWaitingRoom(limits: Limits, now: () => number): WaitingRoo
       schedule();
     },
     giveBack(place) {
-      if (!place.isTaken) release(place);
+      if (!place.isTaken) place.free();
     },
     leave(connection) {
       const seat = seated.get(connection);
       if (!seat) return;
       seated.delete(connection);
-      release(seat.place);
+      seat.place.free();
     },
     all: () => [...seated.keys()],
     close() {

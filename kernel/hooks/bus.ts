@@ -49,7 +49,7 @@ export interface HookBusOptions {
   /** Rejects when the plugin cannot be activated. */
   activate(plugin: string): Promise<void>;
   /** Told of each failure, so that the host can show it with the plugin. */
-  onFailure?(plugin: string, error: Error): void;
+  onFailure?(plugin: string, error: Error, hook: HookName): void;
 }
 
 const defaultTimeoutMs = 5_000;
@@ -78,7 +78,7 @@ export function createHookBus({ log, activate, onFailure }: HookBusOptions): Hoo
   function failed(name: HookName, plugin: string, error: unknown, row: HookRow): void {
     const cause = error instanceof Error ? error : new Error(String(error));
     log.error({ err: cause, plugin, hook: name }, `plugin "${plugin}" failed in hook ${name}`);
-    onFailure?.(plugin, cause);
+    onFailure?.(plugin, cause, name);
     if (row.onFailure !== "refuse") return;
     throw new RclawError(
       "PLUGIN_FAILED",

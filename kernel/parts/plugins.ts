@@ -1,18 +1,32 @@
 import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
 import type { Egress } from "@rclaw/plugin-sdk/services/egress";
+import { netGrants } from "@rclaw/plugin-sdk/services/net-grants";
 import path from "node:path";
-import { type Files, type Logger, type Manifest, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
+import { isDeepStrictEqual } from "node:util";
+import {
+  type Files,
+  isRclawError,
+  type Logger,
+  type Manifest,
+  type Plugin,
+  type PluginContext,
+  RclawError,
+} from "@rclaw/plugin-sdk";
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
 import type { MethodGroup } from "../gateway/lazy-methods.ts";
 import type { Methods } from "../gateway/methods.ts";
-import type { HookBus } from "../hooks/bus.ts";
+import { type HookBus, isGuardFailure } from "../hooks/bus.ts";
 import { Lifetime } from "../lifetime.ts";
 import { type Catalog, configPathOf, contributed, createCatalog, hooksOf } from "../plugins/catalog.ts";
 import { createPluginContext, type KernelPorts } from "../plugins/context.ts";
-import { discoverBuiltIns, discoverInstalled } from "../plugins/discover.ts";
-import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
+import { discoverBuiltIns, type Discovered, discoverInstalled } from "../plugins/discover.ts";
+import {
+  adminMethods,
+  type FoundManifest,
+  type PluginAdminPorts,
+  type RefusedPlugin,
+} from "@rclaw/plugin-sdk/services/plugin-admin";
 import { createPluginHost } from "../plugins/host.ts";
-import { netGrants } from "../plugins/permissions.ts";
 import { allowDenyGate } from "../policy/gates/allow-deny.ts";
 import { groupGate } from "../policy/gates/group.ts";
 import { hooksGate } from "../policy/gates/hooks.ts";
@@ -22,13 +36,13 @@ import { nameLists } from "../policy/names.ts";
 import { createPolicy } from "../policy/pipeline.ts";
 import { createLookup, createRegistries, createWorkspaces, providerPort, toolPort } from "../ports.ts";
 import type { Redactor } from "../redact.ts";
+import { createCulprits } from "../runtime/culprits.ts";
 import { loadInProcess } from "../runtime/in-process.ts";
 import type { Secrets } from "../secrets.ts";
 import { parseKey } from "@rclaw/plugin-sdk/session-key";
 import { createServices } from "../services.ts";
 import { openSettings } from "../settings.ts";
 import type { createStorage } from "../storage.ts";
-import { probePlugin } from "./probe.ts";
 import type { SessionParts } from "./sessions.ts";
 
 export interface PluginPartsOptions {
@@ -53,28 +67,27 @@ const secretName = /KEY|TOKEN|SECRET|PASSWORD/;
 /** Names no plugin may take: answered by the gateway itself before any plugin is asked. */
 const reservedRoutes = ["GET /healthz", "GET /readyz", "GET /metrics"];
 
-const adminMethods = {
-  "plugins.list": "operator.read",
-  "plugins.info": "operator.read",
-  "plugins.plan": "operator.read",
-  "plugins.add": "operator.admin",
-  "plugins.enable": "operator.admin",
-  "plugins.disable": "operator.admin",
-  "plugins.reload": "operator.admin",
-  "plugins.remove": "operator.admin",
-} as const;
-
 export type PluginParts = Awaited<ReturnType<typeof createPluginParts>>;
 
 /** Manifests, catalog, host, policy, and what a plugin is given: everything the kernel knows of plugins. */
 export async function createPluginParts(options: PluginPartsOptions) {
   const { paths, env, root, version, log, redactor, secrets, storage, methods, hooks, life } = options;
   const builtIns = await discoverBuiltIns(root);
-  const installed = await discoverInstalled(path.join(paths.stateDir, "plugins"), log);
-  let catalog: Catalog = createCatalog([...builtIns.found, ...installed.found], {
-    methods: [],
-    routes: reservedRoutes,
-  });
+  async function discover(): Promise<Discovered> {
+    const result = await discoverInstalled(path.join(paths.stateDir, "plugins"));
+    for (const fields of result.refused) log.warn(fields, "plugin manifest refused");
+    return result;
+  }
+  let installed = await discover();
+  /** The kernel's own; until all of them are known, no plugin that claims one can be found out. */
+  let reservedMethods: readonly string[] = [];
+  const draw = (): Catalog =>
+    createCatalog([...builtIns.found, ...installed.found], {
+      methods: reservedMethods,
+      routes: reservedRoutes,
+    });
+  let catalog = draw();
+  const culprits = createCulprits(() => catalog.plugins.values(), root);
   const services = createServices(builtIns.found);
   const service = await services.get("config");
   const settings = await openSettings({ service, paths, env, redactor, log, catalog: () => catalog });
@@ -93,18 +106,22 @@ export async function createPluginParts(options: PluginPartsOptions) {
     isEnabled(manifest) &&
     (isConfigured(manifest) || (manifest.activation ?? []).includes("startup"));
 
+  const load = async (found: FoundManifest): Promise<Plugin> =>
+    culprits.inside(found, await culprits.run(found, () => loadRuntime(found)));
   const host = createPluginHost({
     catalog: () => catalog,
     log,
     isEnabled,
-    load: ({ manifest, entry }) => loadRuntime(manifest, entry),
-    context: ({ manifest }, lifetime) =>
+    load,
+    context: (found, lifetime) =>
       createPluginContext({
-        manifest,
-        version: manifest.version ?? version,
-        config: settings.pluginConfig(manifest),
+        manifest: found.manifest,
+        version: found.manifest.version ?? version,
+        config: settings.pluginConfig(found.manifest),
         lifetime,
         kernel: ports,
+        inside: (item) => culprits.inside(found, item),
+        onFlood: found.builtIn ? undefined : (message) => host.report(found.manifest.id, "log", message),
       }),
     async onActive({ manifest }, lifetime) {
       if (!options.isServing()) return;
@@ -176,6 +193,11 @@ export async function createPluginParts(options: PluginPartsOptions) {
   };
   life.defer(async () => (await egress)?.close());
 
+  function failed(kind: "tools" | "routes", name: string, error: unknown): void {
+    const owner = catalog.owner(kind, name);
+    if (owner !== undefined) host.report(owner, `${kind.replace(/s$/, "")} ${name}`, error);
+  }
+
   const ports: KernelPorts = {
     log,
     hooks,
@@ -184,7 +206,14 @@ export async function createPluginParts(options: PluginPartsOptions) {
     tools: toolPort({
       catalog: () => catalog,
       lookup,
-      policy,
+      policy: {
+        ...policy,
+        callTool: (call, ...rest) =>
+          policy.callTool(call, ...rest).catch((error: unknown) => {
+            if (isBroken(error)) failed("tools", call.tool.name, error.cause ?? error);
+            throw error;
+          }),
+      },
       log,
       workspace,
       filesIn,
@@ -232,6 +261,20 @@ export async function createPluginParts(options: PluginPartsOptions) {
     storageFor: (plugin) => storage.for(plugin),
   };
 
+  const tryOut: PluginAdminPorts["tryOut"] = async (found, config, ask) => {
+    const apart = createRegistries();
+    const nowhere = { [Symbol.dispose]: () => undefined };
+    const nothing = { provideMethod: () => nowhere, hooks: { ...hooks, on: () => nowhere } };
+    const { manifest } = found;
+    await using lifetime = new Lifetime();
+    const kernel = { ...ports, ...nothing, registries: apart };
+    const plugin = await load(found);
+    await plugin.activate(createPluginContext({ manifest, version, config, lifetime, kernel }));
+    const channels = apart.channels.names().flatMap((id) => apart.channels.get(id) ?? []);
+    // Awaited here: the lifetime ends with this function, and what it asks with ends with the lifetime.
+    return await ask(channels, AbortSignal.any([life.signal, lifetime.signal]));
+  };
+
   const declared = new Map<string, Lifetime>();
   /** What an enabled plugin's manifest says, made known without running it. */
   function declare({ manifest }: FoundManifest): void {
@@ -248,11 +291,8 @@ export async function createPluginParts(options: PluginPartsOptions) {
   }
 
   function declareAll(): void {
-    // The kernel's own methods are known now, so a plugin that claims one is found out.
-    catalog = createCatalog([...builtIns.found, ...installed.found], {
-      methods: methods.names(),
-      routes: reservedRoutes,
-    });
+    reservedMethods = methods.names();
+    catalog = draw();
     for (const [id, item] of catalog.plugins)
       if (!catalog.conflicts.has(id) && isEnabled(item.manifest)) declare(item);
   }
@@ -262,8 +302,12 @@ export async function createPluginParts(options: PluginPartsOptions) {
     declared.delete(id);
   }
 
+  let applied = settings.config();
   /** A changed configuration restarts exactly the plugins that read what changed. */
-  async function apply(changed: readonly string[]): Promise<void> {
+  async function apply(): Promise<void> {
+    const before = applied;
+    applied = settings.config();
+    const after = applied;
     for (const [id, item] of catalog.plugins) {
       if (catalog.conflicts.has(id)) continue;
       const enabled = isEnabled(item.manifest);
@@ -274,9 +318,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
       }
       if (!declared.has(id)) declare(item);
       const own = configPathOf(item.manifest);
-      const touched = changed.some(
-        (at) => at === own || at.startsWith(`${own}.`) || own.startsWith(`${at}.`),
-      );
+      const touched = !isDeepStrictEqual(valueAt(before, own), valueAt(after, own));
       const wasUp = host.status(id).state !== "inactive";
       if (touched && wasUp) await host.deactivate(id);
       if (!runsByItself(item.manifest) && !(touched && wasUp)) continue;
@@ -290,6 +332,30 @@ export async function createPluginParts(options: PluginPartsOptions) {
   settings.onChange(apply);
   life.defer(() => Promise.all([...declared.keys()].map(undeclare)));
 
+  /** Looks at the plugins folder again: what is new becomes known, what is gone ends, what changed starts anew. */
+  async function rescan(): Promise<readonly string[]> {
+    const before = catalog;
+    installed = await discover();
+    catalog = draw();
+    const ids = [...new Set([...before.plugins.keys(), ...catalog.plugins.keys()])].filter(
+      (id) =>
+        !isDeepStrictEqual(before.plugins.get(id), catalog.plugins.get(id)) ||
+        before.conflicts.get(id) !== catalog.conflicts.get(id),
+    );
+    for (const id of ids) {
+      await host.deactivate(id);
+      await undeclare(id);
+    }
+    // Their settings were nobody's until now, or are nobody's any longer.
+    await settings.takeOver(await settings.reload(), []);
+    return ids;
+  }
+  const refused = (): readonly RefusedPlugin[] => [
+    ...builtIns.refused,
+    ...installed.refused,
+    ...catalog.refused,
+  ];
+
   return {
     settings,
     services,
@@ -298,6 +364,8 @@ export async function createPluginParts(options: PluginPartsOptions) {
     registries,
     workspace,
     catalog: () => catalog,
+    /** Something of a plugin broke while it was asked. */
+    failed,
     declareAll,
     /** Brings up what runs by itself; one that fails does not hold up the others. */
     async startAll(): Promise<void> {
@@ -312,6 +380,8 @@ export async function createPluginParts(options: PluginPartsOptions) {
       load: async () =>
         (await services.get("plugin-admin")).pluginMethods({
           plugins: () => catalog.plugins,
+          refused,
+          rescan,
           configPathOf,
           status: host.status,
           activate: host.activate,
@@ -320,8 +390,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
           config: () => settings.config(),
           configure: (values) => settings.configure(values),
           setSecret: (name, value) => secrets.set(name, value),
-          probe: (found, config) =>
-            probePlugin({ found, config, version, kernel: ports, load: loadRuntime, signal: life.signal }),
+          tryOut,
           isServing: options.isServing,
           forget: (id) => storage.remove(id),
           isService(id) {
@@ -331,7 +400,6 @@ export async function createPluginParts(options: PluginPartsOptions) {
         }),
     } satisfies MethodGroup,
     warnings(): string[] {
-      const refused = [...builtIns.refused, ...installed.refused].map(({ reason }) => reason);
       const conflicts = [...catalog.conflicts].map(([id, reason]) => `plugin "${id}" is off: ${reason}`);
       const { source, issues, warnings } = settings.current();
       const config = [...issues, ...warnings].map(({ path: at, message }) => `${at}: ${message}`);
@@ -339,21 +407,23 @@ export async function createPluginParts(options: PluginPartsOptions) {
         source === "last-known-good"
           ? ["the configuration is invalid; running on the last one that was valid"]
           : [];
-      return [...fellBack, ...config, ...refused, ...conflicts];
+      return [...fellBack, ...config, ...refused().map(({ reason }) => reason), ...conflicts];
     },
     blame(error: unknown): boolean {
-      const stack = error instanceof Error ? (error.stack ?? "") : "";
-      const culprit = [...catalog.plugins.values()].find(({ entry }) =>
-        stack.includes(path.dirname(entry) + path.sep),
-      );
-      if (!culprit) return false;
-      void host.blame(culprit.manifest.id, error);
+      const id = culprits.of(error);
+      if (id === undefined) return false;
+      void host.blame(id, error);
       return true;
     },
   };
 }
 
-async function loadRuntime(manifest: Manifest, entry: string) {
+/** A tool that broke or never answered is in trouble; one that says no is not. */
+function isBroken(error: unknown): error is RclawError {
+  return isRclawError(error) && /TIMEOUT|PLUGIN_FAILED/.test(error.code) && !isGuardFailure(error);
+}
+
+async function loadRuntime({ manifest, entry }: FoundManifest): Promise<Plugin> {
   if (manifest.runtime === "in-process") return loadInProcess(manifest.id, entry);
   throw new RclawError(
     "UNAVAILABLE",

@@ -1,6 +1,5 @@
 import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { networkInterfaces } from "node:os";
 import { type Caller, type Logger, RclawError } from "@rclaw/plugin-sdk";
 import type { ChannelLines, HealthService } from "@rclaw/plugin-sdk/services/health";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
@@ -31,6 +30,8 @@ export interface ServingOptions {
 export interface Started {
   readonly url: string;
   readonly port: number;
+  /** Of the certificate, when the gateway speaks TLS. */
+  readonly tlsFingerprint?: string;
 }
 
 const drainMs = 10_000;
@@ -137,6 +138,9 @@ export function createServing(options: ServingOptions) {
     get controlUi() {
       return settings.config().gateway?.controlUi;
     },
+    get rateLimit() {
+      return settings.config().gateway?.auth?.rateLimit;
+    },
   };
 
   const secretNow = (): string => JSON.stringify([authRules.mode, authRules.token, authRules.password]);
@@ -160,15 +164,11 @@ export function createServing(options: ServingOptions) {
         log,
         auth: (incoming) => gateway?.bearer(incoming) ?? { ok: false },
         isOriginAllowed: (incoming) => gateway?.isOriginAllowed(incoming) ?? false,
+        addressOf: (incoming) => gateway?.addressOf(incoming),
+        failed: (route, error) => plugins.failed("routes", route, error),
         routes: {
-          find: (method, path) => {
-            const name = matchRoute(plugins.catalog().names("routes"), method, path);
-            return name === undefined ? undefined : plugins.lookup("routes", name);
-          },
-          methods: (path) =>
-            ["GET", "POST", "PUT", "PATCH", "DELETE"].filter((method) =>
-              matchRoute(plugins.catalog().names("routes"), method, path),
-            ),
+          names: () => plugins.catalog().names("routes"),
+          get: (name) => plugins.lookup("routes", name),
         },
       }),
     );
@@ -186,15 +186,10 @@ export function createServing(options: ServingOptions) {
 
   async function start(port: number | undefined): Promise<Started> {
     const config = settings.config().gateway;
-    const hosts = hostsOf(config?.bind ?? "loopback", config?.customBindHost);
-    const mode = config?.auth?.mode ?? "token";
-    if (mode === "none" && !hosts.every((host) => host === "127.0.0.1" || host === "::1")) {
-      throw new RclawError(
-        "CONFIG_INVALID",
-        "gateway.bind opens the gateway to the network while gateway.auth.mode is none; set a token or bind to loopback",
-      );
-    }
+    const { addressesOf, openTls } = await plugins.services.get("listening");
+    const hosts = addressesOf(config);
     await sessions.store();
+    const tls = await openTls({ tls: config.tls, hosts, paths, log });
     gateway = createGateway({
       auth: authRules,
       methods: guarded,
@@ -205,6 +200,7 @@ export function createServing(options: ServingOptions) {
       },
       events,
       http,
+      ...(tls && { createServer: tls.createServer }),
       joined: (client) => presence.connect(client),
       greeted: () => health.refreshSoon(),
       left: (caller) => presence.disconnect(caller),
@@ -220,10 +216,11 @@ export function createServing(options: ServingOptions) {
         authMode: settings.config().gateway?.auth?.mode ?? "token",
       }),
     });
-    const listening = await gateway.listen(port ?? config?.port ?? 18_789, hosts);
+    const listening = await gateway.listen(port ?? config.port, hosts);
     started = {
       port: listening.port,
-      url: `ws://${hosts[0]?.includes(":") ? `[${hosts[0]}]` : (hosts[0] ?? "127.0.0.1")}:${listening.port}`,
+      url: `${tls ? "wss" : "ws"}://${hosts[0]?.includes(":") ? `[${hosts[0]}]` : (hosts[0] ?? "127.0.0.1")}:${listening.port}`,
+      ...(tls && { tlsFingerprint: tls.fingerprint }),
     };
     await sessions.updateLock();
     await watch();
@@ -267,7 +264,7 @@ export function createServing(options: ServingOptions) {
   return {
     gateway: () => gateway,
     start,
-    describe: (): LockInfo => ({ ...(started && { url: started.url, port: started.port }) }),
+    describe: (): LockInfo => ({ ...started }),
     groups: [
       {
         owner: "kernel config",
@@ -313,36 +310,4 @@ function sessionDefaults(settings: Settings): object {
     mainSessionKey: scope === "global" ? "global" : `agent:main:${mainKey}`,
     scope,
   };
-}
-
-/** The most exact declared route: a literal path first, then the longest `/*`. */
-function matchRoute(routes: readonly string[], method: string, path: string): string | undefined {
-  const exact = `${method} ${path}`;
-  if (routes.includes(exact)) return exact;
-  return routes
-    .filter((route) => route.endsWith("/*") && exact.startsWith(route.slice(0, -1)))
-    .sort((a, b) => b.length - a.length)
-    .at(0);
-}
-
-function hostsOf(bind: string, custom: string | undefined): readonly string[] {
-  if (bind === "lan") return ["0.0.0.0"];
-  if (bind === "custom") {
-    if (custom) return [custom];
-    throw new RclawError("CONFIG_INVALID", 'gateway.bind is "custom" but gateway.customBindHost is missing');
-  }
-  if (bind === "tailnet") {
-    // Tailscale hands out addresses of the carrier-grade NAT range 100.64.0.0/10.
-    const address = Object.values(networkInterfaces())
-      .flat()
-      .find(
-        (item) => item?.family === "IPv4" && /^100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\./.test(item.address),
-      );
-    if (address) return [address.address, "127.0.0.1"];
-    throw new RclawError(
-      "CONFIG_INVALID",
-      'gateway.bind is "tailnet" but this machine has no Tailscale address; start Tailscale or bind to loopback',
-    );
-  }
-  return ["127.0.0.1", "::1"];
 }

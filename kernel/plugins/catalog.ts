@@ -1,6 +1,6 @@
 import type { HookName, Manifest } from "@rclaw/plugin-sdk";
 import { hookTable } from "../hooks/table.ts";
-import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
+import type { FoundManifest, RefusedPlugin } from "@rclaw/plugin-sdk/services/plugin-admin";
 
 /** The kinds of named things a plugin can add; hooks have no owner, everybody may listen. */
 export const kinds = ["tools", "channels", "providers", "methods", "routes", "commands", "services"] as const;
@@ -10,6 +10,8 @@ export interface Catalog {
   readonly plugins: ReadonlyMap<string, FoundManifest>;
   /** Why a plugin may not run: it claims what another one has, or breaks a rule that no schema can say. */
   readonly conflicts: ReadonlyMap<string, string>;
+  /** Plugins whose id is another one's. They are not in `plugins`. */
+  readonly refused: readonly RefusedPlugin[];
   /** The plugin that declared a name, if it is not in conflict. */
   owner(kind: Kind, name: string): string | undefined;
   names(kind: Kind): readonly string[];
@@ -22,7 +24,8 @@ export interface HookDeclaration {
 
 /**
  * Who declared what, known without running code. First come, first served, and
- * built-ins come first: a stranger's plugin cannot shadow one, nor the kernel.
+ * built-ins come first: a stranger's plugin cannot shadow one, nor the kernel. Of two
+ * strangers with one id nobody knows which was meant, so neither is taken.
  */
 export function createCatalog(
   found: readonly FoundManifest[],
@@ -30,46 +33,50 @@ export function createCatalog(
 ): Catalog {
   const plugins = new Map<string, FoundManifest>();
   const conflicts = new Map<string, string>();
+  const refused: RefusedPlugin[] = [];
   const owners = new Map<string, string>();
   const kernelNames = new Set([
     ...reserved.methods.map((name) => `methods ${name}`),
     ...reserved.routes.map((name) => `routes ${name}`),
     "commands gateway",
+    // Keys of the kernel where a tool's own settings would stand.
+    ...["profile", "allow", "deny", "sandbox"].map((name) => `tools ${name}`),
   ]);
 
-  for (const item of [...found].sort((a, b) => Number(b.builtIn) - Number(a.builtIn))) {
-    const { manifest } = item;
-    if (plugins.has(manifest.id)) {
-      conflicts.set(
-        manifest.id,
-        `two plugins have the id "${manifest.id}": ${plugins.get(manifest.id)?.file} and ${item.file}`,
-      );
+  const inOrder = [...found].sort((a, b) => Number(b.builtIn) - Number(a.builtIn));
+  for (const item of inOrder) {
+    const { manifest, file, builtIn } = item;
+    const { id } = manifest;
+    const rival = inOrder.find((other) => other.manifest.id === id && other !== item);
+    if (rival && (rival.builtIn || !builtIn)) {
+      const reason = `two plugins have the id "${id}": ${rival.file}${rival.builtIn ? ", which is built in and stays," : ""} and ${file}; give this one an id of its own, or remove its folder`;
+      refused.push({ id, file, reason });
       continue;
     }
-    plugins.set(manifest.id, item);
+    plugins.set(id, item);
     const claims = kinds.flatMap((kind) =>
       contributed(manifest, kind).map((name) => ({ kind, name, key: `${kind} ${name}` })),
     );
     const taken = claims.find(({ key }) => owners.has(key) || kernelNames.has(key));
     const unknown = hooksOf(manifest).find(({ name }) => !Object.hasOwn(hookTable, name));
-    if (manifest.contributes.services && !item.builtIn) {
-      conflicts.set(manifest.id, "only what ships with rclaw may offer services");
+    if (manifest.contributes.services && !builtIn) {
+      conflicts.set(id, "only what ships with rclaw may offer services");
+    } else if (!builtIn && !ownConfigPaths(manifest).includes(configPathOf(manifest))) {
+      conflicts.set(id, `configPath "${manifest.configPath}" is not its own; leave it out`);
     } else if (unknown) {
-      conflicts.set(manifest.id, `there is no hook "${unknown.name}"`);
+      conflicts.set(id, `there is no hook "${unknown.name}"`);
     } else if (taken) {
       const owner = owners.get(taken.key) ?? "the kernel";
-      conflicts.set(
-        manifest.id,
-        `${taken.kind.replace(/s$/, "")} "${taken.name}" already belongs to ${owner}`,
-      );
+      conflicts.set(id, `${taken.kind.replace(/s$/, "")} "${taken.name}" already belongs to ${owner}`);
     } else {
-      for (const { key } of claims) owners.set(key, manifest.id);
+      for (const { key } of claims) owners.set(key, id);
     }
   }
 
   return {
     plugins,
     conflicts,
+    refused,
     owner: (kind, name) => owners.get(`${kind} ${name}`),
     names: (kind) =>
       [...owners.keys()].filter((key) => key.startsWith(`${kind} `)).map((key) => key.slice(kind.length + 1)),
@@ -90,6 +97,19 @@ export function hooksOf({ contributes }: Manifest): readonly HookDeclaration[] {
   );
 }
 
+/** Where a stranger may keep its configuration: elsewhere its schema would judge what is not its own. */
+function ownConfigPaths(manifest: Manifest): readonly string[] {
+  const { channels = [], providers = [], tools = [] } = manifest.contributes;
+  return [
+    ...channels.map((name) => `channels.${name}`),
+    ...providers.map((name) => `models.providers.${name}`),
+    ...tools.map((name) => `tools.${name}`),
+    entryPathOf(manifest),
+  ];
+}
+
+export const entryPathOf = ({ id }: Manifest): string => `plugins.entries.${id}.config`;
+
 /** Where a plugin's configuration stands when its manifest does not say. */
 export function configPathOf(manifest: Manifest): string {
   if (manifest.configPath) return manifest.configPath;
@@ -97,5 +117,5 @@ export function configPathOf(manifest: Manifest): string {
   if (contributes.channels?.includes(id)) return `channels.${id}`;
   if (contributes.providers?.includes(id)) return `models.providers.${id}`;
   if (contributes.tools?.includes(id)) return `tools.${id}`;
-  return `plugins.entries.${id}.config`;
+  return entryPathOf(manifest);
 }

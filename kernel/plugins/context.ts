@@ -12,6 +12,7 @@ import type {
   Tool,
 } from "@rclaw/plugin-sdk";
 import { RclawError } from "@rclaw/plugin-sdk";
+import { boundedLog } from "@rclaw/plugin-sdk/services/bounded-log";
 import type { HookBus } from "../hooks/bus.ts";
 import type { Lifetime } from "../lifetime.ts";
 import { contributed, hooksOf, type Kind } from "./catalog.ts";
@@ -53,6 +54,10 @@ export interface ContextOptions {
   readonly config: unknown;
   readonly lifetime: Lifetime;
   readonly kernel: KernelPorts;
+  /** Marks what the plugin hands over, so that errors of it are known to be its own. */
+  inside?<T extends object>(item: T): T;
+  /** There for those who may not write as much log as they like; told when one does. */
+  onFlood?: ((message: string) => void) | undefined;
 }
 
 /** The world as one plugin sees it: every verb asks the manifest first, everything registered dies with the lifetime. */
@@ -62,19 +67,34 @@ export function createPluginContext({
   config,
   lifetime,
   kernel,
+  inside = (item) => item,
+  onFlood,
 }: ContextOptions): PluginContext {
   const { id } = manifest;
-  const own = { manifest, lifetime, kernel };
+  const own: Own = {
+    manifest,
+    kernel,
+    inside,
+    keep(register) {
+      // One that was given up may still be on its way: nobody would ever undo what it registers now.
+      if (lifetime.signal.aborted)
+        throw new RclawError("ABORTED", `plugin "${id}" registers something after it was stopped`);
+      const registered = register();
+      return lifetime.defer(() => registered[Symbol.dispose]());
+    },
+  };
+  const log = kernel.log.child?.({ plugin: id }) ?? kernel.log;
   return {
     id,
     version,
     config,
-    log: kernel.log.child?.({ plugin: id }) ?? kernel.log,
+    log: onFlood ? boundedLog({ log, onFlood }) : log,
     signal: lifetime.signal,
     tools: { ...registrar(own, "tools", kernel.registries.tools, ({ name }) => name), ...toolVerbs(own) },
     channels: {
       ...registrar(own, "channels", kernel.registries.channels, (channel) => channel.id),
-      ...channelVerbs(own),
+      deliver: gated(own, "channels", kernel.channels.deliver),
+      typing: gated(own, "channels", kernel.channels.typing),
     },
     providers: {
       ...registrar(own, "providers", kernel.registries.providers, (provider) => provider.id),
@@ -83,12 +103,11 @@ export function createPluginContext({
     methods: {
       register: (method) => {
         declared(manifest, "methods", method.name);
-        return lifetime.defer(disposer(kernel.provideMethod(id, method)));
+        return own.keep(() => kernel.provideMethod(id, inside(method)));
       },
-      call: async (method, params, options) => {
-        require(manifest, "methods", method);
-        return kernel.callMethod(id, lifetime.signal, method, params, options);
-      },
+      call: gated(own, "methods", (...call: Parameters<PluginContext["methods"]["call"]>) =>
+        kernel.callMethod(id, lifetime.signal, ...call),
+      ),
     },
     routes: registrar(own, "routes", kernel.registries.routes, ({ route }) => route),
     commands: registrar(own, "commands", kernel.registries.commands, ({ name }) => name),
@@ -107,10 +126,7 @@ export function createPluginContext({
     },
     fetch: kernel.fetchFor(manifest, config, lifetime.signal),
     secrets: {
-      get: async (name) => {
-        require(manifest, "secrets", name);
-        return kernel.secrets.get(name);
-      },
+      get: gated(own, "secrets", kernel.secrets.get),
       resolve: async (value) => {
         if (value.startsWith("secret:")) require(manifest, "secrets", value.slice("secret:".length));
         return kernel.secrets.resolve(value);
@@ -121,11 +137,14 @@ export function createPluginContext({
       return kernel.env(name);
     },
     storage: kernel.storageFor(id),
-    defer: (fn) => lifetime.defer(fn),
+    defer: (fn) => lifetime.defer(inside(fn)),
   };
 }
 
-type Own = Pick<ContextOptions, "manifest" | "lifetime" | "kernel">;
+interface Own extends Required<Pick<ContextOptions, "manifest" | "kernel" | "inside">> {
+  /** Registers, and undoes it with the plugin. */
+  keep(register: () => Disposable): Disposable;
+}
 
 function declared(manifest: Manifest, kind: Kind, name: string): void {
   if (contributed(manifest, kind).includes(name)) return;
@@ -135,12 +154,8 @@ function declared(manifest: Manifest, kind: Kind, name: string): void {
   );
 }
 
-function disposer(disposable: Disposable): () => void {
-  return () => disposable[Symbol.dispose]();
-}
-
-function registrar<T>(
-  { manifest, lifetime }: Own,
+function registrar<T extends object>(
+  { manifest, inside, keep }: Own,
   kind: Kind,
   registry: Registry<T>,
   nameOf: (item: T) => string,
@@ -149,50 +164,42 @@ function registrar<T>(
     register(item: T): Disposable {
       const name = nameOf(item);
       declared(manifest, kind, name);
-      return lifetime.defer(disposer(registry.register(manifest.id, name, item)));
+      return keep(() => registry.register(manifest.id, name, inside(item)));
     },
   };
 }
 
-function toolVerbs({ manifest, kernel }: Own): KernelPorts["tools"] {
+/** The verb, for the names that the manifest's list permits. */
+function gated<Rest extends readonly unknown[], Result>(
+  { manifest }: Own,
+  kind: Parameters<typeof require>[1],
+  verb: (name: string, ...rest: Rest) => Promise<Result>,
+) {
+  return async (name: string, ...rest: Rest): Promise<Result> => {
+    require(manifest, kind, name);
+    return verb(name, ...rest);
+  };
+}
+
+function toolVerbs(own: Own): KernelPorts["tools"] {
+  const { kernel, manifest } = own;
   return {
     async list(place) {
       const all = await kernel.tools.list(place);
       const may: readonly string[] = manifest.permissions?.tools ?? [];
       return may.includes("*") ? all : all.filter(({ name }) => may.includes(name));
     },
-    async call(name, params, place) {
-      require(manifest, "tools", name);
-      return kernel.tools.call(name, params, place);
-    },
+    call: gated(own, "tools", kernel.tools.call),
   };
 }
 
-function channelVerbs({ manifest, kernel }: Own): KernelPorts["channels"] {
-  return {
-    async deliver(channel, message, signal) {
-      require(manifest, "channels", channel);
-      return kernel.channels.deliver(channel, message, signal);
-    },
-    async typing(channel, target, signal) {
-      require(manifest, "channels", channel);
-      return kernel.channels.typing(channel, target, signal);
-    },
-  };
-}
-
-function providerVerbs({ manifest, kernel }: Own): KernelPorts["providers"] {
+function providerVerbs(own: Own): KernelPorts["providers"] {
+  const { kernel, manifest } = own;
   const may: readonly string[] = manifest.permissions?.providers ?? [];
   return {
     ids: () => kernel.providers.ids().filter((id) => may.includes("*") || may.includes(id)),
-    async ready(id, signal) {
-      require(manifest, "providers", id);
-      return kernel.providers.ready(id, signal);
-    },
-    async models(id, signal) {
-      require(manifest, "providers", id);
-      return kernel.providers.models(id, signal);
-    },
+    ready: gated(own, "providers", kernel.providers.ready),
+    models: gated(own, "providers", kernel.providers.models),
     stream(id, request, signal) {
       require(manifest, "providers", id);
       return kernel.providers.stream(id, request, signal);
@@ -200,7 +207,7 @@ function providerVerbs({ manifest, kernel }: Own): KernelPorts["providers"] {
   };
 }
 
-function hookVerbs({ manifest, lifetime, kernel }: Own): PluginContext["hooks"] {
+function hookVerbs({ manifest, kernel, inside, keep }: Own): PluginContext["hooks"] {
   return {
     on<Name extends HookName>(
       name: Name,
@@ -214,8 +221,8 @@ function hookVerbs({ manifest, lifetime, kernel }: Own): PluginContext["hooks"] 
           `plugin "${manifest.id}" listens to hook ${name}, which its manifest does not declare; it needs contributes: { hooks: ["${name}"] }`,
         );
       }
-      return lifetime.defer(
-        disposer(kernel.hooks.on({ ...declaration, name, plugin: manifest.id }, handler, options)),
+      return keep(() =>
+        kernel.hooks.on({ ...declaration, name, plugin: manifest.id }, inside(handler), options),
       );
     },
     async run(name, event, context) {

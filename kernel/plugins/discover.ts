@@ -1,24 +1,19 @@
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import path from "node:path";
-import { type Logger, type Manifest, RclawError } from "@rclaw/plugin-sdk";
-import { manifestSchema } from "@rclaw/plugin-sdk/manifest.schema";
+import { type Manifest, RclawError } from "@rclaw/plugin-sdk";
+import { checkManifest } from "@rclaw/plugin-sdk/services/manifest-check";
+import type { FoundManifest, RefusedPlugin } from "@rclaw/plugin-sdk/services/plugin-admin";
 import JSON5 from "json5";
-import { compile, describeIssues } from "@rclaw/plugin-sdk/schema/check";
-import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
 
 export interface Discovered {
   readonly found: readonly FoundManifest[];
   /** Manifests that were refused, with the reason. */
-  readonly refused: readonly { readonly file: string; readonly reason: string }[];
+  readonly refused: readonly RefusedPlugin[];
 }
 
 const maxBytes = 262_144;
-const schema = compile(manifestSchema);
 
-/**
- * Validates one manifest's text. JSON5 would let `__proto__` through as a plain
- * key, so prototype keys are refused before anything reads the object.
- */
+/** Validates one manifest's text. */
 export function parseManifest(text: string, file: string): Manifest {
   let raw: unknown;
   try {
@@ -26,30 +21,7 @@ export function parseManifest(text: string, file: string): Manifest {
   } catch (error) {
     throw new RclawError("MANIFEST_INVALID", `${file}: ${(error as Error).message}`, { cause: error });
   }
-  const bad = prototypeKey(raw);
-  if (bad) throw new RclawError("MANIFEST_INVALID", `${file}: the key "${bad}" is not allowed`);
-  const issues = schema.issues(raw);
-  if (issues.length > 0) throw new RclawError("MANIFEST_INVALID", `${file}: ${describeIssues(issues)}`);
-  const manifest = raw as Manifest;
-  for (const host of manifest.permissions?.net ?? []) {
-    if (/^\*?$|^\*\.[^.]*$|\s|\/|^\*.*\*/.test(host)) {
-      throw new RclawError(
-        "MANIFEST_INVALID",
-        `${file}: permissions.net "${host}" must be a host name; a wildcard needs at least two labels after it`,
-      );
-    }
-  }
-  return manifest;
-}
-
-function prototypeKey(value: unknown): string | undefined {
-  if (typeof value !== "object" || value === null) return undefined;
-  for (const key of Object.keys(value)) {
-    if (key === "__proto__" || key === "constructor" || key === "prototype") return key;
-    const inner = prototypeKey((value as Record<string, unknown>)[key]);
-    if (inner) return inner;
-  }
-  return undefined;
+  return checkManifest(raw, file);
 }
 
 /** Built-ins: one index made by the build, or the `manifests/` tree when run from source. */
@@ -76,18 +48,15 @@ export async function discoverBuiltIns(root: string): Promise<Discovered> {
 }
 
 /** What the operator installed: one folder each below `<state>/plugins`, with `rclaw.plugin.json5` in its root. */
-export async function discoverInstalled(folder: string, log: Logger): Promise<Discovered> {
+export async function discoverInstalled(folder: string): Promise<Discovered> {
   const names = await readdir(folder, { withFileTypes: true }).catch(() => []);
   const files: string[] = [];
   for (const { name } of names) {
+    if (name.startsWith(".")) continue;
     const file = path.join(folder, name, "rclaw.plugin.json5");
-    if (await stat(file).catch(() => undefined)) files.push(file);
+    if ((await stat(file).catch(() => undefined))?.isFile()) files.push(file);
   }
-  const result = await readAll(files.sort(), false, (file, manifest) =>
-    path.join(path.dirname(file), manifest.entry),
-  );
-  for (const { file, reason } of result.refused) log.warn({ file, reason }, "plugin manifest refused");
-  return result;
+  return readAll(files.sort(), false, (file, manifest) => path.join(path.dirname(file), manifest.entry));
 }
 
 async function readAll(
@@ -96,20 +65,20 @@ async function readAll(
   entryOf: (file: string, manifest: Manifest) => string,
 ): Promise<Discovered> {
   const found: FoundManifest[] = [];
-  const refused: { file: string; reason: string }[] = [];
+  const refused: RefusedPlugin[] = [];
   for (const file of files) {
+    const expected = builtIn ? path.basename(file, ".json5") : path.basename(path.dirname(file));
     try {
       if ((await stat(file)).size > maxBytes)
         throw new RclawError("MANIFEST_INVALID", `${file} is larger than ${maxBytes} bytes`);
       const manifest = parseManifest(await readFile(file, "utf8"), file);
       const entry = entryOf(file, manifest);
-      if (!builtIn && !entry.startsWith(path.dirname(file) + path.sep)) {
+      if (!builtIn && !(await isBelow(path.dirname(file), entry))) {
         throw new RclawError(
           "MANIFEST_INVALID",
-          `${file}: entry "${manifest.entry}" leaves the plugin's folder`,
+          `${file}: entry "${manifest.entry}" is not there, or leaves the plugin's folder`,
         );
       }
-      const expected = builtIn ? path.basename(file, ".json5") : path.basename(path.dirname(file));
       if (manifest.id !== expected) {
         throw new RclawError(
           "MANIFEST_INVALID",
@@ -118,8 +87,14 @@ async function readAll(
       }
       found.push({ manifest, entry, file, builtIn });
     } catch (error) {
-      refused.push({ file, reason: (error as Error).message });
+      refused.push({ id: expected, file, reason: (error as Error).message });
     }
   }
   return { found, refused };
+}
+
+/** Links are followed: what counts is where the code really stands. */
+async function isBelow(folder: string, file: string): Promise<boolean> {
+  const [root, real] = await Promise.all([realpath(folder), realpath(file).catch(() => "")]);
+  return real.startsWith(root + path.sep);
 }

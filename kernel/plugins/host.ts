@@ -32,17 +32,21 @@ export interface PluginHostOptions {
 }
 
 const forgiveMs = 60_000;
+/** So many failed hooks within `forgiveMs` are a failed plugin. */
+const maxTroubles = 5;
 
-interface Slot {
-  state: PluginState;
+class Slot {
+  state: PluginState = "inactive";
   lifetime: Lifetime | undefined;
   activating: Promise<void> | undefined;
   error: string | undefined;
   timings: PluginStatus["timings"];
-  failures: number;
-  restarts: number;
-  retryAt: number;
-  activeSince: number;
+  trouble: PluginStatus["trouble"];
+  troubledAt: number[] = [];
+  failures = 0;
+  restarts = 0;
+  retryAt = 0;
+  activeSince = 0;
   retry: NodeJS.Timeout | undefined;
 }
 
@@ -72,21 +76,7 @@ export function createPluginHost(options: PluginHostOptions) {
 
   function slotOf(id: string): Slot {
     let slot = slots.get(id);
-    if (!slot) {
-      slot = {
-        state: "inactive",
-        lifetime: undefined,
-        activating: undefined,
-        error: undefined,
-        timings: undefined,
-        failures: 0,
-        restarts: 0,
-        retryAt: 0,
-        activeSince: 0,
-        retry: undefined,
-      };
-      slots.set(id, slot);
-    }
+    if (!slot) slots.set(id, (slot = new Slot()));
     return slot;
   }
 
@@ -150,7 +140,7 @@ export function createPluginHost(options: PluginHostOptions) {
       await end(id, lifetime);
       if (slot.lifetime === lifetime) fail(item, slot, error);
       if (isRclawError(error)) throw error;
-      throw new RclawError("PLUGIN_FAILED", `plugin "${id}" could not start: ${(error as Error).message}`, {
+      throw new RclawError("PLUGIN_FAILED", `plugin "${id}" could not start: ${wordsOf(error)}`, {
         cause: error,
         details: { plugin: id },
       });
@@ -186,7 +176,23 @@ export function createPluginHost(options: PluginHostOptions) {
       await deadline(lifetime[Symbol.asyncDispose](), activateMs, `stopping plugin "${id}"`);
     } catch (error) {
       log.error({ err: error, plugin: id }, `plugin "${id}" did not stop cleanly`);
+      const reasons: readonly unknown[] = error instanceof AggregateError ? error.errors : [error];
+      note(id, "stopping", reasons.map(wordsOf).join("; "));
     }
+  }
+
+  function note(id: string, where: string, error: unknown): void {
+    const slot = slotOf(id);
+    slot.trouble = { count: (slot.trouble?.count ?? 0) + 1, where, error: wordsOf(error), at: now() };
+  }
+
+  /** Takes a running plugin down after something of it failed outside any call, such as a timer that threw. */
+  async function blame(id: string, error: unknown): Promise<void> {
+    const slot = slots.get(id);
+    if (!slot?.lifetime) return log.error({ err: error, plugin: id }, `plugin "${id}" failed after its end`);
+    const { lifetime } = slot;
+    fail(found(id), slot, error);
+    await end(id, lifetime);
   }
 
   async function deactivate(id: string): Promise<void> {
@@ -199,6 +205,8 @@ export function createPluginHost(options: PluginHostOptions) {
     slot.lifetime = undefined;
     slot.state = "inactive";
     slot.error = undefined;
+    slot.trouble = undefined;
+    slot.troubledAt = [];
     if (lifetime) await end(id, lifetime);
     // A start that was under way has seen its lifetime end; nobody else may begin before it is gone.
     await slot.activating?.catch(() => undefined);
@@ -216,6 +224,8 @@ export function createPluginHost(options: PluginHostOptions) {
       state: conflict ? "failed" : enabled ? slot.state : "disabled",
       restarts: slot.restarts,
       ...(error !== undefined && { error }),
+      ...(conflict !== undefined && { isConflict: true as const }),
+      ...(slot.trouble && { trouble: slot.trouble }),
       ...(slot.timings && { timings: slot.timings }),
     };
   }
@@ -226,13 +236,18 @@ export function createPluginHost(options: PluginHostOptions) {
     status,
     list: (): readonly PluginStatus[] => [...catalog().plugins.keys()].map(status),
     isActive: (id: string): boolean => slots.get(id)?.state === "active",
-    /** Takes a running plugin down after something of it failed outside any call, such as a timer that threw. */
-    async blame(id: string, error: unknown): Promise<void> {
-      const slot = slots.get(id);
-      if (!slot?.lifetime) return;
-      const { lifetime } = slot;
-      fail(found(id), slot, error);
-      await end(id, lifetime);
+    blame,
+    /** Keeps what went wrong inside a call. What `counts` takes the plugin down like any other failure, once it is too much. */
+    report(id: string, where: string, error: unknown, { counts = false } = {}): void {
+      const slot = slotOf(id);
+      if (slot.state !== "active") return;
+      note(id, where, error);
+      if (!counts) return;
+      slot.troubledAt = [...slot.troubledAt.filter((at) => now() - at < forgiveMs), now()];
+      if (slot.troubledAt.length < maxTroubles) return;
+      slot.troubledAt = [];
+      const reason = `${where} failed, the last of ${maxTroubles} failures within a minute: ${wordsOf(error)}`;
+      void blame(id, new RclawError("PLUGIN_FAILED", reason, { cause: error }));
     },
     /** Takes everything down, newest first. */
     async close(): Promise<void> {
@@ -240,4 +255,8 @@ export function createPluginHost(options: PluginHostOptions) {
       for (const id of [...slots.keys()].reverse()) await deactivate(id);
     },
   };
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -21,13 +21,6 @@ const secret = (description: string) => Type.Optional(Type.String({ writeOnly: t
 const positive = (value: number, description: string) =>
   Type.Integer({ minimum: 1, maximum: 2_147_483_647, default: value, description });
 
-const toolPolicy = {
-  profile: Type.Optional(Type.Enum(["minimal", "coding", "messaging", "full"])),
-  allow: optionalStrings("Only these tools and groups of tools."),
-  alsoAllow: optionalStrings("These as well, on top of the profile."),
-  deny: optionalStrings("Never these; wins over everything else."),
-};
-
 const gateway = section({
   mode: Type.Enum(["local", "remote"], {
     default: "local",
@@ -47,18 +40,27 @@ const gateway = section({
       maxAttempts: positive(10, "Failures of one address before it is locked out."),
       windowMs: positive(60_000, "Time in which they count."),
       lockoutMs: positive(300_000, "How long the lock-out lasts."),
+      exemptLoopback: flag(
+        true,
+        "Programs on this machine are never locked out; web pages in its browser are.",
+      ),
     }),
   }),
   trustedProxies: strings("Addresses or CIDR ranges whose forwarding headers are believed."),
   controlUi: section({
     enabled: flag(true, "Serve the Control UI on the gateway's port."),
     allowedOrigins: strings("Origins of web pages that may connect, besides the gateway's own."),
+    allowInsecureAuth: flag(false, "A Control UI on this machine needs no device identity."),
+    dangerouslyDisableDeviceAuth: flag(false, "No Control UI needs a device identity."),
   }),
   tls: section({
     enabled: flag(false, "Serve https and wss."),
-    certPath: Type.Optional(Type.String()),
-    keyPath: Type.Optional(Type.String()),
-    caPath: Type.Optional(Type.String()),
+    autoGenerate: flag(true, "Make a certificate when none is named."),
+    certPath: Type.Optional(Type.String({ description: "PEM file of the certificate." })),
+    keyPath: Type.Optional(Type.String({ description: "PEM file of its private key." })),
+    caPath: Type.Optional(
+      Type.String({ description: "PEM file of the certificates between it and its authority." }),
+    ),
   }),
   reload: section({
     debounceMs: Type.Integer({
@@ -70,10 +72,12 @@ const gateway = section({
   }),
   remote: Type.Optional(
     Type.Object({
-      url: Type.Optional(Type.String()),
+      url: Type.Optional(Type.String({ description: "wss://host:port, or ws:// on this machine." })),
       token: secret("The other gateway's token."),
       password: secret("The other gateway's password."),
-      tlsFingerprint: Type.Optional(Type.String()),
+      tlsFingerprint: Type.Optional(
+        Type.String({ description: "SHA-256 of the certificate it must show, in hex." }),
+      ),
     }),
   ),
 });
@@ -93,12 +97,9 @@ const session = section({
 
 const tools = section({
   profile: Type.Enum(["minimal", "coding", "messaging", "full"], { default: "full" }),
-  allow: toolPolicy.allow,
-  alsoAllow: toolPolicy.alsoAllow,
+  allow: optionalStrings("Only these tools and groups of tools."),
+  alsoAllow: optionalStrings("These as well, on top of the profile."),
   deny: strings("Never these tools; wins over everything else."),
-  sandbox: Type.Optional(
-    Type.Object({ tools: Type.Optional(Type.Object(toolPolicy)) }, { additionalProperties: true }),
-  ),
 });
 
 const pluginEntry = Type.Object({

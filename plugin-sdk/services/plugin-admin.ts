@@ -1,3 +1,4 @@
+import type { Channel } from "../channel.ts";
 import type { Manifest } from "../manifest.ts";
 import type { KernelMethod } from "./method.ts";
 
@@ -10,6 +11,13 @@ export interface FoundManifest {
   readonly builtIn: boolean;
 }
 
+/** A plugin that nothing else is known of than why it is not there. */
+export interface RefusedPlugin {
+  readonly id: string;
+  readonly file: string;
+  readonly reason: string;
+}
+
 export type PluginState = "inactive" | "activating" | "active" | "failed" | "disabled";
 
 export interface PluginStatus {
@@ -20,10 +28,23 @@ export interface PluginStatus {
   /** Milliseconds; how long the last activation took. */
   readonly timings?: { readonly importMs: number; readonly activateMs: number };
   readonly restarts: number;
+  /** It claims what is not its own, so it cannot be started until its manifest is changed. */
+  readonly isConflict?: true;
+  /** What went wrong while it ran, since it was last started anew; the newest is described. */
+  readonly trouble?: {
+    readonly count: number;
+    /** Such as `hook before_tool_call` or `tool dice`. */
+    readonly where: string;
+    readonly error: string;
+    readonly at: number;
+  };
 }
 
 export interface PluginAdminPorts {
   plugins(): ReadonlyMap<string, FoundManifest>;
+  refused(): readonly RefusedPlugin[];
+  /** Looks at the plugins folder again and takes over what changed; resolves with the ids. */
+  rescan(): Promise<readonly string[]>;
   /** Where a plugin's configuration stands. */
   configPathOf(manifest: Manifest): string;
   status(id: string): PluginStatus;
@@ -34,17 +55,30 @@ export interface PluginAdminPorts {
   /** Writes several config values at once, comments kept; undefined removes. Applied live when it resolves. */
   configure(values: readonly { path: string; value: unknown }[]): Promise<void>;
   setSecret(name: string, value: string | undefined): Promise<void>;
-  /** Tries a configuration on the real platform without keeping anything. Undefined when there is nothing to try. */
-  probe(
+  /** Brings a plugin to life beside the running one, with a configuration that may never be kept, until `ask` settles. */
+  tryOut<T>(
     found: FoundManifest,
     config: unknown,
-  ): Promise<{ ok: boolean; name?: string; error?: string } | undefined>;
+    ask: (channels: readonly Channel[], signal: AbortSignal) => Promise<T>,
+  ): Promise<T>;
   /** A gateway serves here, so an enabled plugin starts at once. */
   isServing(): boolean;
   forget(id: string): Promise<void>;
   /** A part of the gateway itself: it cannot be switched off, only not needed yet. */
   isService(id: string): PluginStatus | undefined;
 }
+
+/** The methods of the service and the scope each one needs. */
+export const adminMethods = {
+  "plugins.list": "operator.read",
+  "plugins.info": "operator.read",
+  "plugins.plan": "operator.read",
+  "plugins.add": "operator.admin",
+  "plugins.enable": "operator.admin",
+  "plugins.disable": "operator.admin",
+  "plugins.reload": "operator.admin",
+  "plugins.remove": "operator.admin",
+} as const;
 
 /** Service "plugin-admin": rclaw's own methods around plugins. */
 export interface PluginAdminService {

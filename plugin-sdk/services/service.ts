@@ -4,6 +4,7 @@ import type { EgressService } from "./egress.ts";
 import type { FilesService } from "./files.ts";
 import type { HealthService } from "./health.ts";
 import type { HttpService } from "./http.ts";
+import type { ListeningService } from "./listening.ts";
 import type { PluginAdminService } from "./plugin-admin.ts";
 import type { SessionsService } from "./sessions.ts";
 import type { TerminalService } from "./terminal.ts";
@@ -20,6 +21,7 @@ export interface Services {
   readonly channels: ChannelsService;
   readonly health: HealthService;
   readonly http: HttpService;
+  readonly listening: ListeningService;
   readonly sessions: SessionsService;
   readonly terminal: TerminalService;
   readonly "plugin-admin": PluginAdminService;

@@ -6,6 +6,8 @@ import type { KernelMethod } from "./method.ts";
 export interface LockInfo {
   readonly url?: string;
   readonly port?: number;
+  /** Of the gateway's certificate, when it speaks TLS. */
+  readonly tlsFingerprint?: string;
 }
 
 export interface LockHolder extends LockInfo {

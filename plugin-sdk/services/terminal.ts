@@ -1,4 +1,6 @@
 import type { Command } from "../gateway.ts";
+import type { Config } from "./config.ts";
+import type { LockHolder } from "./sessions.ts";
 
 export interface CallExtras {
   readonly signal?: AbortSignal;
@@ -13,9 +15,13 @@ export interface TerminalPorts {
   /** Calls a method on the kernel of this process. */
   call(method: string, params: unknown, extras?: CallExtras): Promise<unknown>;
   onEvent(listener: (event: string, payload: unknown) => void): Disposable;
-  /** The gateway that runs on this state folder, if one does. */
-  running(): Promise<{ readonly url: string; readonly pid: number } | undefined>;
+  /** The gateway that runs on this state folder, if one does; without a URL it is still starting. */
+  running(): Promise<LockHolder | undefined>;
+  /** What that gateway asks for. */
   credentials(): { readonly token?: string; readonly password?: string };
+  gatewayConfig(): Config["gateway"];
+  /** A config value: `secret:<name>` is looked up, anything else stands for itself. */
+  resolveSecret(value: string): Promise<string>;
 }
 
 /** Service "terminal": a command at work, with its connection, its questions and its exit code. */

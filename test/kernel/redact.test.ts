@@ -77,6 +77,31 @@ test("SEC-044: what a client sends cannot forge a log line", () => {
   expect(out).not.toContain("\u001B");
 });
 
+test("the level can change while the log is in use, for those that write to it already as well", () => {
+  let out = "";
+  const log = createLog({ level: "info", redactor: createRedactor(), write: (line) => (out += line) });
+  const plugin = log.child({ plugin: "x" });
+  const written = (): string[] => {
+    for (const each of [log, plugin]) {
+      each.debug({}, "debug");
+      each.info({}, "info");
+      each.error({}, "error");
+    }
+    const lines = out.split("\n").filter(Boolean);
+    out = "";
+    return lines.map((line) => (JSON.parse(line) as { msg: string }).msg);
+  };
+  expect(written()).toEqual(["info", "error", "info", "error"]);
+  log.setLevel("trace");
+  expect(written()).toEqual(["debug", "info", "error", "debug", "info", "error"]);
+  log.setLevel("fatal");
+  expect(written()).toEqual([]);
+  log.setLevel("error");
+  expect(written()).toEqual(["error", "error"]);
+  log.setLevel("silent");
+  expect(written()).toEqual([]);
+});
+
 test("a huge log line is cut to valid JSON", () => {
   let out = "";
   const log = createLog({ level: "info", redactor: createRedactor(), write: (line) => (out += line) });

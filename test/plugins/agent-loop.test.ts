@@ -177,7 +177,7 @@ test("when all fail there is one message with every attempt in it", async () => 
   });
   await expect(text()).rejects.toMatchObject({
     code: "UNAVAILABLE",
-    message: "No model could answer. a/m: a refused the key; b/m: scripted is overloaded (529)",
+    message: "No model could answer. a/m refused the key. b/m: scripted is overloaded (529)",
   });
   await expect(text([])).rejects.toThrow("no provider is ready");
 });

@@ -331,7 +331,7 @@ test("a failure is one clear message: lifecycle error, chat error, and the secon
   await using bench = await agentBench({ providers: [provider] });
   await expect(bench.call("agent", { message: "hi", idempotencyKey: "a1" })).rejects.toMatchObject({
     code: "UNAVAILABLE",
-    message: "The model scripted/script-1: scripted refused the API key",
+    message: "scripted/script-1 refused the API key",
     details: { runId: "a1", status: "error" },
   });
   expect(bench.story("a1")).toEqual(["agent:lifecycle:start", "agent:lifecycle:error", "chat:error"]);

@@ -387,17 +387,23 @@ test.each([
     "event: message_start\ndata: {nonsense\n\n",
     { code: "UNAVAILABLE", retryable: true },
   ],
-  [
-    "arguments that are not JSON",
-    wire.replace('rd\\":\\"né\\"}', "rd"),
-    { code: "UNAVAILABLE", retryable: true },
-  ],
 ])("%s is a typed error", async (_what, body, expectedError) => {
   const stream = (await provider({}, { fetch: pieces(body, []) })).stream(
     request(),
     new AbortController().signal,
   );
   await expect(collect(stream)).rejects.toMatchObject(expectedError);
+});
+
+test("arguments that are not JSON stay text, which the agent can tell the model", async () => {
+  const body = wire.replace('rd\\":\\"né\\"}', "rd");
+  const stream = (await provider({}, { fetch: pieces(body, []) })).stream(
+    request(),
+    new AbortController().signal,
+  );
+  expect(await collect(stream)).toContainEqual(
+    expect.objectContaining({ type: "tool_use", name: "say", input: '{"word' }),
+  );
 });
 
 test("a server that is not there is an error that says so", async () => {

@@ -3,10 +3,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import {
   type Channel,
-  type ChannelAccount,
   type HookHandler,
   type HookName,
-  type InboundMessage,
   type OutboundMessage,
   RclawError,
 } from "@rclaw/plugin-sdk";
@@ -19,6 +17,7 @@ import {
 import { addKernelMethods, createMethods, type Methods } from "../../kernel/gateway/methods.ts";
 import { createHookBus, type HookBus } from "../../kernel/hooks/bus.ts";
 import { silent } from "../../kernel/log.ts";
+import { account, message } from "./channel-samples.ts";
 import { createPairing, type Pairing } from "../../plugins/services/channels/pairing.ts";
 
 let dir: string;
@@ -36,16 +35,6 @@ let sent: OutboundMessage[];
 let sendFailures: unknown[];
 let telegram: Channel;
 const { signal } = new AbortController();
-const message = (fields: Partial<InboundMessage> = {}): InboundMessage => ({
-  id: "42:1",
-  accountId: "default",
-  chatType: "direct",
-  peerId: "42",
-  sender: { id: "42", name: "Alice" },
-  text: "hello",
-  messageId: "1",
-  ...fields,
-});
 const on = <Name extends HookName>(name: Name, handler: HookHandler<Name>) =>
   hooks.on({ plugin: "watcher", name }, handler);
 const fake = (fields: Partial<Channel> = {}): Channel => ({
@@ -61,14 +50,6 @@ const fake = (fields: Partial<Channel> = {}): Channel => ({
   },
   ...fields,
 });
-const account: ChannelAccount = {
-  accountId: "default",
-  enabled: true,
-  configured: true,
-  running: true,
-  connected: true,
-  mode: "polling",
-};
 const operator = {
   kind: "client",
   principal: "client:x",
@@ -126,6 +107,7 @@ describe("what comes in", () => {
           to: "42",
           deliver: true,
           idempotencyKey: "telegram:default:42:1",
+          sender: { id: "42", name: "Alice" },
         },
         caller: {
           kind: "plugin",

@@ -23,8 +23,11 @@ const productHeaders = {
 /** The routes as the plugin registers them, by their declared name. */
 export async function webchatRoutes(): Promise<Map<string, Route>> {
   const routes = new Map<string, Route>();
-  const context: Pick<PluginContext, "version"> & { routes: { register(route: Route): Disposable } } = {
+  const context: Pick<PluginContext<boolean>, "version" | "config"> & {
+    routes: { register(route: Route): Disposable };
+  } = {
     version: "0.1.0",
+    config: true,
     routes: {
       register(route) {
         routes.set(route.route, route);
@@ -32,7 +35,7 @@ export async function webchatRoutes(): Promise<Map<string, Route>> {
       },
     },
   };
-  await webchat.activate(context as PluginContext);
+  await webchat.activate(context as PluginContext<boolean>);
   return routes;
 }
 

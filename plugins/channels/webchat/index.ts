@@ -67,11 +67,21 @@ const headers = (type: string): Record<string, string> => ({
   "referrer-policy": "no-referrer",
 });
 
-/** The page and its parts, as plain files: the page is a protocol client and needs nothing else from here. */
-export default definePlugin({
+const off = {
+  status: 404,
+  headers: headers("text/plain; charset=utf-8"),
+  body: "The chat page of this gateway is switched off (gateway.controlUi.enabled).\n",
+};
+
+/**
+ * The page and its parts, as plain files: the page is a protocol client and needs nothing else
+ * from here. Its configuration is one switch, `gateway.controlUi.enabled`.
+ */
+export default definePlugin<boolean>({
   activate(ctx) {
     const version = ctx.version.replaceAll(/[^\w.+-]/g, "");
     const send = async (name: string, type: string, signal: AbortSignal) => {
+      if (!ctx.config) return off;
       const text = await readFile(path.join(folder, name), { encoding: "utf8", signal });
       return { status: 200, headers: headers(type), body: squeeze(text, type).replace("%VERSION%", version) };
     };

@@ -1,60 +1,83 @@
 import { APIConnectionError, APIError, APIUserAbortError } from "@anthropic-ai/sdk";
 import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
 
-/** Whatever the SDK throws, as an error that says what to do next and never holds the key. */
+/**
+ * Whatever the SDK throws, as one sentence: who, what, and what to do next. It begins
+ * with the provider's id, in whose place the agent puts the model's whole name.
+ */
 export function toRclawError(error: unknown, apiKey: string): RclawError {
   if (isRclawError(error)) return error;
   if (error instanceof APIUserAbortError)
     return new RclawError("ABORTED", "the request to anthropic was stopped");
-  const cause = isRclawError((error as { cause?: unknown }).cause)
-    ? (error as { cause: RclawError }).cause
-    : undefined;
   // The guarded fetch refuses with its own words, which say more than "connection error".
-  if (cause) return cause;
-  if (error instanceof APIConnectionError)
+  const cause = (error as { cause?: unknown } | undefined)?.cause;
+  if (isRclawError(cause)) return cause;
+  if (error instanceof APIConnectionError) {
+    const reason = (cause as { code?: unknown } | undefined)?.code;
     return unavailable(
-      "could not be reached; check the network and models.providers.anthropic.baseUrl",
+      `could not be reached${typeof reason === "string" ? ` (${reason})` : ""}; check the network and models.providers.anthropic.baseUrl`,
       error,
     );
+  }
   if (!(error instanceof APIError))
-    return unavailable("broke off its answer or sent something unreadable", error);
+    return unavailable("broke off its answer or sent something unreadable; ask again", error);
   return fromStatus(error, apiKey);
 }
 
 function fromStatus(error: APIError, apiKey: string): RclawError {
   const status = error.status ?? statusOfType[error.type ?? ""] ?? 500;
   const said = (error.apiMessage ?? "").replaceAll(apiKey, "[redacted]").slice(0, 300);
-  const words = said === "" ? "" : `: ${said}`;
-  if (status === 429) {
-    const retryAfterMs = retryAfter(error.headers);
-    return new RclawError("RATE_LIMITED", `anthropic is limiting requests (429)${words}`, {
+  const words = sayable(said);
+  const retryAfterMs = retryAfter(error.headers);
+  const details = { status, ...(retryAfterMs !== undefined && { retryAfterMs }) };
+  if (status === 413 || (status === 400 && tooLong.test(said))) {
+    const message = "anthropic cannot read a conversation this long; start a new one with /new";
+    return new RclawError("INVALID_REQUEST", message, {
       cause: error,
-      retryable: true,
-      details: { status, ...(retryAfterMs !== undefined && { retryAfterMs }) },
+      details: { ...details, kind: "context_length" },
     });
+  }
+  if (status === 429) {
+    const message = `anthropic is limiting requests (429)${words}; ${again(retryAfterMs)}`;
+    return new RclawError("RATE_LIMITED", message, { cause: error, retryable: true, details });
   }
   if (status === 401 || status === 403) {
     return new RclawError(
       "UNAUTHORIZED",
       `anthropic refused the API key (${status}); check ANTHROPIC_API_KEY or run: rclaw plugin add anthropic`,
-      { details: { status } },
+      { details },
     );
   }
   if (status === 402)
     return new RclawError("UNAUTHORIZED", "anthropic wants payment (402); check the account's credit", {
-      details: { status },
+      details,
     });
+  if (status === 503 || status === 529)
+    return unavailable(`is overloaded (${status}); ${again(retryAfterMs)}`, error, details);
   if (status === 408 || status === 409 || status >= 500)
-    return unavailable(
-      `is overloaded or failing (${status})${words}`,
-      error,
-      status,
-      retryAfter(error.headers),
-    );
-  return new RclawError("INVALID_REQUEST", `anthropic refused the request (${status})${words}`, {
+    return unavailable(`failed (${status})${words}; ${again(retryAfterMs)}`, error, details);
+  const next = status === 404 ? "; choose another model, or check its name" : "";
+  return new RclawError("INVALID_REQUEST", `anthropic refused the request (${status})${words}${next}`, {
     cause: error,
-    details: { status },
+    details,
   });
+}
+
+const tooLong =
+  /prompt is too long|context (?:limit|window|length)|too many (?:input )?tokens|input is too long/i;
+const emptyWords =
+  /^(?:\W|the|is|are|an?|your|request|server|service|internal|error|failed|currently|temporarily|unavailable|overloaded|bad|gateway|timeout|rate|limit|limited|exceeded|too|many|requests)*$/i;
+
+/** What the server said, unless that is only the status once more. */
+function sayable(said: string): string {
+  const text = said.trim().replace(/[.;:\s]+$/, "");
+  return emptyWords.test(text) ? "" : `: ${text}`;
+}
+
+function again(afterMs: number | undefined): string {
+  if (afterMs === undefined) return "try again in a minute";
+  const seconds = Math.ceil(afterMs / 1_000);
+  return seconds <= 90 ? `try again in ${seconds} s` : `try again in ${Math.ceil(seconds / 60)} minutes`;
 }
 
 /** An error inside a stream has a type but no status. */
@@ -69,11 +92,11 @@ const statusOfType: Readonly<Record<string, number>> = {
   overloaded_error: 529,
 };
 
-function unavailable(what: string, cause: unknown, status?: number, retryAfterMs?: number): RclawError {
+function unavailable(what: string, cause: unknown, details?: Readonly<Record<string, unknown>>): RclawError {
   return new RclawError("UNAVAILABLE", `anthropic ${what}`, {
     cause,
     retryable: true,
-    ...(status !== undefined && { details: { status, ...(retryAfterMs !== undefined && { retryAfterMs }) } }),
+    ...(details && { details }),
   });
 }
 

@@ -81,7 +81,9 @@ function toBlock(block: Block): Anthropic.ContentBlockParam[] {
         },
       ];
     case "tool_use":
-      return [{ type: "tool_use", id: safeId(block.id), name: block.name, input: block.input ?? {} }];
+      return [
+        { type: "tool_use", id: safeId(block.id), name: block.name, input: objectOf(block.input ?? {}) },
+      ];
     default:
       return [
         {
@@ -92,6 +94,12 @@ function toBlock(block: Block): Anthropic.ContentBlockParam[] {
         },
       ];
   }
+}
+
+/** The API takes objects only, whatever a model had written. */
+function objectOf(input: unknown): unknown {
+  const isObject = typeof input === "object" && input !== null && !Array.isArray(input);
+  return isObject ? input : { unreadable: input };
 }
 
 /** Ids that another provider made may hold what this one refuses. */

@@ -1,5 +1,5 @@
 import type { Anthropic } from "@anthropic-ai/sdk";
-import { type Chunk, RclawError, type Usage } from "@rclaw/plugin-sdk";
+import type { Chunk, Usage } from "@rclaw/plugin-sdk";
 
 type Stop = Extract<Chunk, { type: "end" }>["stopReason"];
 
@@ -49,7 +49,7 @@ export async function* toChunks(events: AsyncIterable<Anthropic.MessageStreamEve
       case "content_block_stop": {
         const tool = tools.get(event.index);
         tools.delete(event.index);
-        if (tool) yield { type: "tool_use", id: tool.id, name: tool.name, input: parse(tool) };
+        if (tool) yield { type: "tool_use", id: tool.id, name: tool.name, input: parse(tool.json) };
         break;
       }
       case "message_delta":
@@ -68,16 +68,13 @@ function append(tool: OpenTool | undefined, json: string): void {
   if (tool) tool.json += json;
 }
 
-function parse({ name, json }: OpenTool): unknown {
+/** What is no JSON stays text: the agent tells the model so, which can then put it right. */
+function parse(json: string): unknown {
   if (json.trim() === "") return {};
   try {
-    return JSON.parse(json) as unknown;
-  } catch (error) {
-    throw new RclawError(
-      "UNAVAILABLE",
-      `anthropic sent a call of tool ${name} whose arguments are not JSON; ask again`,
-      { cause: error, retryable: true },
-    );
+    return (JSON.parse(json) as unknown) ?? {};
+  } catch {
+    return json;
   }
 }
 

@@ -9,6 +9,7 @@ const addModel = [
   "- set `ANTHROPIC_API_KEY` or `OPENAI_API_KEY` in the gateway's environment and restart it",
   "- run `rclaw config set models.providers.anthropic.apiKey <key>` (or `models.providers.openai.apiKey`)",
   "- start Ollama on this machine (`ollama serve`, then `ollama pull <model>`)",
+  "",
   "The best one that is ready answers from then on; `rclaw models` shows which.",
 ].join("\n");
 
@@ -58,7 +59,7 @@ function wordsOf(message: Message | undefined): string {
   const text = message.content.findLast((block) => block.type === "text")?.text ?? "";
   return text
     .replace(/^(?:System: \[[^\n]*\n?)+\n?/, "")
-    .replace(/^\[[^\]\n]{1,80}\] /, "")
+    .replace(/^\[[^\]\n]{1,200}\] (?:[^\n()]{1,80} \(id:[^\s()]{1,64}\): )?/, "")
     .trim();
 }
 

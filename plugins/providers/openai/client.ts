@@ -33,12 +33,11 @@ export async function* stream(
     if (endpoint.api === "openai-responses") {
       yield* responseChunks(
         await client.responses.create(responseParams(request, endpoint), options),
-        provider,
+        endpoint,
       );
     } else {
       yield* completionChunks(
         await client.chat.completions.create(completionParams(request, endpoint), options),
-        provider,
       );
     }
   } catch (error) {

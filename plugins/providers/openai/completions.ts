@@ -1,6 +1,6 @@
 import type { OpenAI } from "openai";
 import type { Block, Chunk, CompletionRequest, Message, Usage } from "@rclaw/plugin-sdk";
-import { effortOf, type Endpoint, parseArguments } from "./endpoint.ts";
+import { effortOf, type Endpoint, parseArguments, writeArguments } from "./endpoint.ts";
 
 type Params = OpenAI.Chat.ChatCompletionCreateParamsStreaming;
 type Param = OpenAI.Chat.ChatCompletionMessageParam;
@@ -59,7 +59,7 @@ function fromAssistant(content: readonly Block[]): Param[] {
           {
             id: shortId(block.id),
             type: "function" as const,
-            function: { name: block.name, arguments: JSON.stringify(block.input ?? {}) },
+            function: { name: block.name, arguments: writeArguments(block.input ?? {}) },
           },
         ]
       : [],
@@ -74,6 +74,7 @@ function fromAssistant(content: readonly Block[]): Param[] {
 export const shortId = (id: string): string => (id.length <= 64 ? id : id.slice(-64));
 
 interface OpenCall {
+  readonly index: number;
   id: string;
   name: string;
   json: string;
@@ -87,9 +88,8 @@ interface Delta {
 /** Chunks of the wire as ours. Without a finish reason there is no `end`: the stream was cut. */
 export async function* completionChunks(
   events: AsyncIterable<OpenAI.Chat.ChatCompletionChunk>,
-  provider: string,
 ): AsyncGenerator<Chunk> {
-  const calls = new Map<number, OpenCall>();
+  const calls: OpenCall[] = [];
   let usage: Usage = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 };
   let finish: string | undefined;
   for await (const event of events) {
@@ -106,23 +106,24 @@ export async function* completionChunks(
     finish = choice.finish_reason ?? finish;
   }
   if (finish === undefined) return;
-  for (const [index, { id, name, json }] of calls) {
-    yield { type: "tool_use", id: id || `call_${index}`, name, input: parseArguments(name, json, provider) };
+  for (const [place, { id, name, json }] of calls.toSorted((a, b) => a.index - b.index).entries()) {
+    yield { type: "tool_use", id: id || `call_${place}`, name, input: parseArguments(json) };
   }
-  yield { type: "end", stopReason: stopOf(finish, calls.size > 0), usage };
+  yield { type: "end", stopReason: stopOf(finish, calls.length > 0), usage };
 }
 
-function gather(
-  calls: Map<number, OpenCall>,
-  fragment: OpenAI.Chat.ChatCompletionChunk.Choice.Delta.ToolCall,
-): void {
-  // Some servers leave the index out and send each call whole.
-  const index = fragment.index ?? calls.size;
-  const call = calls.get(index) ?? { id: "", name: "", json: "" };
-  calls.set(index, call);
-  call.id ||= fragment.id ?? "";
-  call.name ||= fragment.function?.name ?? "";
-  call.json += fragment.function?.arguments ?? "";
+function gather(calls: OpenCall[], fragment: OpenAI.Chat.ChatCompletionChunk.Choice.Delta.ToolCall): void {
+  const { index, id, function: part } = fragment;
+  // Some servers leave the index out and send each call whole; others give every call the index 0.
+  const isNew = (call: OpenCall): boolean => Boolean(id && call.id && id !== call.id);
+  let call = index === undefined ? undefined : calls.findLast((open) => open.index === index);
+  if (!call || isNew(call)) {
+    call = { index: index ?? calls.length, id: "", name: "", json: "" };
+    calls.push(call);
+  }
+  call.id ||= id ?? "";
+  call.name ||= part?.name ?? "";
+  call.json += part?.arguments ?? "";
 }
 
 function stopOf(finish: string, hasCalls: boolean): Extract<Chunk, { type: "end" }>["stopReason"] {

@@ -1,4 +1,4 @@
-import { type CompletionRequest, RclawError } from "@rclaw/plugin-sdk";
+import type { CompletionRequest } from "@rclaw/plugin-sdk";
 
 /** One server that speaks OpenAI's API. */
 export interface Endpoint {
@@ -25,16 +25,21 @@ export function effortOf(
   return reasons && level && level !== "off" ? efforts[level] : undefined;
 }
 
-/** The model's arguments as it wrote them, gathered. */
-export function parseArguments(name: string, json: string, provider: string): unknown {
+/**
+ * The model's arguments as it wrote them, gathered. What is no JSON stays text: the agent
+ * tells the model so, which can then put it right.
+ */
+export function parseArguments(json: string): unknown {
   if (json.trim() === "") return {};
   try {
-    return JSON.parse(json) as unknown;
-  } catch (error) {
-    throw new RclawError(
-      "UNAVAILABLE",
-      `${provider} sent a call of tool ${name} whose arguments are not JSON; ask again`,
-      { cause: error, retryable: true },
-    );
+    return (JSON.parse(json) as unknown) ?? {};
+  } catch {
+    return json;
   }
+}
+
+/** A call's arguments on the way back: an object whatever the model had written, since servers parse it again. */
+export function writeArguments(input: unknown): string {
+  const isObject = typeof input === "object" && input !== null && !Array.isArray(input);
+  return JSON.stringify(isObject ? input : { unreadable: input });
 }

@@ -2,7 +2,10 @@ import { APIConnectionError, APIError, APIUserAbortError } from "openai";
 import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import type { Endpoint } from "./endpoint.ts";
 
-/** Whatever the SDK throws, as an error that says what to do next and never holds the key. */
+/**
+ * Whatever the SDK throws, as one sentence: who, what, and what to do next. It begins
+ * with the provider's id, in whose place the agent puts the model's whole name.
+ */
 export function toRclawError(error: unknown, endpoint: Endpoint): RclawError {
   const { provider, baseUrl } = endpoint;
   if (isRclawError(error)) return error;
@@ -11,51 +14,99 @@ export function toRclawError(error: unknown, endpoint: Endpoint): RclawError {
   // The guarded fetch refuses with its own words, which say more than "connection error".
   const cause = (error as { cause?: unknown } | undefined)?.cause;
   if (isRclawError(cause)) return cause;
-  if (error instanceof APIConnectionError)
-    return unavailable(provider, `could not be reached at ${new URL(baseUrl).host}`, error);
+  if (error instanceof APIConnectionError) {
+    const reason = (cause as { code?: unknown } | undefined)?.code;
+    return unavailable(
+      `${provider} could not be reached at ${new URL(baseUrl).host}${typeof reason === "string" ? ` (${reason})` : ""}; check the network and models.providers.openai.baseUrl`,
+      error,
+    );
+  }
   if (!(error instanceof APIError))
-    return unavailable(provider, "broke off its answer or sent something unreadable", error);
+    return unavailable(`${provider} broke off its answer or sent something unreadable; ask again`, error);
   return fromStatus(error, endpoint);
 }
 
-function fromStatus(error: APIError, { provider, apiKey, keyHint }: Endpoint): RclawError {
-  // Inside a stream an error has a code or type but no status.
-  const status =
-    error.status ?? (error.code === "rate_limit_exceeded" || error.type === "rate_limit_error" ? 429 : 500);
+function fromStatus(error: APIError, endpoint: Endpoint): RclawError {
+  const { provider, apiKey, keyHint } = endpoint;
   const said = bodyMessage(error).replaceAll(apiKey, "[redacted]").slice(0, 300);
-  const words = said === "" ? "" : `: ${said}`;
-  if (status === 429 && error.code === "insufficient_quota") {
-    return new RclawError(
-      "UNAUTHORIZED",
-      `${provider} says the account's quota is used up; check its billing`,
-      { details: { status } },
-    );
-  }
-  const retryAfterMs = retryAfter(error.headers);
+  return failure(
+    {
+      // Inside a stream an error has a code or type but no status.
+      status: error.status,
+      code: error.code ?? error.type,
+      said,
+      retryAfterMs: retryAfter(error.headers),
+      cause: error,
+    },
+    { provider, keyHint },
+  );
+}
+
+export interface Refusal {
+  readonly status: number | undefined;
+  readonly code: string | null | undefined;
+  readonly said: string;
+  readonly retryAfterMs?: number | undefined;
+  readonly cause?: unknown;
+}
+
+const tooLong =
+  /context[ _](?:length|window|size)|maximum context|prompt is too long|too many (?:input )?tokens|input (?:is )?too long|exceeds? the (?:available|model'?s) context/i;
+
+/** One refusal, from an answer's status or from within a stream. */
+export function failure(
+  { status: given, code, said, retryAfterMs, cause }: Refusal,
+  { provider, keyHint }: Pick<Endpoint, "provider" | "keyHint">,
+): RclawError {
+  const limited = code === "rate_limit_exceeded" || code === "rate_limit_error";
+  const status = given ?? (limited ? 429 : code === "invalid_prompt" ? 400 : 500);
+  const number = given === undefined ? "" : ` (${status})`;
+  const words = sayable(said);
   const details = { status, ...(retryAfterMs !== undefined && { retryAfterMs }) };
+  if (code === "context_length_exceeded" || (status !== 429 && tooLong.test(said))) {
+    const message = `${provider} cannot read a conversation this long; start a new one with /new`;
+    return new RclawError("INVALID_REQUEST", message, {
+      cause,
+      details: { ...details, kind: "context_length" },
+    });
+  }
+  if (code === "insufficient_quota" || status === 402) {
+    const message = `${provider} says the account's quota is used up${number}; check its billing`;
+    return new RclawError("UNAUTHORIZED", message, { details });
+  }
   if (status === 429) {
-    return new RclawError("RATE_LIMITED", `${provider} is limiting requests (429)${words}`, {
-      cause: error,
-      retryable: true,
+    const message = `${provider} is limiting requests${number}${words}; ${again(retryAfterMs)}`;
+    return new RclawError("RATE_LIMITED", message, { cause, retryable: true, details });
+  }
+  if (status === 401 || status === 403)
+    return new RclawError("UNAUTHORIZED", `${provider} refused the API key${number}; ${keyHint}`, {
       details,
     });
-  }
-  if (status === 401 || status === 403) {
-    return new RclawError("UNAUTHORIZED", `${provider} refused the API key (${status}); ${keyHint}`, {
-      details: { status },
-    });
-  }
-  if (status === 408 || status === 409 || status >= 500) {
-    return new RclawError("UNAVAILABLE", `${provider} is overloaded or failing (${status})${words}`, {
-      cause: error,
-      retryable: true,
-      details,
-    });
-  }
-  return new RclawError("INVALID_REQUEST", `${provider} refused the request (${status})${words}`, {
-    cause: error,
-    details: { status },
+  if (status === 503 || status === 529)
+    return unavailable(`${provider} is overloaded${number}; ${again(retryAfterMs)}`, cause, details);
+  if (status === 408 || status === 409 || status >= 500)
+    return unavailable(`${provider} failed${number}${words}; ${again(retryAfterMs)}`, cause, details);
+  const next =
+    code === "model_not_found" || status === 404 ? "; choose another model, or check its name" : "";
+  return new RclawError("INVALID_REQUEST", `${provider} refused the request${number}${words}${next}`, {
+    cause,
+    details,
   });
+}
+
+const emptyWords =
+  /^(?:\W|the|is|are|an?|your|request|server|service|internal|error|failed|currently|temporarily|unavailable|overloaded|bad|gateway|timeout|rate|limit|limited|exceeded|too|many|requests)*$/i;
+
+/** What the server said, unless that is only the status once more. */
+function sayable(said: string): string {
+  const text = said.trim().replace(/[.;:\s]+$/, "");
+  return emptyWords.test(text) ? "" : `: ${text}`;
+}
+
+function again(afterMs: number | undefined): string {
+  if (afterMs === undefined) return "try again in a minute";
+  const seconds = Math.ceil(afterMs / 1_000);
+  return seconds <= 90 ? `try again in ${seconds} s` : `try again in ${Math.ceil(seconds / 60)} minutes`;
 }
 
 function bodyMessage({ error }: APIError): string {
@@ -63,8 +114,12 @@ function bodyMessage({ error }: APIError): string {
   return typeof message === "string" ? message : "";
 }
 
-function unavailable(provider: string, what: string, cause: unknown): RclawError {
-  return new RclawError("UNAVAILABLE", `${provider} ${what}`, { cause, retryable: true });
+function unavailable(
+  message: string,
+  cause: unknown,
+  details?: Readonly<Record<string, unknown>>,
+): RclawError {
+  return new RclawError("UNAVAILABLE", message, { cause, retryable: true, ...(details && { details }) });
 }
 
 function retryAfter(headers: Headers | undefined): number | undefined {

@@ -8,7 +8,6 @@ import {
   RclawError,
 } from "@rclaw/plugin-sdk";
 import type { Endpoint } from "./endpoint.ts";
-import { ollama } from "./ollama.ts";
 
 interface ConfiguredModel extends Partial<ModelInfo> {
   readonly id: string;
@@ -21,7 +20,6 @@ export interface OpenAiConfig {
   readonly api?: "openai-completions" | "openai-responses";
   readonly defaultModel?: string;
   readonly models?: readonly ConfiguredModel[];
-  readonly ollama?: { readonly baseUrl?: string; readonly defaultModel?: string };
 }
 
 const official = "https://api.openai.com/v1";
@@ -49,7 +47,6 @@ const known: readonly ModelInfo[] = [
 export default definePlugin<OpenAiConfig>({
   activate(context) {
     context.providers.register(openai(context));
-    context.providers.register(ollama(context));
   },
 });
 

@@ -1,13 +1,7 @@
 import type { OpenAI } from "openai";
-import {
-  type Block,
-  type Chunk,
-  type CompletionRequest,
-  type Message,
-  RclawError,
-  type Usage,
-} from "@rclaw/plugin-sdk";
-import { effortOf, type Endpoint, parseArguments } from "./endpoint.ts";
+import type { Block, Chunk, CompletionRequest, Message, RclawError, Usage } from "@rclaw/plugin-sdk";
+import { effortOf, type Endpoint, parseArguments, writeArguments } from "./endpoint.ts";
+import { failure } from "./errors.ts";
 import { shortId } from "./completions.ts";
 
 type Params = OpenAI.Responses.ResponseCreateParamsStreaming;
@@ -69,7 +63,7 @@ function toItem(block: Block, { reasons }: Endpoint): Item[] {
           type: "function_call",
           call_id: shortId(block.id),
           name: block.name,
-          arguments: JSON.stringify(block.input ?? {}),
+          arguments: writeArguments(block.input ?? {}),
         },
       ];
     case "tool_result":
@@ -93,7 +87,7 @@ function reasoningItem(signature: string): Item[] {
 /** The API's events as chunks. Without `response.completed` there is no `end`: the stream was cut. */
 export async function* responseChunks(
   events: AsyncIterable<OpenAI.Responses.ResponseStreamEvent>,
-  provider: string,
+  endpoint: Pick<Endpoint, "provider" | "keyHint">,
 ): AsyncGenerator<Chunk> {
   let hasCalls = false;
   let refused = false;
@@ -117,7 +111,7 @@ export async function* responseChunks(
             type: "tool_use",
             id: item.call_id,
             name: item.name,
-            input: parseArguments(item.name, item.arguments, provider),
+            input: parseArguments(item.arguments),
           };
         } else if (item.type === "reasoning" && item.encrypted_content) {
           yield {
@@ -145,25 +139,21 @@ export async function* responseChunks(
         return;
       }
       case "response.failed":
-        throw failed(event.response.error?.code, event.response.error?.message, provider);
+        throw failed(event.response.error?.code, event.response.error?.message, endpoint);
       case "error":
-        throw failed(event.code, event.message, provider);
+        throw failed(event.code, event.message, endpoint);
       default:
         break;
     }
   }
 }
 
-function failed(code: string | null | undefined, message: string | undefined, provider: string): RclawError {
-  const limited = code === "rate_limit_exceeded";
-  return new RclawError(
-    limited ? "RATE_LIMITED" : "UNAVAILABLE",
-    `${provider} failed${message ? `: ${message.slice(0, 300)}` : ""}`,
-    {
-      retryable: code !== "invalid_prompt",
-      details: { ...(code && { providerCode: code }) },
-    },
-  );
+function failed(
+  code: string | null | undefined,
+  message: string | undefined,
+  endpoint: Pick<Endpoint, "provider" | "keyHint">,
+): RclawError {
+  return failure({ status: undefined, code, said: (message ?? "").slice(0, 300) }, endpoint);
 }
 
 function toUsage(usage: OpenAI.Responses.ResponseUsage | null | undefined): Usage {

@@ -6,7 +6,7 @@ import {
   type PluginContext,
   RclawError,
 } from "@rclaw/plugin-sdk";
-import { allFailed, type Choice, type Models, noModel } from "./models.ts";
+import { allFailed, type Choice, isTooLong, type Models, noModel } from "./models.ts";
 import { forProvider, type HistoryMessage } from "./messages.ts";
 import { WatchedStream } from "./stream.ts";
 import type { Settings } from "./config.ts";
@@ -22,6 +22,8 @@ export interface AskOptions {
   readonly models: Models;
   readonly retry: Settings["retry"];
   readonly log: Logger;
+  /** Told before a model is asked. */
+  onTry?(choice: Choice): void;
 }
 
 export type Request = Omit<CompletionRequest, "model" | "messages"> & {
@@ -45,6 +47,7 @@ export async function ask(
   const attempts: { choice: Choice; error: unknown }[] = [];
   const queue = [...models.inOrder(choices)];
   for (let choice = queue.shift(); choice; choice = queue.shift()) {
+    options.onTry?.(choice);
     try {
       const answer = await askOne(choice, request, signal, options);
       models.worked(choice);
@@ -56,6 +59,8 @@ export async function ask(
         `${choice.provider}/${choice.model} did not answer`,
       );
       attempts.push({ choice, error });
+      // Nobody is to blame for that, and whoever asked can ask for less.
+      if (isTooLong(error)) break;
       models.failed(choice);
     }
     if (queue.length === 0 && choices.length === 1) queue.push(...(await standIn(choices, attempts, models)));

@@ -1,5 +1,6 @@
 import type { TranscriptEntry } from "@rclaw/plugin-sdk";
 import { type HistoryMessage, sizeOf, toHistory } from "./messages.ts";
+import { startsTurn } from "./overflow.ts";
 
 export interface Conversation {
   readonly key: string;
@@ -39,20 +40,20 @@ export function createConversations({ contextChars }: ConversationsOptions) {
   }
 
   /** Drops whole turns from the front, a quarter of the budget at once, so that the prefix seldom changes. */
-  function trim(conversation: Conversation): void {
-    if (conversation.size <= contextChars) return;
+  function trim(conversation: Conversation, limit = contextChars): void {
+    if (conversation.size <= limit) return;
     const { messages } = conversation;
     let cut = 0;
     let size = conversation.size;
-    while (cut < messages.length - 1 && size > contextChars * 0.75) {
+    while (cut < messages.length - 1 && size > limit * 0.75) {
       const message = messages[cut];
       if (message) size -= sizeOf(message);
       cut++;
     }
-    while (cut < messages.length - 1 && !startsTurn(messages[cut])) {
+    for (; cut < messages.length - 1; cut++) {
       const message = messages[cut];
-      if (message) size -= sizeOf(message);
-      cut++;
+      if (!message || startsTurn(message)) break;
+      size -= sizeOf(message);
     }
     messages.splice(0, cut);
     conversation.size = size;
@@ -104,14 +105,17 @@ export function createConversations({ contextChars }: ConversationsOptions) {
       // One that had to make room meanwhile is no longer counted.
       if (known.get(conversation.key) === conversation) total += conversation.size - before;
     },
+    /** For a model that cannot read as much as the configuration allows. */
+    fit(conversation: Conversation, limit: number): void {
+      const before = conversation.size;
+      if (before <= limit) return;
+      trim(conversation, limit);
+      if (known.get(conversation.key) === conversation) total += conversation.size - before;
+    },
     forget: drop,
   };
 }
 
 export type Conversations = ReturnType<typeof createConversations>;
-
-function startsTurn(message: HistoryMessage | undefined): boolean {
-  return message?.role === "user" && message.content.every(({ type }) => type !== "tool_result");
-}
 
 const thinks = ({ content }: HistoryMessage): boolean => content.some(({ type }) => type === "thinking");

@@ -37,6 +37,8 @@ export interface Settings {
   readonly timeoutMs: number;
   readonly maxTurns: number;
   readonly maxTokens: number | undefined;
+  /** As configured; without it the model's own window counts. */
+  readonly contextTokens: number | undefined;
   readonly contextChars: number;
   readonly bootstrapMaxChars: number;
   readonly bootstrapTotalMaxChars: number;
@@ -49,6 +51,7 @@ export interface Settings {
 }
 
 const charsPerToken = 4;
+const usualContextTokens = 128_000;
 const timeoutSeconds = 600;
 /** What a timer can hold; a run of 24 days has no end of its own. */
 export const longestTimer = 2_147_483_647;
@@ -74,7 +77,8 @@ export function settingsOf({ defaults = {}, list = [] }: AgentsConfig): Settings
     timeoutMs: Math.min((defaults.timeoutSeconds ?? timeoutSeconds) * 1_000, longestTimer),
     maxTurns: defaults.maxTurns ?? 50,
     maxTokens: defaults.maxTokens,
-    contextChars: (defaults.contextTokens ?? 128_000) * charsPerToken,
+    contextTokens: defaults.contextTokens,
+    contextChars: (defaults.contextTokens ?? usualContextTokens) * charsPerToken,
     bootstrapMaxChars: defaults.bootstrapMaxChars ?? 20_000,
     bootstrapTotalMaxChars: defaults.bootstrapTotalMaxChars ?? 150_000,
     retry: {
@@ -84,6 +88,17 @@ export function settingsOf({ defaults = {}, list = [] }: AgentsConfig): Settings
       idleTimeoutMs: retry.idleTimeoutMs ?? 120_000,
     },
   };
+}
+
+/** What a session's model is told at most, in tokens, and how many characters of history that leaves room for. */
+export function contextOf(
+  { contextTokens, contextChars }: Pick<Settings, "contextTokens" | "contextChars">,
+  window: number | undefined,
+): { readonly tokens: number; readonly chars: number } {
+  const tokens = contextTokens ?? window ?? usualContextTokens;
+  // Prompt, tools and the answer want their room in the window too.
+  const room = window === undefined ? contextChars : Math.floor(window * charsPerToken * 0.7);
+  return { tokens: Math.min(tokens, window ?? tokens), chars: Math.min(contextChars, room) };
 }
 
 function choices(choice: ModelChoice | undefined): readonly string[] {

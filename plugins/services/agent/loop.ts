@@ -86,6 +86,7 @@ async function callTool(
   input: unknown,
   options: LoopOptions,
 ): Promise<ToolOutcome> {
+  if (typeof (input ?? {}) !== "object" || Array.isArray(input)) return unreadable(id, name, input);
   try {
     const { content, isError = false, details } = await options.callTool(id, name, input);
     return {
@@ -106,6 +107,13 @@ async function callTool(
       ...(isRclawError(error) && { details: { ...error.details, code: error.code } }),
     };
   }
+}
+
+/** Providers hand on what is no JSON as the text it is. */
+function unreadable(id: string, name: string, input: unknown): ToolOutcome {
+  const given = shorten(typeof input === "string" ? input : JSON.stringify(input), 500);
+  const content = `not run: the arguments of ${name} are not a JSON object; call it again with valid JSON. They were: ${given}`;
+  return { id, name, content, isError: true };
 }
 
 function tooMany(id: string, name: string): ToolOutcome {

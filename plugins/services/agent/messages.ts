@@ -20,8 +20,8 @@ export function storedUser(
 }
 
 export interface AssistantFacts {
-  readonly provider: string;
-  readonly model: string;
+  /** Nobody, when the run ended before a model was chosen. */
+  readonly from: { readonly provider: string; readonly model: string } | undefined;
   readonly usage: Usage;
   readonly stopReason: string;
   readonly timestamp: number;
@@ -29,14 +29,12 @@ export interface AssistantFacts {
 }
 
 export function storedAssistant(content: readonly Block[], facts: AssistantFacts): StoredMessage {
-  const { provider, model, usage, stopReason, timestamp, errorMessage } = facts;
+  const { from, usage, stopReason, timestamp, errorMessage } = facts;
   const total = usage.input + usage.output + usage.cacheRead + usage.cacheWrite;
   return {
     role: "assistant",
     content: content.map(toStoredBlock),
-    api: provider,
-    provider,
-    model,
+    ...(from && { api: from.provider, provider: from.provider, model: from.model }),
     usage: { ...usage, totalTokens: total },
     stopReason,
     timestamp,

@@ -43,6 +43,8 @@ export const agentParams = Type.Object(
     groupId: text,
     groupChannel: text,
     groupSpace: text,
+    /** Ours: who wrote on a channel. Heeded only when it comes from the channel's own plugin. */
+    sender: Type.Optional(Type.Object({ id: Type.String({ minLength: 1 }), name: text }, strict)),
     timeout: Type.Optional(Type.Integer({ minimum: 0 })),
     lane: text,
     extraSystemPrompt: text,

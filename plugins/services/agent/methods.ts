@@ -9,7 +9,7 @@ import {
   type Run,
 } from "@rclaw/plugin-sdk";
 import type { MethodCall } from "@rclaw/plugin-sdk/gateway";
-import { isStop } from "./commands.ts";
+import { isStop, isStopCommand } from "./commands.ts";
 import type { Settings } from "./config.ts";
 import { historyLimits, readHistory } from "./history.ts";
 import { messageOf } from "./messages.ts";
@@ -24,7 +24,7 @@ import {
   wakeParams,
 } from "./methods.schema.ts";
 import { type Models, noModel } from "./models.ts";
-import { invalid, requestOf, type RunRequest } from "./request.ts";
+import { invalid, isFromPlugin, requestOf, type RunRequest, withOwner } from "./request.ts";
 import type { Outcome, Runs } from "./runs.ts";
 import type { SystemLines } from "./system-lines.ts";
 import { cleanInput } from "./text.ts";
@@ -68,8 +68,22 @@ export function agentMethods({
     }
   }
 
-  async function accept(run: Omit<Run, "acceptedAt" | "state">): Promise<Accepted> {
+  /** An agent that nobody configured gets no folder by being named. */
+  function ofKnownAgent(key: string, method: string): string {
+    const agentId = agentOf(key);
+    if (agentId === agentOf(mainKey) || settings.agents.has(agentId)) return key;
+    throw invalid(method, `unknown agent id "${agentId}"`);
+  }
+
+  async function accept(
+    asked: Omit<Run, "acceptedAt" | "state" | "principal">,
+    { principal, isOwner }: Caller,
+  ): Promise<Accepted> {
+    const run = { ...asked, principal, params: withOwner(asked.params, { principal, isOwner }) };
     const request = requestOf(run, log);
+    // A platform's message id is the message, though its sender may have another name by now.
+    const known = isFromPlugin(principal) ? context.runs.find(run.method, principal, run.id) : undefined;
+    if (known) return { run: known, request, duplicate: true };
     const { run: stored, duplicate } = await context.runs.accept(run);
     return { run: stored, request, duplicate };
   }
@@ -88,11 +102,11 @@ export function agentMethods({
       const key = canonical(sessionKey, "agent");
       if (agent && agentOf(key) !== agent)
         throw invalid("agent", `agent "${agentId}" does not match session key agent "${agentOf(key)}"`);
-      return key;
+      return ofKnownAgent(key, "agent");
     }
     if (sessionId) {
       const found = (await sessions.list()).find((entry) => entry.sessionId === sessionId);
-      if (found) return found.key;
+      if (found) return ofKnownAgent(found.key, "agent");
     }
     return agent ? canonical(`agent:${agent}:main`, "agent") : mainKey;
   }
@@ -100,13 +114,10 @@ export function agentMethods({
   async function agent({ params, caller, accept: answer }: MethodCall<AgentCall>): Promise<unknown> {
     const sessionKey = await sessionFor(params);
     const fields = params as unknown as Record<string, unknown>;
-    const { run, request, duplicate } = await accept({
-      id: params.idempotencyKey,
-      sessionKey,
-      method: "agent",
-      principal: caller.principal,
-      params: fields,
-    });
+    const { run, request, duplicate } = await accept(
+      { id: params.idempotencyKey, sessionKey, method: "agent", params: fields },
+      caller,
+    );
     if (request.wantsDelivery && !request.target && !duplicate && fields["bestEffortDeliver"] !== true) {
       await context.runs.mark(run, "error", "deliver needs channel and to");
       throw invalid("agent", "deliver needs channel and to");
@@ -116,8 +127,9 @@ export function agentMethods({
     answer({ runId: run.id, status: "accepted", acceptedAt: run.acceptedAt });
     if (alive) runs.watch(alive, caller);
     // On a channel "wait" is a word like any other, unless there is something to stop.
-    const stops = !alive && isStop(params.message) && runs.abort(sessionKey, undefined, "stop").length > 0;
-    const wanted: RunRequest = stops ? { ...request, command: { name: "stopped" } } : request;
+    const count = !alive && isStop(params.message) ? runs.abort(sessionKey, undefined, "stop").length : 0;
+    const stops = count > 0 || isStopCommand(params.message);
+    const wanted: RunRequest = stops ? { ...request, command: { name: "stopped", count } } : request;
     const { done } = alive ?? runs.start(run, { request: wanted, caller });
     return finalAnswer(run, await done);
   }
@@ -145,15 +157,13 @@ export function agentMethods({
   }
 
   async function chatSend({ params, caller }: MethodCall<ChatCall>): Promise<unknown> {
-    const sessionKey = canonical(params.sessionKey, "chat.send");
+    const sessionKey = ofKnownAgent(canonical(params.sessionKey, "chat.send"), "chat.send");
     if (isStop(params.message)) return aborted(runs.abort(sessionKey, undefined, "stop"));
-    const { run, request, duplicate } = await accept({
-      id: params.idempotencyKey,
-      sessionKey,
-      method: "chat.send",
-      principal: caller.principal,
-      params: params as unknown as Record<string, unknown>,
-    });
+    const fields = params as unknown as Record<string, unknown>;
+    const { run, request, duplicate } = await accept(
+      { id: params.idempotencyKey, sessionKey, method: "chat.send", params: fields },
+      caller,
+    );
     if (!duplicate) {
       runs.start(run, { request, caller });
       return { runId: run.id, status: "started" };
@@ -239,13 +249,10 @@ export function agentMethods({
       await systemLines.add(mainKey, text, Date.now());
       return { ok: true };
     }
-    const { run, request } = await accept({
-      id: randomUUID(),
-      sessionKey: mainKey,
-      method: "wake",
-      principal: caller.principal,
-      params: { text, mode: params.mode },
-    });
+    const { run, request } = await accept(
+      { id: randomUUID(), sessionKey: mainKey, method: "wake", params: { text, mode: params.mode } },
+      caller,
+    );
     runs.start(run, { request, caller });
     return { ok: true };
   }
@@ -286,7 +293,7 @@ export function agentMethods({
       name: "models.default",
       params: noParams,
       async handle() {
-        const [choice] = await models.candidates({ agentId: agentOf(mainKey) });
+        const choice = await models.glance({ agentId: agentOf(mainKey) });
         if (!choice) throw noModel();
         const { provider, model, reason } = choice;
         return { provider, model, reason };

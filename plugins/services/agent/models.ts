@@ -1,4 +1,10 @@
-import { isRclawError, type PluginContext, RclawError, type SessionEntry } from "@rclaw/plugin-sdk";
+import {
+  isRclawError,
+  type ModelInfo,
+  type PluginContext,
+  RclawError,
+  type SessionEntry,
+} from "@rclaw/plugin-sdk";
 import type { Settings } from "./config.ts";
 
 export interface ModelRef {
@@ -21,6 +27,11 @@ export interface Wishes {
   readonly agentId: string;
 }
 
+interface Search {
+  readonly choice: Promise<Choice | undefined>;
+  glance(): Promise<Choice | undefined>;
+}
+
 export interface ModelsOptions {
   readonly providers: PluginContext["providers"];
   readonly settings: Pick<Settings, "model" | "aliases" | "agents">;
@@ -31,13 +42,18 @@ export interface ModelsOptions {
 
 const readyFreshMs = 30_000;
 const readyTimeoutMs = 2_000;
+/** How long the start screen waits for the slow ones once somebody could answer. */
+const glanceMs = 100;
+const listFreshMs = 600_000;
+const listTimeoutMs = 1_000;
 const coolDownMs = [0, 5_000, 30_000, 120_000, 300_000];
 
 export type Models = ReturnType<typeof createModels>;
 
 /** Which model answers, and who stands in when it does not. */
 export function createModels({ providers, settings, log, signal, now = Date.now }: ModelsOptions) {
-  let best: { readonly choice: Promise<Choice | undefined>; readonly at: number } | undefined;
+  let best: (Search & { readonly at: number }) | undefined;
+  const lists = new Map<string, { readonly models: Promise<readonly ModelInfo[]>; readonly at: number }>();
   const failures = new Map<string, { count: number; until: number }>();
 
   async function ready(
@@ -52,34 +68,68 @@ export function createModels({ providers, settings, log, signal, now = Date.now 
     }
   }
 
-  async function findBest(): Promise<Choice | undefined> {
-    const states = await Promise.all(providers.ids().map(async (id) => ({ id, state: await ready(id) })));
-    const usable = states
-      .flatMap(({ id, state }) => (state?.ok ? [{ id, ...state }] : []))
-      .sort((a, b) => a.rank - b.rank);
-    const [first] = usable;
-    return first && { provider: first.id, model: first.defaultModel, reason: first.reason, isNamed: false };
+  /** Asks everybody at once. */
+  function search(): Search {
+    const usable: (Choice & { readonly rank: number })[] = [];
+    const first = (): Choice | undefined => usable.toSorted((a, b) => a.rank - b.rank)[0];
+    const all = providers.ids().map(async (id) => {
+      const state = await ready(id);
+      if (!state?.ok) return;
+      const { defaultModel: model, reason, rank } = state;
+      usable.push({ provider: id, model, reason, isNamed: false, rank });
+    });
+    const choice = Promise.all(all).then(first);
+    return {
+      choice,
+      // A port that swallows what is sent to it must not hold up the start.
+      glance: async () => (await Promise.race([choice, after(glanceMs, first)])) ?? choice,
+    };
   }
 
   /** The ready provider with the lowest rank. Asked again after a while, or when a run failed. */
-  function automatic(fresh = false): Promise<Choice | undefined> {
-    if (fresh || !best || now() - best.at > readyFreshMs) best = { choice: findBest(), at: now() };
-    return best.choice;
+  function latest(fresh = false): Search {
+    if (fresh || !best || now() - best.at > readyFreshMs) best = { ...search(), at: now() };
+    return best;
+  }
+
+  /** What a provider says it has, or nothing when it does not say so soon. */
+  function modelsOf(provider: string): Promise<readonly ModelInfo[]> {
+    const known = lists.get(provider);
+    if (known && now() - known.at < listFreshMs) return known.models;
+    const models = providers.models(provider, AbortSignal.timeout(listTimeoutMs)).catch((error: unknown) => {
+      log.debug({ err: error, provider }, `provider "${provider}" did not list its models`);
+      lists.delete(provider);
+      return [];
+    });
+    lists.set(provider, { models, at: now() });
+    return models;
+  }
+
+  /** `local/qwen` where `local` is no provider, but one provider has a model of that whole name. */
+  async function madeBy(ref: string): Promise<string | undefined> {
+    const found = await Promise.all(
+      providers.ids().map(async (id) => ((await modelsOf(id)).some((model) => model.id === ref) ? id : "")),
+    );
+    return found.find((id) => id !== "");
   }
 
   async function parse(ref: string, reason: string, seen = 0): Promise<Choice> {
     const alias = settings.aliases.get(ref.toLowerCase());
     if (alias && seen === 0) return parse(alias, reason, 1);
     const slash = ref.indexOf("/");
-    if (slash > 0 && slash < ref.length - 1)
-      return { provider: ref.slice(0, slash), model: ref.slice(slash + 1), reason, isNamed: true };
+    if (slash > 0 && slash < ref.length - 1) {
+      const named = { provider: ref.slice(0, slash), model: ref.slice(slash + 1), reason, isNamed: true };
+      if (providers.ids().includes(named.provider)) return named;
+      const maker = await madeBy(ref);
+      return maker === undefined ? named : { ...named, provider: maker, model: ref };
+    }
     if (providers.ids().includes(ref)) {
       const state = await ready(ref);
       if (state) return { provider: ref, model: state.defaultModel, reason, isNamed: true };
     }
     throw new RclawError(
       "INVALID_REQUEST",
-      `"${ref}" is not a model: write it as provider/model, for example anthropic/claude-sonnet-5-5; see: rclaw models`,
+      `"${ref}" is not a model: write it as provider/model, for example anthropic/claude-sonnet-5-5; /model list in a chat shows what there is`,
     );
   }
 
@@ -90,6 +140,11 @@ export function createModels({ providers, settings, log, signal, now = Date.now 
   ): Promise<Choice | undefined> {
     if (!model) return provider ? parse(provider, reason) : undefined;
     return provider ? { provider, model, reason, isNamed: true } : parse(model, reason);
+  }
+
+  function isChosen({ entry, agentId }: Wishes): boolean {
+    const own = settings.agents.get(agentId) ?? [];
+    return own.length > 0 || settings.model.length > 0 || entry?.modelOverride !== undefined;
   }
 
   async function candidates({ hook, params, entry, agentId }: Wishes): Promise<readonly Choice[]> {
@@ -103,13 +158,22 @@ export function createModels({ providers, settings, log, signal, now = Date.now 
       const rest = await Promise.all(configured.map((ref) => parse(ref, "configured")));
       return unique(wished ? [wished, ...rest] : rest);
     }
-    const choice = await automatic();
+    const choice = await latest().choice;
     return choice ? [choice] : [];
   }
 
   return {
     candidates,
-    automatic,
+    parse: (ref: string): Promise<Choice> => parse(ref, "set for this session"),
+    automatic: (fresh = false): Promise<Choice | undefined> => latest(fresh).choice,
+    /** Who would answer, for a screen that somebody waits for. */
+    glance: async (wishes: Wishes): Promise<Choice | undefined> =>
+      isChosen(wishes) ? (await candidates(wishes))[0] : latest().glance(),
+    /** Tokens the model can read, where its provider says so. */
+    async windowOf({ provider, model }: ModelRef): Promise<number | undefined> {
+      if (!providers.ids().includes(provider)) return undefined;
+      return (await modelsOf(provider)).find(({ id }) => id === model)?.contextWindow;
+    },
     /** The same list with those that failed lately moved to the end; they are tried again when nothing else is left. */
     inOrder(choices: readonly Choice[]): readonly Choice[] {
       if (failures.size === 0 || choices.length < 2) return choices;
@@ -163,19 +227,30 @@ export function noModel(): RclawError {
   );
 }
 
-/** One clear message for the person, with every attempt in it. */
+/** One clear message for the person, with every attempt in it: who, what, and what to do next. */
 export function allFailed(
   attempts: readonly { readonly choice: ModelRef; readonly error: unknown }[],
 ): RclawError {
-  const lines = attempts.map(({ choice, error }) => `${choice.provider}/${choice.model}: ${reasonOf(error)}`);
-  const [only] = attempts;
-  const message =
-    attempts.length === 1 && only ? `The model ${lines[0]}` : `No model could answer. ${lines.join("; ")}`;
-  return new RclawError("UNAVAILABLE", message, {
-    cause: attempts.at(-1)?.error,
-    retryable: attempts.some(({ error }) => isRclawError(error) && error.retryable),
-    details: { kind: kindOf(attempts.at(-1)?.error) },
-  });
+  const lines = attempts.map(({ choice, error }) => described(choice, error));
+  const last = attempts.at(-1)?.error;
+  return new RclawError(
+    "UNAVAILABLE",
+    lines.length === 1 ? (lines[0] ?? "") : `No model could answer. ${lines.join(". ")}`,
+    {
+      cause: last,
+      retryable: attempts.some(({ error }) => isRclawError(error) && error.retryable),
+      details: { kind: kindOf(last) },
+    },
+  );
+}
+
+/** A provider begins its sentences with its own id, in whose place the whole name of the model says more. */
+function described({ provider, model }: ModelRef, error: unknown): string {
+  const ref = `${provider}/${model}`;
+  const text = reasonOf(error);
+  if (text.startsWith(ref)) return text;
+  const next = text.startsWith(provider) ? text.slice(provider.length) : undefined;
+  return next !== undefined && /^[\s:]/.test(next) ? ref + next : `${ref}: ${text}`;
 }
 
 /** Only an error written for people is shown to them; anything else may hold paths or keys. */
@@ -183,8 +258,19 @@ export function reasonOf(error: unknown): string {
   return isRclawError(error) ? error.message : "failed unexpectedly; the gateway's log says why";
 }
 
+/** The protocol's words for it. */
 function kindOf(error: unknown): string {
   if (!isRclawError(error)) return "unknown";
+  if (isTooLong(error)) return "context_length";
   if (error.code === "RATE_LIMITED") return "rate_limit";
   return error.code === "TIMEOUT" ? "timeout" : "unknown";
+}
+
+/** The provider refused because there was too much to read. */
+export function isTooLong(error: unknown): boolean {
+  return isRclawError(error) && error.details?.["kind"] === "context_length";
+}
+
+function after<T>(ms: number, value: () => T): Promise<T> {
+  return new Promise((resolve) => setTimeout(() => resolve(value()), ms).unref());
 }

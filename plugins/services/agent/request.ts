@@ -1,6 +1,6 @@
 import { type Block, type CompletionRequest, type Logger, RclawError, type Run } from "@rclaw/plugin-sdk";
 import { type ChatCommand, parseCommand } from "./commands.ts";
-import { cleanInput } from "./text.ts";
+import { cleanInput, type Speaker } from "./text.ts";
 
 export type Thinking = NonNullable<CompletionRequest["thinking"]>;
 type Image = Extract<Block, { type: "image" }>;
@@ -26,20 +26,26 @@ export interface RunRequest {
   readonly channel: string | undefined;
   readonly extraSystemPrompt: string | undefined;
   readonly model: { readonly provider?: string; readonly model?: string } | undefined;
+  /** Who wrote it, when it came over a channel. */
+  readonly sender: Speaker | undefined;
+  /** Others write into this conversation too, so the model has to be told who speaks. */
+  readonly isShared: boolean;
+  /** Acts for the owner, as was found when it was accepted. */
+  readonly isOwner: boolean;
   /** The text is the gateway's own: a wake-up, not a person's message. */
   readonly isSystemEvent: boolean;
 }
 
 type Params = Readonly<Record<string, unknown>>;
 
-const thinkingLevels: readonly string[] = ["off", "minimal", "low", "medium", "high", "xhigh"];
+export const thinkingLevels: readonly string[] = ["off", "minimal", "low", "medium", "high", "xhigh"];
 const maxAttachmentBytes = 5 * 1_024 * 1_024;
 
 export function requestOf(
-  { method, params, principal }: Pick<Run, "method" | "params" | "principal">,
+  { method, params, principal, sessionKey }: Pick<Run, "method" | "params" | "principal" | "sessionKey">,
   log: Logger,
 ): RunRequest {
-  const fromPlugin = principal.startsWith("plugin:");
+  const fromPlugin = isFromPlugin(principal);
   const text = cleanInput(string(params, method === "wake" ? "text" : "message") ?? "", method);
   const images = imagesOf(params["attachments"], method, log);
   if (text.trim() === "" && images.length === 0) throw invalid(method, "message or attachment required");
@@ -59,8 +65,31 @@ export function requestOf(
     channel: fromPlugin ? string(params, "channel") : undefined,
     extraSystemPrompt: string(params, "extraSystemPrompt"),
     model: Object.keys(model).length > 0 ? model : undefined,
+    sender: fromPlugin ? senderOf(params) : undefined,
+    isShared: !/^agent:[^:]+:(?:[^:]+:){0,2}direct:/.test(sessionKey),
+    isOwner: typeof params["isOwner"] === "boolean" ? params["isOwner"] : !fromPlugin,
     isSystemEvent: method === "wake",
   };
+}
+
+/**
+ * A run's params as they are stored: who asked for it is decided once, when it comes in, and
+ * a restart must not decide again. Written down only where the principal does not say it.
+ */
+export function withOwner(
+  params: Params,
+  { principal, isOwner }: { readonly principal: string; readonly isOwner: boolean },
+): Params {
+  return isOwner === !isFromPlugin(principal) ? params : { ...params, isOwner };
+}
+
+export const isFromPlugin = (principal: string): boolean => principal.startsWith("plugin:");
+
+function senderOf(params: Params): Speaker | undefined {
+  const { id, name } = (params["sender"] ?? {}) as { id?: string; name?: string };
+  const channel = string(params, "channel");
+  if (id === undefined || channel === undefined) return undefined;
+  return { id, name, channel, place: string(params, "groupChannel") ?? string(params, "groupId") };
 }
 
 export function asThinking(level: unknown): Thinking | undefined {

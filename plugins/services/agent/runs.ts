@@ -6,9 +6,9 @@ import {
   type Session,
   type SessionEntry,
 } from "@rclaw/plugin-sdk";
+import { createAnswers } from "./answers.ts";
 import { pause } from "./ask.ts";
 import { longestTimer } from "./config.ts";
-import { helpText, statusText } from "./commands.ts";
 import { RunEvents, type StopReason } from "./events.ts";
 import { storedAssistant } from "./messages.ts";
 import { reasonOf } from "./models.ts";
@@ -32,7 +32,6 @@ interface LiveRun {
   readonly request: RunRequest;
   readonly controller: AbortController;
   readonly watchers: Set<string>;
-  readonly isOwner: boolean;
   readonly resumed: boolean;
   events: RunEvents | undefined;
   stopReason: StopReason | undefined;
@@ -53,13 +52,18 @@ export type Runs = ReturnType<typeof createRuns>;
 
 /** The runs that are alive, how they end, and what is still known of those that did. */
 export function createRuns(options: RunsOptions) {
-  const { context, settings, models, conversations, now, agentOf } = options;
+  const { context, settings, conversations, now, agentOf } = options;
   const { log, gateway } = context;
   const live = new Map<string, LiveRun>();
   const bySession = new Map<string, Set<LiveRun>>();
   const finished = new Map<string, Outcome>();
   const waiting = new Map<string, Set<(outcome: Outcome) => void>>();
   const turnstile = createTurnstile(beginsPerTurn);
+  const answer = createAnswers({
+    ...options,
+    running: (sessionKey) =>
+      [...(bySession.get(sessionKey) ?? [])].filter(({ request }) => !request.command).length,
+  });
 
   function start(
     run: Run,
@@ -70,8 +74,6 @@ export function createRuns(options: RunsOptions) {
       request,
       controller: new AbortController(),
       watchers: new Set(),
-      // After a restart nobody vouches for a channel's sender any more; a client of the protocol is the owner's.
-      isOwner: caller?.isOwner ?? !run.principal.startsWith("plugin:"),
       resumed,
       events: undefined,
       stopReason: undefined,
@@ -226,8 +228,7 @@ export function createRuns(options: RunsOptions) {
       if (!resumed || !(await isWritten(run))) await reset(run.sessionKey, command.name, signal);
       if (text === "") return reply(alive, "Started a new session.");
     } else if (command) {
-      if (command.name === "stopped") return reply(alive, "Stopped.");
-      return reply(alive, command.name === "help" ? helpText : await status(run.sessionKey));
+      return reply(alive, await answer(command, { sessionKey: run.sessionKey, request, signal }));
     }
     const session = await context.sessions.open(run.sessionKey, signal);
     try {
@@ -238,7 +239,7 @@ export function createRuns(options: RunsOptions) {
       const agentId = agentOf(run.sessionKey);
       const result = await runTurn(
         session,
-        { run, request, text, agentId, isOwner: alive.isOwner, resumed, events, signal },
+        { run, request, text, agentId, isOwner: request.isOwner, resumed, events, signal },
         options,
       );
       await remember(session, result, alive);
@@ -254,7 +255,7 @@ export function createRuns(options: RunsOptions) {
 
   /** The session's accounting. Written only when something changed, since every run passes here. */
   async function remember(session: Session, result: TurnResult, { request }: LiveRun): Promise<void> {
-    const { from, usage, lastUsage } = result;
+    const { from, usage, lastUsage, contextTokens } = result;
     const prompt = lastUsage.input + lastUsage.cacheRead + lastUsage.cacheWrite;
     const wanted: Record<string, unknown> = {
       systemSent: true,
@@ -265,6 +266,7 @@ export function createRuns(options: RunsOptions) {
         outputTokens: usage.output,
         totalTokens: prompt,
         totalTokensFresh: true,
+        contextTokens: contextTokens ?? null,
       }),
       ...(request.channel &&
         request.target && {
@@ -316,26 +318,9 @@ export function createRuns(options: RunsOptions) {
     const from = { provider: "rclaw", model: "gateway-injected" };
     const entry = await context.sessions.find(alive.run.sessionKey);
     eventsOf(alive).reply(
-      storedAssistant([{ type: "text", text }], { ...from, usage, stopReason: "stop", timestamp: now() }),
+      storedAssistant([{ type: "text", text }], { from, usage, stopReason: "stop", timestamp: now() }),
     );
     return { sessionId: entry?.sessionId ?? "", texts: [text], from: undefined, usage, lastUsage: usage };
-  }
-
-  async function status(sessionKey: string): Promise<string> {
-    const entry = await context.sessions.find(sessionKey);
-    const [choice] = await models
-      .candidates({ agentId: agentOf(sessionKey), ...(entry && { entry }) })
-      .catch(() => []);
-    return statusText({
-      version: context.version,
-      model: choice ? `${choice.provider}/${choice.model}` : "none",
-      reason: choice?.reason ?? "no provider is ready",
-      sessionKey,
-      inputTokens: entry?.inputTokens ?? 0,
-      outputTokens: entry?.outputTokens ?? 0,
-      thinking: entry?.thinkingLevel ?? settings.thinking ?? "off",
-      running: [...(bySession.get(sessionKey) ?? [])].filter(({ request }) => !request.command).length,
-    });
   }
 
   function startTyping(target: Target, signal: AbortSignal): Disposable {
@@ -352,6 +337,13 @@ export function createRuns(options: RunsOptions) {
     eventsOf(alive).abort(reason);
     alive.controller.abort(new RclawError("ABORTED", `run ${alive.run.id} was stopped (${reason})`));
     return true;
+  }
+
+  /** The configuration may have changed since; an agent that is gone gets no folder again. */
+  function refuseUnknownAgent({ sessionKey }: Run): void {
+    const agentId = agentOf(sessionKey);
+    if (agentId === agentOf("") || settings.agents.has(agentId)) return;
+    throw new RclawError("INVALID_REQUEST", `agent "${agentId}" is no longer in agents.list`);
   }
 
   function watch(alive: LiveRun, { connId, caps }: Caller): void {
@@ -404,6 +396,7 @@ export function createRuns(options: RunsOptions) {
           continue;
         }
         try {
+          refuseUnknownAgent(run);
           start(run, { request: requestOf(run, log), resumed: true });
         } catch (error) {
           await context.runs.mark(run, "error", reasonOf(error));

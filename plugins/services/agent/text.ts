@@ -6,13 +6,17 @@ export function cleanInput(message: string, method: string): string {
   if (text.includes("\0"))
     throw new RclawError("INVALID_REQUEST", `invalid ${method} params: message must not contain null bytes`);
   // oxlint-disable-next-line no-control-regex -- control characters are the point
-  return text.replaceAll(/[\u0001-\u0008\u000b\u000c\u000e-\u001f\u007f]/g, "");
+  return text.replaceAll(/[\u0001-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g, "");
 }
 
 const weekday = "(?:Sun|Mon|Tue|Wed|Thu|Fri|Sat)";
-const stampPattern = new RegExp(`^\\[${weekday} \\d{4}-\\d{2}-\\d{2} \\d{2}:\\d{2} [^\\]\\n]{1,32}\\] `);
+const clock = `${weekday} \\d{4}-\\d{2}-\\d{2} \\d{2}:\\d{2} [^\\]\\n]{1,32}\\] `;
+/** What the gateway puts in front: waiting events, then the time, and in a conversation of several who speaks. */
+const headPattern = new RegExp(
+  `^(?:(?:System: \\[[^\\n]*\\n)+\\n)?\\[(?:${clock}|[^\\]\\n]{1,160} ${clock}[^\\n()]{1,80} \\(id:[^\\s()]{1,64}\\): )`,
+);
 
-/** Headers that only the gateway writes, in the words of a person: an envelope, or a role in brackets. */
+/** Headers that only the gateway writes, in the words of a person: an envelope, a role in brackets, a model's own marks. */
 const imitations: readonly [RegExp, string][] = [
   [
     new RegExp(
@@ -21,22 +25,92 @@ const imitations: readonly [RegExp, string][] = [
     ),
     "($1)",
   ],
+  [/\(\s*id\s*:(?=[^)\n]{0,80}\)\s*:)/gi, "(said id "],
   [/\[((?:end )?(?:system|assistant|developer|tool)\b[^\]\n]{0,80})\]/gi, "($1)"],
-  [/^([ \t>]*)system( \([^)\n]*\))?:/gim, "$1System (said by the user)$2:"],
+  [/^([ \t>*_#]*)system( \([^)\n]*\))?([*_]*):/gim, "$1System (said by the user)$2$3:"],
   [
     /<(?=\/?(?:system|assistant|developer|tool_use|tool_result|tool_call|function_calls?|function_results?|function_result)\b)/gi,
     "&lt;",
   ],
+  // Of models that run on this machine; a server far away takes them for text.
+  [/<(?=\|[a-z_]{1,40}\|>|<\/?SYS>>)/gi, "&lt;"],
+  [/\[(\/?INST)\]/g, "($1)"],
 ];
 
+const lookAlikes = [
+  ["【〖〔⟦❲", "["],
+  ["】〗〕⟧❳", "]"],
+  ["ѕЅ", "s"],
+  ["уУү", "y"],
+  ["тТτ", "t"],
+  ["еЕε", "e"],
+  ["мМΜ", "m"],
+  ["аАα", "a"],
+  ["іІι", "i"],
+  ["оОο", "o"],
+  ["ԁ", "d"],
+  ["ɩӏ", "l"],
+  ["꞉∶ː", ":"],
+] as const;
+const twins: ReadonlyMap<string, string> = new Map(
+  lookAlikes.flatMap(([alike, meant]) => Array.from(alike, (char) => [char, meant] as const)),
+);
+
+/** As a careless reader sees it: without invisible characters, and look-alikes as what they look like. */
+function folded(line: string): string {
+  const plain = line.normalize("NFKC").replaceAll(/\p{Cf}/gu, "");
+  return plain.replaceAll(/[^\x20-\x7e]/gu, (char) => twins.get(char) ?? char);
+}
+
 /**
- * What a person wrote must not be taken for what the gateway writes around it. The
- * model still reads every word, and sees that the person wrote it.
+ * What a person wrote must not be taken for what the gateway writes around it, nor for
+ * another person's words. The model still reads every word, and sees who wrote it.
  */
 export function asUserText(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- everything that is not ASCII
+  if (!/[^\x00-\x7f]/.test(text)) return neutral(text);
+  const lines = text.split("\n").map((line) => {
+    const plain = folded(line);
+    const shown = neutral(plain);
+    // Only a line that pretends to be something is shown as what it looks like.
+    return shown === plain ? neutral(line) : shown;
+  });
+  return lines.join("\n");
+}
+
+function neutral(text: string): string {
   let result = text;
   for (const [pattern, to] of imitations) result = result.replaceAll(pattern, to);
   return result;
+}
+
+/** Who wrote a message, where several may write. */
+export interface Speaker {
+  readonly channel: string;
+  /** The group's title. */
+  readonly place: string | undefined;
+  readonly name: string | undefined;
+  readonly id: string;
+}
+
+/**
+ * `[Telegram group Rust fans Sun 2026-11-22 10:57 UTC] Ada (id:4201): `. The name is the
+ * person's own choice, so it may hold nothing that this line is made of; the id is not.
+ */
+export function envelope(stamp: string, { channel, place, name, id }: Speaker): string {
+  const label = `${channel.slice(0, 1).toUpperCase()}${channel.slice(1)}`;
+  const group = place === undefined ? "" : ` group ${asName(place)}`;
+  const who = `${asName(name ?? "") || "unknown"} (id:${id.replaceAll(/[^\w@.+:#-]/g, "_").slice(0, 64)}): `;
+  return `[${asName(label)}${group} ${stamp.slice(1)}${who}`;
+}
+
+function asName(given: string): string {
+  return given
+    .normalize("NFKC")
+    .slice(0, 64)
+    .replaceAll(/[\p{C}\p{Zl}\p{Zp}\p{Ps}\p{Pe}<>:;"`|\\꞉∶ː]/gu, " ")
+    .replaceAll(/\s+/g, " ")
+    .trim();
 }
 
 /** `[Sun 2026-11-22 10:57 UTC] `: the clock is here and not in the system prompt, which must stay the same for the prompt cache. */
@@ -65,15 +139,16 @@ export function createStamp(timezone: string): (now: number) => string {
   };
 }
 
-/** People see what they wrote, without the clock in front of it. */
+/** People see what they wrote, without what the gateway put in front of it. */
 export function withoutStamp(text: string): string {
-  return text.charCodeAt(0) === 91 ? text.replace(stampPattern, "") : text;
+  const first = text.charCodeAt(0);
+  return first === 91 || first === 83 ? text.replace(headPattern, "") : text;
 }
 
 /** `System: [2026-11-22 10:57:30 UTC] text`, the line a queued event becomes in front of the next prompt. */
 export function systemLine(text: string, at: number): string {
   const time = new Date(at).toISOString().slice(0, 19).replace("T", " ");
-  return `System: [${time} UTC] ${text.replaceAll(/\s*\n\s*/g, " ").trim()}`;
+  return `System: [${time} UTC] ${text.replaceAll(/\s*[\n\r\u0085\u2028\u2029]\s*/g, " ").trim()}`;
 }
 
 const silent = "NO_REPLY";

@@ -10,7 +10,7 @@ import {
 } from "@rclaw/plugin-sdk";
 import { ask } from "./ask.ts";
 import { type Conversation, type Conversations, readBack } from "./cache.ts";
-import type { Settings } from "./config.ts";
+import { contextOf, type Settings } from "./config.ts";
 import type { RunEvents } from "./events.ts";
 import { runLoop } from "./loop.ts";
 import {
@@ -23,9 +23,10 @@ import {
   textOf,
 } from "./messages.ts";
 import type { ModelRef, Models } from "./models.ts";
+import { askingForLess } from "./overflow.ts";
 import type { createPrompts } from "./prompt.ts";
 import { asThinking, type RunRequest } from "./request.ts";
-import { asUserText, isSilent, systemLine } from "./text.ts";
+import { asUserText, envelope, isSilent, systemLine } from "./text.ts";
 import { Writer } from "./writer.ts";
 
 export interface TurnParts {
@@ -60,6 +61,8 @@ export interface TurnResult {
   readonly sessionId: string;
   readonly texts: readonly string[];
   readonly from: ModelRef | undefined;
+  /** Tokens a conversation with that model may have. */
+  readonly contextTokens?: number;
   readonly usage: Usage;
   readonly lastUsage: Usage;
 }
@@ -103,6 +106,8 @@ export async function runTurn(session: Session, options: TurnOptions, parts: Tur
     usage: noUsage,
     lastUsage: noUsage,
     from: undefined,
+    asked: undefined,
+    contextTokens: undefined,
   };
   let failure: unknown;
   try {
@@ -113,7 +118,7 @@ export async function runTurn(session: Session, options: TurnOptions, parts: Tur
     failure = error;
     await keepPartial(error, work, options, parts);
   }
-  const { from, usage, lastUsage } = work;
+  const { from, usage, lastUsage, contextTokens } = work;
   void context.hooks.run(
     "agent_end",
     {
@@ -130,7 +135,14 @@ export async function runTurn(session: Session, options: TurnOptions, parts: Tur
   if (failure !== undefined) throw failure;
   signal.throwIfAborted();
   events.end();
-  return { sessionId: conversation.sessionId, texts, from, usage, lastUsage };
+  return {
+    sessionId: conversation.sessionId,
+    texts,
+    from,
+    ...(contextTokens !== undefined && { contextTokens }),
+    usage,
+    lastUsage,
+  };
 }
 
 interface Work {
@@ -142,6 +154,9 @@ interface Work {
   usage: Usage;
   lastUsage: Usage;
   from: ModelRef | undefined;
+  /** The model that was asked last, whether it answered or not. */
+  asked: ModelRef | undefined;
+  contextTokens: number | undefined;
 }
 
 function placeOf({ session: { key, entry }, workspaceDir }: Work, { agentId, request }: TurnOptions) {
@@ -209,7 +224,9 @@ async function addUser({ run, request, text }: TurnOptions, writer: Writer, part
   const { takeSystemLines, stamp, now } = parts;
   const at = now();
   const lines = takeSystemLines(run.sessionKey);
-  const body = request.isSystemEvent ? systemLine(text, at) : stamp(at) + asUserText(text);
+  const { sender, isShared } = request;
+  const head = sender && isShared ? envelope(stamp(at), sender) : stamp(at);
+  const body = request.isSystemEvent ? systemLine(text, at) : head + asUserText(text);
   const full = [lines.join("\n"), body].filter((part) => part !== "").join("\n\n");
   await writer.add(storedUser(full, request.images, at), {
     role: "user",
@@ -257,23 +274,30 @@ async function converse(work: Work, options: TurnOptions, parts: TurnParts): Pro
     ...(settings.maxTokens && { maxTokens: settings.maxTokens }),
   };
 
+  const window = choices[0] && (await models.windowOf(choices[0]));
+  const room = contextOf(settings, window);
+  work.contextTokens = room.tokens;
+  const fit = (limit: number): void => parts.conversations.fit(conversation, limit);
+  fit(room.chars);
+  work.asked = choices[0];
+  const asking = {
+    providers: context.providers,
+    models,
+    retry: settings.retry,
+    log: context.log,
+    onTry: (choice: ModelRef): void => void (work.asked = choice),
+  };
+  const askModel = askingForLess((messages) => {
+    const { hasThinking } = conversation;
+    return ask(choices, { ...base, messages, hasThinking }, signal, asking);
+  }, fit);
   const loop = runLoop(withContext(conversation.messages, prepended), {
     signal,
     maxTurns: settings.maxTurns,
     resultLimit: Math.min(400_000, Math.floor(settings.contextChars * 0.3)),
     async ask(messages) {
       signal.throwIfAborted();
-      const answer = await ask(
-        choices,
-        { ...base, messages, hasThinking: conversation.hasThinking },
-        signal,
-        {
-          providers: context.providers,
-          models,
-          retry: settings.retry,
-          log: context.log,
-        },
-      );
+      const answer = await askModel(messages);
       const { provider, model } = answer.choice;
       const about = { runId: run.id, sessionId: session.entry.sessionId, provider, model };
       void hooks.run(
@@ -314,7 +338,7 @@ async function converse(work: Work, options: TurnOptions, parts: TurnParts): Pro
         work.lastUsage = event.usage;
         if (event.stopReason === "refusal" && said.trim() === "") throw refused(event.from);
         const stored = storedAssistant(event.content, {
-          ...event.from,
+          from: event.from,
           usage: event.usage,
           stopReason: event.stopReason,
           timestamp: parts.now(),
@@ -390,7 +414,7 @@ async function keepPartial(
   { events, signal }: TurnOptions,
   { now, context }: TurnParts,
 ): Promise<void> {
-  const { writer, conversation, from } = work;
+  const { writer, conversation, from, asked } = work;
   const text = events.text.trim();
   const last = conversation.messages.at(-1);
   const kept = last?.role === "assistant" && textOf(last.content).trim() === text;
@@ -399,8 +423,7 @@ async function keepPartial(
     if (!goesOn && (!signal.aborted || (text !== "" && !kept))) {
       const content: Block[] = text === "" || kept ? [] : [{ type: "text", text }];
       const stored = storedAssistant(content, {
-        provider: from?.provider ?? "rclaw",
-        model: from?.model ?? "none",
+        from: asked ?? from,
         usage: noUsage,
         stopReason: signal.aborted ? "aborted" : "error",
         timestamp: now(),

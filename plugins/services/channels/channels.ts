@@ -10,7 +10,7 @@ import {
 import { channelMethods, type StartedChannel } from "./methods.ts";
 import type { ChannelPorts, LiveChannels } from "@rclaw/plugin-sdk/services/channels";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
-import { authorizeInbound, inboundRules, type Verdict } from "./inbound.ts";
+import { authorizeInbound, inboundRules, personOf, type Verdict } from "./inbound.ts";
 import type { Pairing } from "./pairing.ts";
 import { channelSessionKey, type DmScope } from "@rclaw/plugin-sdk/session-key";
 
@@ -96,9 +96,10 @@ export function createChannels(options: ChannelsOptions): Channels {
     return handled === true;
   }
 
-  function sessionKey(channel: string, { accountId, chatType, peerId, threadId }: InboundMessage): string {
+  function sessionKey(channel: string, message: InboundMessage): string {
     const { defaultAgentId, mainKey, scope } = keys();
     if (scope === "global") return "global";
+    const { accountId, chatType, peerId, threadId } = message;
     const { dmScope } = (config()["session"] ?? {}) as { dmScope?: DmScope };
     const isDirect = chatType === "direct";
     return channelSessionKey({
@@ -109,6 +110,7 @@ export function createChannels(options: ChannelsOptions): Channels {
       accountId,
       peerId,
       threadId,
+      person: isDirect ? personOf(message, channel, config()) : undefined,
       chatType: isDirect || chatType === "channel" ? chatType : "group",
     });
   }
@@ -126,7 +128,7 @@ export function createChannels(options: ChannelsOptions): Channels {
     if (!message.text.trim()) return;
     if (await claimed(channel, message)) return;
 
-    const { id, accountId, peerId, text, threadId } = message;
+    const { id, accountId, chatType, peerId, peerName, sender, text, threadId } = message;
     const params = {
       message: text,
       sessionKey: sessionKey(channel, message),
@@ -137,6 +139,8 @@ export function createChannels(options: ChannelsOptions): Channels {
       // The platform's own id, so that a redelivered message is no second run.
       idempotencyKey: `${channel}:${accountId}:${id}`,
       ...(threadId !== undefined && { threadId }),
+      sender: { id: sender.id, ...(sender.name && { name: sender.name }) },
+      ...(chatType !== "direct" && { groupId: peerId, ...(peerName && { groupChannel: peerName }) }),
     };
     const caller: Caller = {
       kind: "plugin",

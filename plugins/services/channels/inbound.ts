@@ -155,6 +155,22 @@ export function inboundRules(
   };
 }
 
+/**
+ * Which known person wrote a direct message, by `session.identityLinks`. Only addresses with
+ * their channel count: an id alone may be somebody else's on another platform.
+ */
+export function personOf(
+  { peerId, sender }: InboundMessage,
+  channel: string,
+  config: Readonly<Record<string, unknown>>,
+): string | undefined {
+  const addresses = [`${channel}:${sender.id}`, `${channel}:${peerId}`];
+  const links = Object.entries(record(record(config["session"])["identityLinks"]));
+  return links.find(([, known]) =>
+    ids(known).some((address) => addresses.includes(String(address).trim())),
+  )?.[0];
+}
+
 function record(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value)
     ? (value as Readonly<Record<string, unknown>>)

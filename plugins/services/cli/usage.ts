@@ -51,7 +51,8 @@ A path is dotted: agents.defaults.model, channels["my.channel"], hooks.rules[0].
   plugin: `Usage: rclaw plugin [list] [--timings]
        rclaw plugin info <id>
        rclaw plugin add <id> [--account <name>] [--set <key>=<value>] [--token-env <name>]
-       rclaw plugin enable|disable|reload <id>
+       rclaw plugin enable|disable <id>
+       rclaw plugin reload [<id>]
        rclaw plugin remove <id> [--yes]
 
   list      every plugin and how it is; --timings adds what starting it cost
@@ -59,7 +60,7 @@ A path is dotted: agents.defaults.model, channels["my.channel"], hooks.rules[0].
   add       shows what it may do, asks for what it needs, tests it, and switches it on
   enable    switches a plugin on; no restart
   disable   switches it off and undoes everything it did
-  reload    off and on again
+  reload    off and on again; without an id: looks for new, changed and gone plugins
   remove    removes it with its storage and secrets
 
   --account <name>            which account the answers of "add" are for

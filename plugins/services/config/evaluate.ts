@@ -4,7 +4,7 @@ import { withDefaults } from "@rclaw/plugin-sdk/schema/defaults";
 import { substituteEnv } from "./env.ts";
 import { configSchema } from "@rclaw/plugin-sdk/services/config.schema";
 import { type Finding, readSources } from "./sources.ts";
-import { covers, findingsOf, isUsed } from "./validate.ts";
+import { ownerOf, findingsOf, isUsed } from "./validate.ts";
 import { dotted, isObject, valueIn } from "./values.ts";
 
 /** A configuration text, read and judged. */
@@ -103,8 +103,13 @@ function adapt(root: unknown): { value: unknown; findings: Finding[] } {
  * switches), else the whole top-level section.
  */
 function dropPaths(at: KeyPath, plugins: readonly PluginConfigSchema[]): KeyPath[] {
-  const owner = plugins.find((plugin) => covers(plugin, at));
-  if (owner) return [owner.path.split(".")];
+  const owner = ownerOf(plugins, at);
+  if (owner) {
+    const own = owner.path.split(".");
+    // Between other plugins' parts only the entry that is wrong goes.
+    const isAround = plugins.some(({ path }) => path.startsWith(`${owner.path}.`));
+    return [isAround ? at.slice(0, own.length + 1) : own];
+  }
   const depth =
     at[0] === "plugins" && at[1] === "entries" ? 3 : at[0] === "gateway" || at[0] === "plugins" ? 2 : 1;
   const drop = at.slice(0, depth);

@@ -6,19 +6,18 @@ const openclawKeys: Readonly<Record<string, string>> = {
   "": "env diagnostics update browser ui auth nodeHost bindings broadcast audio media approvals cron hooks web discovery canvasHost talk memory skills",
   gateway: "channelHealthCheckMinutes tailscale tools http nodes",
   "gateway.auth": "allowTailscale trustedProxy",
-  "gateway.auth.rateLimit": "exemptLoopback",
-  "gateway.controlUi": "basePath root allowInsecureAuth dangerouslyDisableDeviceAuth",
-  "gateway.tls": "autoGenerate",
+  "gateway.controlUi": "basePath root",
   "gateway.reload": "mode",
   "gateway.remote": "transport sshTarget sshIdentity",
   session:
     "resetTriggers idleMinutes reset resetByType resetByChannel store typingIntervalSeconds typingMode sendPolicy agentToAgent maintenance",
-  tools: "byProvider web media links sessions loopDetection message agentToAgent elevated exec fs subagents",
+  tools:
+    "byProvider web media links sessions loopDetection message agentToAgent elevated exec fs sandbox subagents",
   messages:
     "messagePrefix responsePrefix queue inbound ackReaction ackReactionScope removeAckAfterReply suppressToolErrors tts",
   "messages.groupChat": "historyLimit",
   commands: "native nativeSkills text bash bashForegroundMs config debug restart useAccessGroups allowFrom",
-  logging: "file consoleLevel consoleStyle redactSensitive redactPatterns",
+  logging: "file maxFileBytes consoleLevel consoleStyle redactSensitive redactPatterns",
   plugins: "load slots installs",
   channels: "defaults modelByChannel",
   models: "mode bedrockDiscovery",

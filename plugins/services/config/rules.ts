@@ -9,10 +9,13 @@ const shortestSecret = 16;
 
 /** What a schema cannot say: rules between keys, and values of the right type that are still wrong. */
 export function ruleFindings(config: unknown, env: NodeJS.ProcessEnv): Finding[] {
-  const { gateway, messages, egress } = config as Static<typeof configSchema>;
+  const { gateway, messages, egress, session } = config as Static<typeof configSchema>;
   return [
     ...authFindings(gateway, env),
     ...bindFindings(gateway),
+    ...tlsFindings(gateway),
+    ...remoteFindings(gateway),
+    ...linkFindings(session.identityLinks),
     ...originFindings(gateway),
     ...gateway.trustedProxies.flatMap((range, index) =>
       isRange(range)
@@ -87,18 +90,62 @@ function originFindings({ controlUi }: GatewayConfig): Finding[] {
   });
 }
 
-function bindFindings({ bind, customBindHost, tls }: GatewayConfig): Finding[] {
-  const findings: Finding[] = [];
-  if (bind === "custom" && !customBindHost) {
-    findings.push({
-      path: ["gateway", "bind"],
-      message: '"custom" needs gateway.customBindHost, the address to listen on',
-    });
-  }
-  if (tls.enabled && (!tls.certPath || !tls.keyPath)) {
-    findings.push({ path: ["gateway", "tls"], message: "is enabled, so it needs certPath and keyPath" });
-  }
-  return findings;
+function bindFindings({ bind, customBindHost }: GatewayConfig): Finding[] {
+  if (bind !== "custom" || customBindHost) return [];
+  const message = '"custom" needs gateway.customBindHost, the address to listen on';
+  return [{ path: ["gateway", "bind"], message }];
+}
+
+function tlsFindings({ tls }: GatewayConfig): Finding[] {
+  const { enabled, autoGenerate, certPath, keyPath } = tls;
+  if (!enabled || (certPath && keyPath)) return [];
+  const path = ["gateway", "tls"];
+  if (certPath || keyPath) return [{ path, message: "needs both, certPath and keyPath, or neither" }];
+  if (autoGenerate) return [];
+  return [{ path, message: "is enabled, so it needs certPath and keyPath, or autoGenerate" }];
+}
+
+/**
+ * Warnings, because a configuration that is put aside for them would be replaced by one that
+ * may name this machine: whoever wants to use the other gateway is refused then.
+ */
+function remoteFindings({ mode, remote = {} }: GatewayConfig): Finding[] {
+  if (mode !== "remote") return [];
+  const at = (key: string, message: string): Finding => ({
+    path: ["gateway", "remote", key],
+    message,
+    isWarning: true,
+  });
+  const { url, tlsFingerprint } = remote;
+  return [
+    ...(url ? [] : [at("url", 'gateway.mode is "remote", so every command needs it: wss://host:port')]),
+    ...(tlsFingerprint === undefined || isFingerprint(tlsFingerprint)
+      ? []
+      : [
+          at("tlsFingerprint", "must be the SHA-256 of a certificate: 64 hex digits, with colons or without"),
+        ]),
+  ];
+}
+
+function isFingerprint(text: string): boolean {
+  return /^[0-9a-f]{64}$/i.test(text.replace(/^sha-?256[:=]/i, "").replaceAll(/[:\s]/g, ""));
+}
+
+function linkFindings(links: Readonly<Record<string, readonly string[]>>): Finding[] {
+  const owners = new Map<string, string>();
+  return Object.entries(links).flatMap(([person, addresses]) =>
+    addresses.flatMap((address, index): Finding[] => {
+      const path = ["session", "identityLinks", person, index];
+      const owner = owners.get(address.trim());
+      if (owner === undefined) owners.set(address.trim(), person);
+      if (!/^[^\s:]+:./.test(address.trim())) {
+        const message = 'matches nobody; write the channel and the id, such as "telegram:123456789"';
+        return [{ path, message, isWarning: true }];
+      }
+      if (owner === undefined || owner === person) return [];
+      return [{ path, message: `belongs to "${owner}" already, and that counts`, isWarning: true }];
+    }),
+  );
 }
 
 function isRange(text: string): boolean {

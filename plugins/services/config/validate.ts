@@ -52,14 +52,20 @@ function sentinels(value: unknown, path: KeyPath): Finding[] {
 
 /** Whether anything reads the value: then a missing environment variable there is an error, elsewhere only worth a warning. */
 export function isUsed(root: unknown, path: KeyPath, plugins: readonly PluginConfigSchema[]): boolean {
-  const owner = plugins.find((plugin) => covers(plugin, path));
+  const owner = ownerOf(plugins, path);
   if (owner) return !isOff(root, owner);
   return schemasAt(schema, path).some((item) => "type" in item || "anyOf" in item || "enum" in item);
 }
 
-export function covers({ path: own }: PluginConfigSchema, path: KeyPath): boolean {
+/** One plugin's place may lie within another's: then it is the inner one's. */
+export function ownerOf(
+  plugins: readonly PluginConfigSchema[],
+  path: KeyPath,
+): PluginConfigSchema | undefined {
   const name = `${dotted(path)}.`;
-  return name.startsWith(`${own}.`);
+  return plugins
+    .filter(({ path: own }) => name.startsWith(`${own}.`))
+    .toSorted((a, b) => b.path.length - a.path.length)[0];
 }
 
 /** A plugin that is switched off may be half configured. */

@@ -200,7 +200,7 @@ function full(row: SessionRow, defaults: ReturnType<HealthPorts["sessionDefaults
     totalTokens,
     remainingTokens: canShare ? Math.max(0, contextTokens - totalTokens) : null,
     percentUsed: canShare ? Math.min(999, Math.round((totalTokens / contextTokens) * 100)) : null,
-    model: row.modelOverride ?? defaults.model ?? null,
+    model: row.modelOverride ?? row["model"] ?? defaults.model ?? null,
     contextTokens,
     flags: [],
   };

@@ -1,17 +1,12 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
-import {
-  isRclawError,
-  type ErrorCode,
-  type Logger,
-  RclawError,
-  type Route,
-  type RouteRequest,
-} from "@rclaw/plugin-sdk";
+import { isRclawError, type ErrorCode, RclawError, type Route, type RouteRequest } from "@rclaw/plugin-sdk";
 import { fastify, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from "fastify";
-import type { HttpOptions } from "@rclaw/plugin-sdk/services/http";
+import type { HttpLimits, HttpOptions } from "@rclaw/plugin-sdk/services/http";
 import { canonicalPath } from "./http-path.ts";
+import { matchRoute, methodsOf } from "./match.ts";
 import { printable } from "@rclaw/plugin-sdk/printable";
+import { createCrowd, type Crowd } from "@rclaw/plugin-sdk/services/crowd";
 
 interface Found {
   readonly route: Route;
@@ -27,6 +22,7 @@ declare module "fastify" {
 
 const supported = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const defaultBodyLimit = 65_536;
+const defaultLimits: HttpLimits = { bodyMs: 5_000, handlerMs: 60_000, openPerAddress: 32, openLocal: 512 };
 /** How much of a body that is too large is still taken in, so that its sender gets to read the answer. */
 const politeExcess = 4_194_304;
 
@@ -52,6 +48,8 @@ export async function createHttp(
   options: HttpOptions,
 ): Promise<(request: IncomingMessage, response: ServerResponse) => void> {
   let handle: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
+  const limits = { ...defaultLimits, ...options.limits };
+  const crowd = createCrowd();
   const app = fastify({
     // The gateway's own server hands requests over; this one never listens.
     serverFactory: (handler) => {
@@ -67,16 +65,21 @@ export async function createHttp(
   });
   app.decorateRequest("found", null);
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser("*", (request: FastifyRequest, payload: Readable) => readBody(payload, request));
+  app.addContentTypeParser("*", (request: FastifyRequest, payload: Readable) =>
+    readBody(payload, request, limits),
+  );
   app.addHook("onRequest", async (request, reply) => {
     reply.headers({ ...securityHeaders, "Content-Security-Policy": contentPolicy });
-    return admit(request, reply, options);
+    const refusal = await admit(request, reply, options, { ...limits, crowd });
+    // Nobody will read what follows: the sender must not be able to go on with it.
+    if (refusal && hasMuchToSay(request)) reply.header("Connection", "close");
+    return refusal;
   });
   app.setNotFoundHandler((_request, reply) =>
     plain(reply.header("Allow", supported.join(", ")), 405, "Method Not Allowed"),
   );
-  app.setErrorHandler((error, request, reply) => failed(error, request, reply, options.log));
-  app.route({ method: supported, url: "/", handler: (request, reply) => answer(request, reply) });
+  app.setErrorHandler((error, request, reply) => failed(error, request, reply, options));
+  app.route({ method: supported, url: "/", handler: (request, reply) => answer(request, reply, limits) });
   await app.ready();
   if (!handle)
     throw new RclawError("UNAVAILABLE", "fastify did not ask for a server; reinstall rclaw's dependencies");
@@ -88,6 +91,7 @@ async function admit(
   request: FastifyRequest,
   reply: FastifyReply,
   options: HttpOptions,
+  limits: HttpLimits & { readonly crowd: Crowd },
 ): Promise<FastifyReply | undefined> {
   const { method, raw, headers } = request;
   const canonical = canonicalPath(request.originalUrl);
@@ -95,10 +99,11 @@ async function admit(
     return plain(reply, canonical.status, canonical.status === 400 ? "Bad Request" : "Not Found");
   const { path, query } = canonical;
 
-  const route =
-    (await options.routes.find(method, path)) ??
-    (method === "HEAD" ? await options.routes.find("GET", path) : undefined);
-  if (!route) return notFound(reply, method, options.routes.methods(path));
+  const names = options.routes.names();
+  const name =
+    matchRoute(names, method, path) ?? (method === "HEAD" ? matchRoute(names, "GET", path) : undefined);
+  if (name === undefined) return notFound(reply, method, methodsOf(names, path));
+  const route = await options.routes.get(name);
 
   const isMutating = method !== "GET" && method !== "HEAD" && method !== "OPTIONS";
   if (isMutating && (headers["sec-fetch-site"] === "cross-site" || !options.isOriginAllowed(raw))) {
@@ -107,6 +112,14 @@ async function admit(
   if (route.auth === "gateway") {
     const refusal = authorize(reply, raw, query, options);
     if (refusal) return refusal;
+  } else {
+    // Nobody vouches for these: one address must not be able to hold all there is.
+    const address = options.addressOf(raw);
+    const most = address === undefined ? limits.openLocal : limits.openPerAddress;
+    const leave = limits.crowd.enter(address ?? "", most);
+    const message = "too many requests of this address are under way; try again shortly";
+    if (!leave) return refuse(reply.header("Retry-After", "5"), 429, message, "rate_limited");
+    reply.raw.once("close", leave);
   }
   const encoding = headers["content-encoding"];
   if (encoding !== undefined && encoding !== "identity")
@@ -154,15 +167,24 @@ function isFormType(contentType: string | undefined): boolean {
   );
 }
 
+function hasMuchToSay({ headers }: FastifyRequest): boolean {
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > politeExcess;
+}
+
 /** Event by event: leaving a `for await` early would destroy the socket before the answer is out. */
-function readBody(payload: Readable, request: FastifyRequest): Promise<Buffer> {
-  const limit = request.found?.route.bodyLimit ?? defaultBodyLimit;
+function readBody(payload: Readable, request: FastifyRequest, { bodyMs }: HttpLimits): Promise<Buffer> {
+  const { route } = request.found ?? {};
+  const limit = route?.bodyLimit ?? defaultBodyLimit;
   const tooLarge = (): RclawError => new RclawError("TOO_LARGE", `the body is larger than ${limit} bytes`);
   if (Number(request.headers["content-length"] ?? 0) > limit + politeExcess)
     return Promise.reject(tooLarge());
-  return new Promise((resolve, reject) => {
+  let timer: NodeJS.Timeout | undefined;
+  const whole = new Promise<Buffer>((resolve, reject) => {
     let chunks: Buffer[] = [];
     let size = 0;
+    // Who has shown the token has node:http's own time for it.
+    if (route?.auth === "open")
+      timer = setTimeout(() => reject(new LateBody(`the body was not there within ${bodyMs} ms`)), bodyMs);
     payload.on("data", (chunk: Buffer) => {
       size += chunk.length;
       if (size <= limit) chunks.push(chunk);
@@ -175,15 +197,18 @@ function readBody(payload: Readable, request: FastifyRequest): Promise<Buffer> {
       reject(new RclawError("ABORTED", "the client went away before its request was complete")),
     );
   });
+  return whole.finally(() => clearTimeout(timer));
 }
 
-async function answer(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+class LateBody extends Error {}
+
+async function answer(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { handlerMs }: HttpLimits,
+): Promise<FastifyReply> {
   if (!request.found) return plain(reply, 404, "Not Found");
   const { route, path, query } = request.found;
-  const controller = new AbortController();
-  reply.raw.once("close", () => {
-    if (!reply.raw.writableFinished) controller.abort();
-  });
   const given: RouteRequest = {
     method: request.method,
     path,
@@ -191,13 +216,44 @@ async function answer(request: FastifyRequest, reply: FastifyReply): Promise<Fas
     headers: headersFor(request, route),
     body: Buffer.isBuffer(request.body) ? request.body : new Uint8Array(),
   };
-  const { status, headers = {}, body } = await route.handle(given, controller.signal);
+  const {
+    status,
+    headers = {},
+    body,
+  } = await withinTime((signal) => route.handle(given, signal), reply.raw, handlerMs);
   for (const [name, value] of Object.entries(headers)) if (!withheld.test(name)) reply.header(name, value);
   return reply
     .code(status)
     .headers(securityHeaders)
     .send(typeof body === "string" || body === undefined ? body : Buffer.from(body));
 }
+
+/** A route that never answers is told to stop, and nobody waits for it any longer. */
+async function withinTime<T>(
+  handle: (signal: AbortSignal) => Promise<T>,
+  response: ServerResponse,
+  handlerMs: number,
+): Promise<T> {
+  const controller = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  let onClose: (() => void) | undefined;
+  const ended = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new LateAnswer(`no answer within ${handlerMs} ms`)), handlerMs);
+    onClose = () => reject(new RclawError("ABORTED", "the client went away before it was answered"));
+    response.once("close", onClose);
+  });
+  try {
+    return await Promise.race([handle(controller.signal), ended]);
+  } catch (error) {
+    controller.abort(error);
+    throw error;
+  } finally {
+    clearTimeout(timer);
+    if (onClose) response.off("close", onClose);
+  }
+}
+
+class LateAnswer extends Error {}
 
 /** The gateway's own token is no business of the plugin's. */
 function headersFor(request: FastifyRequest, route: Route): Record<string, string> {
@@ -221,22 +277,37 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   CONFLICT: 409,
   TOO_LARGE: 413,
   RATE_LIMITED: 429,
+  // Nobody is there to read it.
+  ABORTED: 499,
   UNAVAILABLE: 503,
   STORE_DEGRADED: 503,
   TIMEOUT: 504,
 };
 
-function failed(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Logger): FastifyReply {
+function failed(
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  options: HttpOptions,
+): FastifyReply {
+  const { route, path } = request.found ?? {};
+  const fields = { err: error, path: printable(path) };
   if (isRclawError(error)) {
     const status = statuses[error.code] ?? 500;
-    if (status >= 500) log.warn({ err: error, path: printable(request.found?.path) }, "a route failed");
+    if (error.code === "TOO_LARGE") reply.header("Connection", "close");
+    if (status >= 500) options.log.warn(fields, "a route failed");
     return refuse(reply, status, error.message, error.code.toLowerCase());
   }
+  if (error instanceof LateBody)
+    return refuse(reply.header("Connection", "close"), 408, error.message, "timeout");
   // fastify's own refusals, such as a content type that is none.
   const status = error instanceof Error && "statusCode" in error ? Number(error.statusCode) : 500;
   if (status >= 400 && status < 500)
     return refuse(reply, status, "the request cannot be read", "invalid_request_error");
-  log.error({ err: error, path: printable(request.found?.path) }, "a route failed unexpectedly");
+  options.log.error(fields, "a route failed unexpectedly");
+  if (route) options.failed?.(route.route, error);
+  if (error instanceof LateAnswer)
+    return refuse(reply, 504, "there was no answer in time; see the gateway's log", "timeout");
   return refuse(reply, 500, "internal error; see the gateway's log", "internal_error");
 }
 

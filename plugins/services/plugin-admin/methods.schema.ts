@@ -5,6 +5,7 @@ const id = Type.String({ minLength: 1, maxLength: 64 });
 
 export const noParams = Type.Object({}, strict);
 export const idParams = Type.Object({ id }, strict);
+export const reloadParams = Type.Object({ id: Type.Optional(id) }, strict);
 export const addParams = Type.Object(
   {
     id,

@@ -1,8 +1,22 @@
 import { defineMethod, type JsonSchema, RclawError } from "@rclaw/plugin-sdk";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
-import type { FoundManifest, PluginAdminPorts, PluginStatus } from "@rclaw/plugin-sdk/services/plugin-admin";
+import type {
+  FoundManifest,
+  PluginAdminPorts,
+  PluginStatus,
+  RefusedPlugin,
+} from "@rclaw/plugin-sdk/services/plugin-admin";
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
-import { addParams, idParams, noParams } from "./methods.schema.ts";
+import { addParams, idParams, noParams, reloadParams } from "./methods.schema.ts";
+import { probePlugin } from "./probe.ts";
+
+/** Ids of what changed in the plugins folder since it was last looked at, and what was not taken. */
+interface Rescan {
+  readonly added: readonly string[];
+  readonly removed: readonly string[];
+  readonly changed: readonly string[];
+  readonly refused: readonly RefusedPlugin[];
+}
 
 interface Question {
   readonly key: string;
@@ -20,15 +34,19 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
   function found(id: string): FoundManifest {
     const item = options.plugins().get(id);
     if (item) return item;
+    const refused = options.refused().find((other) => other.id === id);
+    if (refused) throw new RclawError("CONFLICT", `plugin "${id}" was refused: ${refused.reason}`);
     const near = [...options.plugins().keys()].find((known) => known.startsWith(id.slice(0, 3)));
     throw new RclawError(
       "NOT_FOUND",
-      `there is no plugin "${id}"${near ? `; did you mean "${near}"?` : ""} See: rclaw plugin list`,
+      `there is no plugin "${id}"${near ? `; did you mean "${near}"?` : ""} See: rclaw plugin list. If its folder is new: rclaw plugin reload`,
     );
   }
 
   function row({ manifest, builtIn }: FoundManifest): Record<string, unknown> {
-    const { id, ...status }: PluginStatus = options.isService(manifest.id) ?? options.status(manifest.id);
+    const { id, isConflict, ...status }: PluginStatus =
+      options.isService(manifest.id) ?? options.status(manifest.id);
+    const next = nextStep({ id, ...status, ...(isConflict && { isConflict }) });
     const { name, description, runtime, contributes } = manifest;
     return {
       id,
@@ -38,8 +56,65 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
       runtime,
       builtIn,
       ...status,
+      ...(next !== undefined && { next }),
       contributes,
     };
+  }
+
+  /** Switching on what a list keeps off would look as if it had worked. */
+  function refuseIfBarred(id: string): void {
+    const { enabled, allow, deny } = rulesOf(config());
+    const isStranger = !found(id).builtIn;
+    const bar = deny.includes(id)
+      ? `plugins.deny names it; take it out: rclaw config get plugins.deny`
+      : isStranger && !enabled
+        ? `plugins.enabled is false; undo it: rclaw config unset plugins.enabled`
+        : isStranger && allow && !allow.includes(id)
+          ? `plugins.allow is there and does not name it; add it: rclaw config get plugins.allow`
+          : undefined;
+    if (bar)
+      throw new RclawError("CONFLICT", `plugin "${id}" stays off: ${bar}`, { details: { plugin: id } });
+  }
+
+  let scanning: Promise<unknown> = Promise.resolve();
+  /** One at a time: two that overlap would each see half of what the other did. */
+  async function rescan(): Promise<Rescan> {
+    const done = scanning.then(async () => {
+      const before = new Set(options.plugins().keys());
+      const ids = await options.rescan();
+      const isThere = (id: string): boolean => options.plugins().has(id);
+      return {
+        added: ids.filter((id) => !before.has(id)),
+        removed: ids.filter((id) => !isThere(id)),
+        changed: ids.filter((id) => before.has(id) && isThere(id)),
+        refused: options.refused(),
+      };
+    });
+    scanning = done.catch(() => undefined);
+    return done;
+  }
+
+  async function reload(id: string | undefined): Promise<unknown> {
+    const known = id === undefined ? undefined : options.plugins().get(id);
+    const wasActive = known !== undefined && options.status(known.manifest.id).state === "active";
+    // What came with rclaw does not change while it runs.
+    const seen = known?.builtIn ? undefined : await rescan();
+    if (id === undefined) return seen;
+    found(id);
+    await options.deactivate(id);
+    if (wasActive || options.isServing()) await options.activate(id);
+    return { id, state: options.status(id).state };
+  }
+
+  /** What is a plugin's alone: below its place there may be others'. */
+  function ownPaths(base: string): readonly string[] {
+    const taken = [...options.plugins().values()]
+      .map(({ manifest }) => configPathOf(manifest))
+      .filter((path) => path.startsWith(`${base}.`));
+    if (taken.length === 0) return [base];
+    return Object.keys((valueAt(config(), base) as object | undefined) ?? {})
+      .map((key) => `${base}.${key}`)
+      .filter((path) => !taken.includes(path));
   }
 
   async function setEnabled(id: string, enabled: boolean): Promise<unknown> {
@@ -50,6 +125,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
         `plugin "${id}" is a part of the gateway itself and cannot be disabled`,
       );
     }
+    if (enabled) refuseIfBarred(id);
     await options.configure([{ path: `plugins.entries.${id}.enabled`, value: enabled }]);
     return { id, state: options.status(id).state };
   }
@@ -84,6 +160,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
     values?: Record<string, string>;
   }): Promise<unknown> {
     const item = found(id);
+    refuseIfBarred(id);
     const { manifest } = item;
     const known = propertiesOf(manifest.configSchema);
     for (const key of Object.keys(values)) {
@@ -97,7 +174,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
     const candidate = account
       ? { ...current, accounts: { ...(current["accounts"] as object | undefined), [account]: values } }
       : { ...current, ...values };
-    const probe = Object.keys(values).length > 0 ? await options.probe(item, candidate) : undefined;
+    const probe = Object.keys(values).length > 0 ? await probePlugin(item, candidate, options) : undefined;
     if (probe && !probe.ok) {
       throw new RclawError(
         "UNAVAILABLE",
@@ -128,7 +205,10 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
       ...defineMethod({
         name: "plugins.list",
         params: noParams,
-        handle: async () => ({ plugins: [...options.plugins().values()].map(row) }),
+        handle: async () => ({
+          plugins: [...options.plugins().values()].map(row),
+          refused: options.refused(),
+        }),
       }),
     },
     {
@@ -155,7 +235,11 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
         params: idParams,
         async handle({ params: { id } }) {
           const item = found(id);
-          return { ...capabilities(item), questions: await questions(item) };
+          return {
+            version: item.manifest.version ?? version,
+            ...capabilities(item),
+            questions: await questions(item),
+          };
         },
       }),
     },
@@ -183,14 +267,8 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
       scope: "operator.admin",
       ...defineMethod({
         name: "plugins.reload",
-        params: idParams,
-        async handle({ params: { id } }) {
-          found(id);
-          const wasActive = options.status(id).state === "active";
-          await options.deactivate(id);
-          if (wasActive || options.isServing()) await options.activate(id);
-          return { id, state: options.status(id).state };
-        },
+        params: reloadParams,
+        handle: ({ params: { id } }) => reload(id),
       }),
     },
     {
@@ -201,10 +279,11 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
         async handle({ params: { id } }) {
           const { manifest } = found(id);
           await options.deactivate(id);
-          const base = configPathOf(manifest);
-          for (const name of secretsIn(valueAt(config(), base))) await options.setSecret(name, undefined);
+          const own = ownPaths(configPathOf(manifest));
+          for (const name of own.flatMap((path) => secretsIn(valueAt(config(), path))))
+            await options.setSecret(name, undefined);
           await options.configure([
-            { path: base, value: undefined },
+            ...own.map((path) => ({ path, value: undefined })),
             { path: `plugins.entries.${id}`, value: { enabled: false } },
           ]);
           await options.forget(id);
@@ -213,6 +292,30 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
       }),
     },
   ];
+}
+
+/** What a person can do about a plugin that is not well. */
+function nextStep({ id, state, isConflict, trouble }: PluginStatus): string | undefined {
+  if (isConflict) return "correct its manifest or remove its folder, then: rclaw plugin reload";
+  if (state === "failed") return `rclaw plugin reload ${id} tries it now, rclaw plugin disable ${id} ends it`;
+  if (trouble) return `the gateway's log has the whole error; rclaw plugin disable ${id} ends it`;
+  return undefined;
+}
+
+function rulesOf(config: unknown): {
+  readonly enabled: boolean;
+  readonly allow: readonly unknown[] | undefined;
+  readonly deny: readonly unknown[];
+} {
+  const list = (name: string): readonly unknown[] | undefined => {
+    const value = valueAt(config, `plugins.${name}`);
+    return Array.isArray(value) ? value : undefined;
+  };
+  return {
+    enabled: valueAt(config, "plugins.enabled") !== false,
+    allow: list("allow"),
+    deny: list("deny") ?? [],
+  };
 }
 
 /** The same list for every place that asks a person for consent. */

@@ -1,12 +1,13 @@
 import { randomUUID } from "node:crypto";
-import { RclawError } from "@rclaw/plugin-sdk";
+import type { createConnection, Socket } from "node:net";
+import type { ConnectionOptions } from "node:tls";
+import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import type { CallExtras } from "@rclaw/plugin-sdk/services/terminal";
 import { WebSocket } from "ws";
+import { connectPinned } from "./pinned.ts";
+import type { Target } from "./target.ts";
 
-export interface ClientOptions {
-  readonly url: string;
-  readonly token?: string;
-  readonly password?: string;
+export interface ClientOptions extends Target {
   readonly version: string;
   onEvent?(event: string, payload: unknown): void;
 }
@@ -29,12 +30,17 @@ interface Answer {
 }
 
 const connectMs = 5_000;
+const unknownAuthority = /SELF_SIGNED|UNABLE_TO_/;
+const pinIt =
+  "if the certificate is your gateway's own, put the fingerprint that it shows at its start into gateway.remote.tlsFingerprint";
 
 /** The command line as a client of the gateway protocol, like any other. */
 export async function connectClient({
   url,
+  pid,
   token,
   password,
+  fingerprint,
   version,
   onEvent,
 }: ClientOptions): Promise<Client> {
@@ -42,6 +48,7 @@ export async function connectClient({
     handshakeTimeout: connectMs,
     perMessageDeflate: false,
     maxPayload: 26_214_400,
+    ...(fingerprint !== undefined && { createConnection: pinned(fingerprint) }),
   });
   const pending = new Map<string, Pending>();
   let lastId = 0;
@@ -93,17 +100,19 @@ export async function connectClient({
 
   const opened = new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => fail("it did not answer in time"), connectMs);
-    const fail = (reason: string): void => {
+    const advice =
+      pid === undefined ? "Is it running, and is gateway.remote.url right?" : "To start one: rclaw gateway";
+    const giveUp = (error: RclawError): void => {
       clearTimeout(timer);
       socket.terminate();
-      reject(
-        new RclawError(
-          "GATEWAY_UNREACHABLE",
-          `no gateway answers at ${url}: ${reason}. To start one: rclaw gateway`,
-        ),
-      );
+      reject(error);
     };
-    socket.on("error", (error) => fail(error.message));
+    const fail = (reason: string): void =>
+      giveUp(new RclawError("GATEWAY_UNREACHABLE", `no gateway answers at ${url}: ${reason}. ${advice}`));
+    socket.on("error", (error) => {
+      if (isRclawError(error)) giveUp(error);
+      else fail(unknownAuthority.test(codeOf(error)) ? `${error.message}; ${pinIt}` : error.message);
+    });
     socket.on("close", (_code, reason) => {
       why = reason.toString();
       fail(why || "it closed the connection");
@@ -161,6 +170,16 @@ export async function connectClient({
         setTimeout(() => socket.terminate(), 500).unref();
       }),
   };
+}
+
+/** The types of `ws` know net's own function only; what is called has the options of either. */
+function pinned(fingerprint: string): typeof createConnection {
+  const connect = (options: ConnectionOptions): Socket => connectPinned(fingerprint, options);
+  return connect as typeof createConnection;
+}
+
+function codeOf(error: Error): string {
+  return "code" in error ? String(error.code) : "";
 }
 
 /** The code that matters to a person travels in the details; see `toProtocolError`. */

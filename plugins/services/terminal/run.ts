@@ -1,6 +1,7 @@
 import { type Command, type CommandContext, isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import type { TerminalPorts } from "@rclaw/plugin-sdk/services/terminal";
 import type { Client } from "./client.ts";
+import { localTarget, type Target, targetOf } from "./target.ts";
 
 /** Runs one command to its exit code. */
 export async function runCommand(
@@ -16,9 +17,12 @@ export async function runCommand(
     stop.abort();
   };
   process.on("SIGINT", onSignal);
-  const caller = createCaller(ports);
+  let caller: GatewayCaller | undefined;
   try {
     const command = await load();
+    // The file that says which gateway to talk to is this machine's own, and so is who edits it.
+    const find = command.name === "config" ? localTarget : targetOf;
+    caller = createCaller(ports, () => find(ports));
     if (!help) return await command.run(commandContext(command, args, ports, caller, stop.signal));
     process.stdout.write(`${command.usage.trimEnd()}\n`);
     return 0;
@@ -26,7 +30,7 @@ export async function runCommand(
     return report(error, ports, stop.signal);
   } finally {
     process.off("SIGINT", onSignal);
-    await caller.close();
+    await caller?.close();
   }
 }
 
@@ -47,7 +51,7 @@ interface GatewayCaller extends Pick<CommandContext, "call" | "gateway"> {
 }
 
 /** One connection for the whole command, made at the first call; without a gateway the kernel of this process answers. */
-function createCaller(kernel: TerminalPorts): GatewayCaller {
+function createCaller(kernel: TerminalPorts, find: () => Promise<Target | undefined>): GatewayCaller {
   const { version } = kernel;
   let client: Promise<Client | undefined> | undefined;
   const listeners = new Set<(event: string, payload: unknown) => void>();
@@ -56,14 +60,19 @@ function createCaller(kernel: TerminalPorts): GatewayCaller {
   };
 
   async function connect(): Promise<Client | undefined> {
-    const running = await kernel.running();
-    if (!running) return undefined;
+    const target = await find();
+    if (!target) return undefined;
     const { connectClient } = await import("./client.ts");
-    return connectClient({ url: running.url, version, ...kernel.credentials(), onEvent: emit });
+    return connectClient({ ...target, version, onEvent: emit });
   }
 
   return {
-    gateway: () => kernel.running(),
+    async gateway() {
+      const target = await find();
+      if (!target) return undefined;
+      const { url, pid } = target;
+      return { url, ...(pid !== undefined && { pid }) };
+    },
     async call(method, params = {}, { signal, onAccepted, onEvent } = {}) {
       client ??= connect();
       const extras = { ...(signal && { signal }), ...(onAccepted && { onAccepted }) };

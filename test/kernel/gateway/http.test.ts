@@ -32,24 +32,14 @@ async function serve(
     http: (incoming, response) => handle?.(incoming, response),
     ...options,
   });
-  const below = (path: string): string[] => [
-    path,
-    ...path.split("/").map((_, i, all) => `${all.slice(0, i + 1).join("/")}/*`),
-  ];
   handle = await createHttp({
     routes: {
-      find: (method, path) => {
-        const name = below(path).find((pattern) => routes.has(`${method} ${pattern}`));
-        return name === undefined ? undefined : routes.get(`${method} ${name}`);
-      },
-      methods: (path) =>
-        [...routes.keys()]
-          .map((key) => key.split(" ") as [string, string])
-          .filter(([, pattern]) => below(path).includes(pattern))
-          .map(([method]) => method),
+      names: () => [...routes.keys()],
+      get: async (name) => routes.get(name) as Route,
     },
     auth: gateway.gateway.bearer,
     isOriginAllowed: gateway.gateway.isOriginAllowed,
+    addressOf: gateway.gateway.addressOf,
     log: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
   });
   const dispose = gateway[Symbol.asyncDispose].bind(gateway);

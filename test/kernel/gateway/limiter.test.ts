@@ -1,12 +1,16 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { createAuthority } from "../../../kernel/gateway/auth.ts";
 import { authLimits, createLimiter } from "../../../kernel/gateway/limiter.ts";
 import { limitKey, parseHost, peerOf, plainIp } from "../../../kernel/gateway/peer.ts";
 import { cutBytes, printable } from "@rclaw/plugin-sdk/printable";
 
 test("ten failures within a minute lock for five, spread out they do not", () => {
   let time = 0;
-  const limiter = createLimiter(authLimits, () => time);
+  const limiter = createLimiter(
+    () => authLimits,
+    () => time,
+  );
   for (let i = 0; i < 9; i++) limiter.fail("a");
   expect(limiter.lockedFor("a")).toBe(0);
   limiter.fail("a");
@@ -28,9 +32,59 @@ test("ten failures within a minute lock for five, spread out they do not", () =>
   expect(limiter.lockedFor("typist")).toBe(0);
 });
 
+test("changed rules hold at once, for a lock that is on as well", () => {
+  let time = 0;
+  let rules = authLimits;
+  const limiter = createLimiter(
+    () => rules,
+    () => time,
+  );
+  for (let i = 0; i < 10; i++) limiter.fail("a");
+  expect(limiter.lockedFor("a")).toBe(300_000);
+  rules = { ...authLimits, lockoutMs: 5_000, maxAttempts: 2, windowMs: 60_000 };
+  expect(limiter.lockedFor("a")).toBe(5_000);
+  limiter.fail("b");
+  expect(limiter.lockedFor("b")).toBe(0);
+  limiter.fail("b");
+  expect(limiter.lockedFor("b")).toBe(5_000);
+  // A lock shorter than the window it came from: afterwards the count starts anew.
+  time = 5_000;
+  limiter.fail("b");
+  expect(limiter.lockedFor("b")).toBe(0);
+});
+
+test("programs on this machine are limited when that is asked for, at once", () => {
+  const wrong = { token: "wrong" };
+  const peer = peerOf("127.0.0.1", { host: "localhost" }, []);
+  let exemptLoopback = true;
+  const authority = createAuthority(
+    {
+      mode: "token",
+      token: "right",
+      get rateLimit() {
+        return { ...authLimits, maxAttempts: 3, exemptLoopback };
+      },
+    },
+    () => 0,
+  );
+  for (let i = 0; i < 5; i++) authority.count(peer, false);
+  expect(authority.judge(wrong, peer)).toMatchObject({ reason: "token_mismatch" });
+  exemptLoopback = false;
+  for (let i = 0; i < 3; i++) authority.count(peer, false);
+  expect(authority.judge({ token: "right" }, peer)).toMatchObject({ reason: "rate_limited" });
+  // A page in the browser has a count of its own.
+  const page = peerOf("127.0.0.1", { host: "localhost", origin: "http://localhost" }, []);
+  expect(authority.judge({ token: "right" }, page)).toMatchObject({ ok: true });
+  exemptLoopback = true;
+  expect(authority.judge({ token: "right" }, peer)).toMatchObject({ ok: true });
+});
+
 test("a flood of addresses fills a bounded table and keeps the newest", () => {
   let time = 0;
-  const limiter = createLimiter(authLimits, () => time);
+  const limiter = createLimiter(
+    () => authLimits,
+    () => time,
+  );
   for (let i = 0; i < 1_000_000; i++) {
     if (i % 1_000 === 0) time++;
     limiter.fail(`k${i}`);

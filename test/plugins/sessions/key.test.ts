@@ -138,6 +138,40 @@ test("SEC-075 no two peers, accounts or threads share a session, and every such 
   );
 });
 
+test("a known person shares a session with nobody else, whoever has which id", () => {
+  const text = fc.oneof(fc.constantFrom("alice", "=alice", "%3dalice", "Alice", "42", ""), fc.string());
+  const who = fc.record({
+    channel: fc.constantFrom("telegram", "irc"),
+    accountId: fc.constantFrom("a", "b"),
+    peerId: text,
+    person: fc.option(text, { nil: undefined }),
+  });
+  fc.assert(
+    fc.property(
+      fc.constantFrom("per-peer", "per-channel-peer", "per-account-channel-peer"),
+      who,
+      who,
+      (dmScope, one, two) => {
+        const keyOf = (where: typeof one): string =>
+          channelSessionKey({ agentId: "main", mainKey: "main", dmScope, chatType: "direct", ...where });
+        const isSameBot = one.channel === two.channel && one.accountId === two.accountId;
+        const same =
+          one.person === undefined || two.person === undefined
+            ? one.person === two.person && one.peerId === two.peerId
+            : one.person === two.person;
+        const isSamePlace =
+          dmScope === "per-account-channel-peer"
+            ? isSameBot
+            : dmScope === "per-peer" || one.person !== undefined || one.channel === two.channel;
+        expect(keyOf(one) === keyOf(two)).toBe(same && isSamePlace);
+        expect(canonicalKey(keyOf(one), rules)).toBe(keyOf(one));
+        expect(parseKey(keyOf(one)).kind).toBe("direct");
+      },
+    ),
+    { numRuns: 20_000 },
+  );
+});
+
 test("SEC-075 ids with colons do not slide into each other", () => {
   const keyOf = (accountId: string, peerId: string): string =>
     channelSessionKey({

@@ -27,6 +27,15 @@ function contributions(value: unknown): string {
     .join(", ");
 }
 
+/** `hook message_sent failed: no network (3 failures)`: what went wrong while it ran on. */
+function troubleOf(row: Fields): string {
+  const { where, error, count } = fields(row["trouble"]);
+  const times = number(count) ?? 0;
+  return times === 0
+    ? ""
+    : `${text(where)} failed: ${text(error)} (${times} ${times === 1 ? "failure" : "failures"})`;
+}
+
 const milliseconds = (value: unknown): string =>
   number(value) === undefined ? "" : `${Math.round(number(value) ?? 0)} ms`;
 
@@ -49,7 +58,7 @@ async function list(context: CommandContext, args: readonly string[]): Promise<n
       { text: state, ...(tint && { tint }) },
       text(row["runtime"]),
       ...(withTimings ? [milliseconds(times["importMs"]), milliseconds(times["activateMs"])] : []),
-      text(row["error"]) || text(row["description"]),
+      text(row["error"]) || troubleOf(row) || text(row["description"]),
     ];
   });
   const timings = withTimings ? ["IMPORT", "START"] : [];
@@ -59,6 +68,8 @@ async function list(context: CommandContext, args: readonly string[]): Promise<n
     if (conflicts.length > 0)
       context.note(printable(`${text(row["id"])}: conflicts with ${conflicts.join(", ")}`));
   }
+  for (const row of rows(result["refused"]))
+    context.note(printable(`Not taken: ${text(row["id"])}: ${text(row["reason"])}`));
   return 0;
 }
 
@@ -78,6 +89,8 @@ async function info(context: CommandContext, args: readonly string[]): Promise<n
     ["Name", `${text(result["name"])} ${text(result["version"])}`.trim()],
     ["What it is", text(result["description"])],
     ["State", [text(result["state"]), text(result["error"])].filter(Boolean).join(": ")],
+    ["Trouble", troubleOf(result)],
+    ["Next", text(result["next"])],
     ["Runs", `${text(result["runtime"])}${result["builtIn"] === true ? ", built in" : ", installed"}`],
     ["Adds", contributions(result["contributes"])],
     ["May", permissions.length > 0 ? permissions.join("; ") : "nothing beyond that"],
@@ -111,12 +124,35 @@ const changes = {
   remove: { method: "plugins.remove", next: (id: string) => `rclaw plugin add ${id}` },
 } as const;
 
+/** `plugin reload` alone: the plugins folder is looked at again. */
+async function rescan(context: CommandContext): Promise<number> {
+  const result = fields(await context.call("plugins.reload", {}));
+  if (context.json) {
+    printJson(context, result);
+    return 0;
+  }
+  const groups = [
+    ["New", texts(result["added"])],
+    ["Gone", texts(result["removed"])],
+    ["Changed", texts(result["changed"])],
+  ] as const;
+  for (const [label, ids] of groups)
+    if (ids.length > 0) context.note(printable(`${label}: ${ids.join(", ")}.`));
+  if (groups.every(([, ids]) => ids.length === 0)) context.note("Nothing changed in the plugins folder.");
+  for (const row of rows(result["refused"]))
+    context.note(printable(`Not taken: ${text(row["id"])}: ${text(row["reason"])}`));
+  const [first] = texts(result["added"]);
+  context.note(printable(`Next: ${first === undefined ? "rclaw plugin list" : `rclaw plugin add ${first}`}`));
+  return 0;
+}
+
 async function change(
   context: CommandContext,
   name: keyof typeof changes,
   args: readonly string[],
 ): Promise<number> {
   const flags = parse(args, name === "remove" ? { yes: { type: "boolean" } } : {});
+  if (name === "reload" && flags.words.length === 0) return rescan(context);
   const { id } = named(flags.words, ["id"], `plugin ${name}`);
   if (
     name === "remove" &&

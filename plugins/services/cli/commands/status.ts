@@ -4,7 +4,7 @@ import { ago, facts, painter, printable, printJson } from "../print.ts";
 import { type Fields, fields, number, rows, text } from "../shape.ts";
 
 interface Findings {
-  readonly gateway: { readonly url: string; readonly pid: number } | undefined;
+  readonly gateway: { readonly url: string; readonly pid?: number } | undefined;
   readonly status: Fields;
   readonly model: Fields;
   readonly config: Fields;
@@ -79,6 +79,10 @@ function sourceOf(status: Fields, config: Fields): string {
   );
 }
 
+function placeOf({ url, pid }: { readonly url: string; readonly pid?: number }): string {
+  return pid === undefined ? `${url} (gateway.mode is "remote")` : `running at ${url} (process ${pid})`;
+}
+
 function modelLine(model: Fields): string {
   const name = [text(model["provider"]), text(model["model"])].filter(Boolean).join("/");
   if (name === "") return "none";
@@ -120,7 +124,7 @@ export async function run(context: CommandContext): Promise<number> {
   }
   const latest = rows(sessions["sessions"])[0];
   const pairs: readonly (readonly [string, string])[] = [
-    ["Gateway", gateway ? `running at ${gateway.url} (process ${gateway.pid})` : "not running"],
+    ["Gateway", gateway ? placeOf(gateway) : "not running"],
     ["Model", modelLine(model)],
     ["Config", sourceOf(status, config)],
     ["Channels", channels.length > 0 ? channels.join("; ") : gateway ? "none" : "start with the gateway"],
