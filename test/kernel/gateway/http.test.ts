@@ -7,6 +7,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { createHttp } from "../../../plugins/services/http/http.ts";
 import { canonicalPath } from "../../../plugins/services/http/http-path.ts";
+import type { HttpOptions } from "@rclaw/plugin-sdk/services/http";
 import { startGateway, type TestGateway, token } from "./gateway.ts";
 
 interface Answer {
@@ -24,6 +25,7 @@ type Served = TestGateway & {
 async function serve(
   list: readonly Route[],
   options: Parameters<typeof startGateway>[0] = {},
+  limits: HttpOptions["limits"] = {},
 ): Promise<Served> {
   const routes = new Map(list.map((route) => [route.route, route]));
   const seen: RouteRequest[] = [];
@@ -41,6 +43,7 @@ async function serve(
     isOriginAllowed: gateway.gateway.isOriginAllowed,
     addressOf: gateway.gateway.addressOf,
     log: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
+    limits,
   });
   const dispose = gateway[Symbol.asyncDispose].bind(gateway);
   return {
@@ -115,7 +118,7 @@ test("a route gets the raw body, its headers and its query, and answers as it li
   expect(Object.keys(Object.prototype)).toEqual([]);
 });
 
-test("every answer carries the headers that keep pages apart, whatever the route says", async () => {
+test("SEC-053 every answer carries the headers that keep pages apart, whatever the route says", async () => {
   const open: Route = {
     route: "GET /page",
     auth: "open",
@@ -222,7 +225,7 @@ test("a path without a route is 404, another method 405, and both follow the liv
   expect((await http.fetch("/new")).status).toBe(200);
 });
 
-test("a body over the route's limit is refused with 413, announced or not", async () => {
+test("SEC-052 a body over the route's limit is refused with 413, announced or not", async () => {
   const seen: RouteRequest[] = [];
   await using http = await serve([
     echo("POST /small", "open", seen, { bodyLimit: 10 }),
@@ -249,7 +252,7 @@ test("a body over the route's limit is refused with 413, announced or not", asyn
   expect(seen).toHaveLength(2);
 });
 
-test("compressed bodies and form posts to gateway routes are refused with 415", async () => {
+test("SEC-048 SEC-052 compressed bodies and form posts to gateway routes are refused with 415", async () => {
   const seen: RouteRequest[] = [];
   await using http = await serve([echo("POST /open", "open", seen), echo("POST /api", "gateway", seen)]);
   const zipped = gzipSync("x".repeat(1_000_000));
@@ -308,7 +311,7 @@ test.each([
   expect(seen).toHaveLength(status === 200 ? 4 : 0);
 });
 
-test("every spelling of a path gets the same decision", async () => {
+test("SEC-046 every spelling of a path gets the same decision", async () => {
   const seen: RouteRequest[] = [];
   await using http = await serve([
     echo("GET /api/channels/x", "gateway", seen),
@@ -426,4 +429,67 @@ test("a client that goes away aborts its route", async () => {
   const aborted = once(signal, "abort");
   socket.destroy();
   await aborted;
+});
+
+test("SEC-052 SEC-060 a body that trickles in is given up with 408, and the socket with it", async () => {
+  const seen: RouteRequest[] = [];
+  await using http = await serve([echo("POST /hook", "open", seen)], {}, { bodyMs: 60 });
+  const socket = connect(http.port, "127.0.0.1");
+  socket.on("error", () => undefined);
+  socket.write("POST /hook HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nx");
+  const [first] = (await once(socket, "data")) as [Buffer];
+  expect(first.toString()).toMatch(/^HTTP\/1\.1 408 /);
+  await once(socket, "close");
+  expect(seen).toEqual([]);
+});
+
+test("SEC-060 one address has so many open requests and no more, and gets its places back", async () => {
+  let open: () => void = () => undefined;
+  const gate = new Promise<void>((resolve) => (open = resolve));
+  const slow: Route = {
+    route: "GET /slow",
+    auth: "open",
+    async handle() {
+      await gate;
+      return { status: 200, body: "at last" };
+    },
+  };
+  await using http = await serve([slow], {}, { openLocal: 3 });
+  const first = [http.fetch("/slow"), http.fetch("/slow"), http.fetch("/slow")];
+  let refused: Answer = { status: 0, headers: {}, body: "" };
+  // Which of the four comes last is the machine's choice.
+  const fourth = http.fetch("/slow");
+  refused = await Promise.race([...first, fourth]);
+  expect(refused.status).toBe(429);
+  expect(refused.headers["retry-after"]).toBe("5");
+  open();
+  const all = await Promise.all([...first, fourth]);
+  expect(all.map(({ status }) => status).sort()).toEqual([200, 200, 200, 429]);
+  expect((await http.fetch("/slow")).status).toBe(200);
+});
+
+test("a route that never answers is told to stop, and its caller gets 504", async () => {
+  let told: unknown;
+  const never: Route = {
+    route: "GET /never",
+    auth: "open",
+    handle: (_given, signal) =>
+      new Promise(() => signal.addEventListener("abort", () => void (told = signal.reason))),
+  };
+  await using http = await serve([never], {}, { handlerMs: 30 });
+  expect((await http.fetch("/never")).status).toBe(504);
+  expect(told).toBeInstanceOf(Error);
+});
+
+test("SEC-052 headers that trickle in, and ten thousand of them, end the socket", async () => {
+  await using http = await serve([echo("GET /x", "open", [])], { limits: { headersMs: 50 } });
+  const slow = connect(http.port, "127.0.0.1");
+  slow.on("error", () => undefined);
+  slow.write("GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\nX-");
+  const many = connect(http.port, "127.0.0.1");
+  many.on("error", () => undefined);
+  many.write(`GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\n${"X-Y: z\r\n".repeat(10_000)}\r\n`);
+  many.resume();
+  slow.resume();
+  await Promise.all([once(slow, "close"), once(many, "close")]);
 });
