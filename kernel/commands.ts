@@ -1,5 +1,5 @@
 import { commandSummaries } from "./help.ts";
-import type { GlobalOptions } from "./main.ts";
+import type { GlobalOptions } from "./options.ts";
 
 /** Runs a command that a plugin contributes. Only that plugin is loaded. */
 export async function runCommand(
@@ -10,7 +10,7 @@ export async function runCommand(
   const summaries = await commandSummaries(options);
   if (!summaries.has(name)) {
     const near = [...summaries.keys(), "gateway"].find((known) => distance(known, name) <= 2);
-    const hint = near ? `; did you mean "${near}"?` : "";
+    const hint = near ? `; did you mean "${near}"?` : ".";
     process.stderr.write(`rclaw: there is no command "${name}"${hint} See: rclaw --help\n`);
     return 2;
   }

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import path from "node:path";
 import type { Manifest } from "@rclaw/plugin-sdk";
-import type { GlobalOptions } from "./main.ts";
+import type { GlobalOptions } from "./options.ts";
 
 /** Command summaries from the manifests alone: no plugin is loaded to print help. */
 export async function commandSummaries({

@@ -1,5 +1,6 @@
 import path from "node:path";
 import { parseArgs } from "node:util";
+import type { GlobalOptions } from "./options.ts";
 
 /**
  * The process's entry. It knows one word, `gateway`; every other command belongs
@@ -7,18 +8,6 @@ import { parseArgs } from "node:util";
  * load, so that `--help` is instant and a command never pays for the gateway.
  */
 const version = process.env["RCLAW_VERSION"] ?? "0.0.0-source";
-
-export interface GlobalOptions {
-  readonly version: string;
-  /** Where the built files stand. */
-  readonly root: string;
-  readonly configFile?: string;
-  readonly port?: number;
-  readonly json: boolean;
-  readonly verbose: boolean;
-  readonly openUi: boolean;
-  readonly help: boolean;
-}
 
 const flags = {
   config: { type: "string", short: "c" },

@@ -3,7 +3,7 @@ import { homedir } from "node:os";
 import path from "node:path";
 import { configPaths } from "./paths.ts";
 import { createKernel, type Kernel } from "./kernel.ts";
-import type { GlobalOptions } from "./main.ts";
+import type { GlobalOptions } from "./options.ts";
 
 const maxLogBytes = 10_485_760;
 

@@ -1,7 +1,7 @@
 import { homedir } from "node:os";
 import { isRclawError } from "@rclaw/plugin-sdk";
 import type { Kernel } from "./kernel.ts";
-import type { GlobalOptions } from "./main.ts";
+import type { GlobalOptions } from "./options.ts";
 import type { Started } from "./parts/serving.ts";
 
 /** `rclaw gateway`: serves until it is told to stop. Resolves with the exit code. */
@@ -63,13 +63,12 @@ function stopOnSignals(kernel: Kernel, { json }: GlobalOptions): { done: Promise
       },
     );
   };
-  process.on("SIGINT", onSignal);
-  process.on("SIGTERM", onSignal);
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const name of signals) process.on(name, onSignal);
   return {
     done,
     forget() {
-      process.off("SIGINT", onSignal);
-      process.off("SIGTERM", onSignal);
+      for (const name of signals) process.off(name, onSignal);
     },
   };
 }

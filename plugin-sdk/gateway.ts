@@ -91,6 +91,8 @@ export interface CommandContext {
   /** Somebody is there to answer questions and see colours. False in pipes and scripts. */
   readonly interactive: boolean;
   readonly colour: boolean;
+  /** Columns of the terminal; undefined when nobody looks at it, and nothing needs to be cut. */
+  readonly width: number | undefined;
   readonly verbose: boolean;
   readonly signal: AbortSignal;
   /** Writes to stdout as is. */
@@ -99,8 +101,13 @@ export interface CommandContext {
   note(text: string): void;
   /** Asks on the terminal; `hidden` shows nothing of the answer. Throws INVALID_REQUEST when nobody is there. */
   ask(question: string, options?: { hidden?: boolean; default?: string }): Promise<string>;
-  /** Lines typed by the person, until end of input. */
+  /** Lines typed by the person, until end of input or the end of `signal`. */
   lines(): AsyncIterable<string>;
+  /**
+   * Takes Ctrl-C from `signal`, until disposed: a chat stops one answer with it, and then the
+   * next. Two within half a second still end the program.
+   */
+  onInterrupt(handler: () => void): Disposable;
   /**
    * Calls a gateway method: over the socket when a gateway runs on this state folder,
    * otherwise on a kernel started inside this process that serves no port.

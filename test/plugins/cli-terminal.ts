@@ -28,6 +28,9 @@ interface Setting {
   readonly lines?: () => AsyncIterable<string>;
   readonly gateway?: { readonly url: string; readonly pid: number };
   readonly signal?: AbortSignal;
+  readonly width?: number;
+  /** Presses Ctrl-C at every dispatch of `press`. */
+  readonly keys?: EventTarget;
 }
 
 /** One run of a command, with everything it wrote, asked and called. */
@@ -44,6 +47,11 @@ export async function rclaw(line: readonly string[], setting: Setting = {}) {
     json,
     interactive,
     colour,
+    width: setting.width,
+    onInterrupt(handler) {
+      setting.keys?.addEventListener("press", handler);
+      return { [Symbol.dispose]: () => setting.keys?.removeEventListener("press", handler) };
+    },
     verbose: false,
     signal: setting.signal ?? new AbortController().signal,
     out: (text) => {

@@ -1,6 +1,6 @@
 import { RclawError } from "@rclaw/plugin-sdk";
 import { expect, test } from "vitest";
-import { agentAnswer, type CallOptions, commands, rclaw, type Params } from "./cli-terminal.ts";
+import { agentAnswer, commands, rclaw, type Params } from "./cli-terminal.ts";
 
 test("every command of the manifest has a complete usage text", async () => {
   const found = await commands();
@@ -8,6 +8,7 @@ test("every command of the manifest has a complete usage text", async () => {
     "agent",
     "channels",
     "config",
+    "models",
     "pairing",
     "plugin",
     "sessions",
@@ -187,14 +188,12 @@ test("the chat survives an answer that fails", async () => {
   expect(notes).toContain("the model is away\n");
 });
 
-test("in the chat the first Ctrl-C stops that answer, and the next one is not touched", async () => {
-  const stop = new AbortController();
+test("in the chat each Ctrl-C stops the answer that runs, the third like the first", async () => {
+  const keys = new EventTarget();
   let finish: () => void = () => undefined;
-  const again = agentAnswer("Again.");
   const answers = {
-    agent(params: Params, options: CallOptions) {
-      if (stop.signal.aborted) return again(params, options);
-      setImmediate(() => stop.abort());
+    agent(params: Params) {
+      setImmediate(() => keys.dispatchEvent(new Event("press")));
       return new Promise((resolve) => {
         finish = () =>
           resolve({ runId: params["idempotencyKey"], status: "aborted", result: { payloads: [] } });
@@ -205,23 +204,54 @@ test("in the chat the first Ctrl-C stops that answer, and the next one is not to
       return { ok: true, aborted: true };
     },
   };
-  const typed = ["a", "b"];
-  const result = await rclaw(["agent"], { answers, interactive: true, typed, signal: stop.signal });
+  const typed = ["a", "b", "c", "/exit"];
+  const result = await rclaw(["agent"], { answers, interactive: true, typed, keys });
   expect(result.code).toBe(0);
-  expect(result.notes).toContain("Stopped.\n");
-  expect(result.out).toContain("Again.\n");
-  expect(result.calls.filter(({ method }) => method === "chat.abort")).toHaveLength(1);
+  expect(result.notes.match(/Stopped\./g)).toHaveLength(3);
+  expect(result.calls.filter(({ method }) => method === "chat.abort")).toHaveLength(3);
 });
 
 test("in the chat Ctrl-C leaves when nothing runs", async () => {
-  const stop = new AbortController();
+  const keys = new EventTarget();
   async function* lines(): AsyncGenerator<string> {
-    setImmediate(() => stop.abort());
+    setImmediate(() => keys.dispatchEvent(new Event("press")));
     await new Promise(() => undefined);
     yield "never";
   }
-  const { code } = await rclaw(["agent"], { interactive: true, lines, signal: stop.signal });
+  const { code } = await rclaw(["agent"], { interactive: true, lines, keys });
   expect(code).toBe(130);
+});
+
+const known = [
+  { id: "claude-opus", name: "Opus", provider: "anthropic", contextWindow: 200_000 },
+  { id: "guide", name: "Guide", provider: "offline" },
+];
+
+test("models lists what there is and marks the one that answers", async () => {
+  const answers = {
+    "models.list": { models: known },
+    "models.default": { provider: "offline", model: "guide", reason: "the built-in guide" },
+  };
+  const all = await rclaw(["models"], { answers });
+  expect(all.out).toBe(
+    "MODEL                  CONTEXT\nanthropic/claude-opus  200k\noffline/guide          -        answers\n",
+  );
+  expect(all.notes).toContain("offline/guide answers: the built-in guide.");
+  const some = await rclaw(["models", "OPUS", "anth"], { answers, json: true });
+  expect(JSON.parse(some.out)).toEqual({ default: answers["models.default"], models: [known[0]] });
+  const none = await rclaw(["models", "llama"], { answers: { "models.list": { models: known } } });
+  expect(none.out).toBe("");
+  expect(none.notes).toContain("No model has such a name.");
+  expect(none.notes).toContain("No model answers yet.");
+});
+
+test("a table fits the terminal, and is whole where nobody looks", async () => {
+  const description = "What it is, in a sentence that goes on and on and on until the line has long ended.";
+  const plugins = [{ id: "wordy", state: "active", runtime: "in-process", description }];
+  const answers = { "plugins.list": { plugins } };
+  const narrow = await rclaw(["plugin", "list"], { answers, width: 60 });
+  expect(Math.max(...narrow.out.split("\n").map((line) => line.length))).toBe(60);
+  expect((await rclaw(["plugin", "list"], { answers })).out).toContain(description);
 });
 
 test("what a model or a title says cannot act on the terminal", async () => {

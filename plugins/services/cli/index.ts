@@ -12,6 +12,7 @@ interface CommandModule {
 const modules: { readonly [Name in CommandName]: () => Promise<CommandModule> } = {
   agent: () => import("./commands/agent.ts"),
   status: () => import("./commands/status.ts"),
+  models: () => import("./commands/models.ts"),
   config: () => import("./commands/config.ts"),
   sessions: () => import("./commands/sessions.ts"),
   plugin: () => import("./commands/plugin.ts"),

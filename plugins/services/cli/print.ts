@@ -43,7 +43,7 @@ export interface Cell {
 
 /** Rows under headings, columns as wide as they need; the last one is not padded. */
 export function table(
-  context: Pick<CommandContext, "colour">,
+  context: Pick<CommandContext, "colour" | "width">,
   headings: readonly string[],
   body: readonly (readonly (string | Cell)[])[],
 ): string {
@@ -52,18 +52,20 @@ export function table(
   const lines = [
     head,
     ...body.map((row) => row.map((cell) => (typeof cell === "string" ? { text: cell } : cell))),
-  ].map((row) => row.map((cell) => ({ ...cell, text: oneLine(cell.text, 80) })));
+  ].map((row) => row.map((cell) => ({ ...cell, text: oneLine(cell.text, context.width ?? 1_000) })));
   const widths = headings.map((_, column) =>
     Math.max(...lines.map((row) => columns(row[column]?.text ?? ""))),
   );
+  const before = widths.slice(0, -1).reduce((sum, width) => sum + width + 2, 0);
+  const left = Math.max(20, (context.width ?? Number.POSITIVE_INFINITY) - before);
   return lines
     .map((row) =>
       row
         .map(({ text, tint }, column) => {
-          const shown = tint ? paint(tint, text) : text;
-          return column === row.length - 1
-            ? shown
-            : shown + " ".repeat((widths[column] ?? 0) - columns(text) + 2);
+          const isLast = column === row.length - 1;
+          const words = isLast ? oneLine(text, left) : text;
+          const shown = tint ? paint(tint, words) : words;
+          return isLast ? shown : shown + " ".repeat((widths[column] ?? 0) - columns(text) + 2);
         })
         .join("")
         .trimEnd(),

@@ -11,7 +11,7 @@ on a terminal without -m it is a chat.
       --json             one document: { runId, sessionKey, status, text, result }
 
 In the chat: /new starts afresh, /help lists the commands, /exit leaves.
-Ctrl-C stops a running answer; a second one, or one when nothing runs, leaves.
+Ctrl-C stops a running answer; when nothing runs, or twice at once, it leaves.
 
   rclaw agent -m "list the files in the workspace"
 `,
@@ -19,6 +19,13 @@ Ctrl-C stops a running answer; a second one, or one when nothing runs, leaves.
 
 Says whether a gateway runs, which model answers and why, where the configuration
 comes from, how channels, plugins and sessions are, and what is not well.
+`,
+  models: `Usage: rclaw models [<words>] [--json]
+
+Lists the models that can answer, by provider, and says which one does and why.
+With words it lists those whose name has all of them.
+
+  rclaw config set agents.defaults.model <provider>/<model>   chooses another
 `,
   config: `Usage: rclaw config [show]
        rclaw config get <path>

@@ -3,6 +3,9 @@ import type { TerminalPorts } from "@rclaw/plugin-sdk/services/terminal";
 import type { Client } from "./client.ts";
 import { localTarget, type Target, targetOf } from "./target.ts";
 
+/** Two Ctrl-C within this time are meant for the program, not for what it does. */
+const hurryMs = 500;
+
 /** Runs one command to its exit code. */
 export async function runCommand(
   load: () => Promise<Command>,
@@ -11,10 +14,19 @@ export async function runCommand(
   ports: TerminalPorts,
 ): Promise<number> {
   const stop = new AbortController();
+  let taken: (() => void) | undefined;
+  let last = Number.NEGATIVE_INFINITY;
   const onSignal = (): void => {
-    // The second one must always end the program, whatever the command does.
-    if (stop.signal.aborted) process.exit(130);
-    stop.abort();
+    const now = performance.now();
+    // However a command takes Ctrl-C, a person can always end the program.
+    if (stop.signal.aborted || now - last < hurryMs) process.exit(130);
+    last = now;
+    if (taken) taken();
+    else stop.abort();
+  };
+  const onInterrupt = (handler: () => void): Disposable => {
+    taken = handler;
+    return { [Symbol.dispose]: () => void (taken = undefined) };
   };
   process.on("SIGINT", onSignal);
   let caller: GatewayCaller | undefined;
@@ -23,7 +35,10 @@ export async function runCommand(
     // The file that says which gateway to talk to is this machine's own, and so is who edits it.
     const find = command.name === "config" ? localTarget : targetOf;
     caller = createCaller(ports, () => find(ports));
-    if (!help) return await command.run(commandContext(command, args, ports, caller, stop.signal));
+    if (!help)
+      return await command.run(
+        commandContext(command, args, ports, { caller, onInterrupt, signal: stop.signal }),
+      );
     process.stdout.write(`${command.usage.trimEnd()}\n`);
     return 0;
   } catch (error) {
@@ -94,8 +109,7 @@ function commandContext(
   command: Command,
   args: readonly string[],
   { json, verbose }: TerminalPorts,
-  caller: GatewayCaller,
-  signal: AbortSignal,
+  { caller, onInterrupt, signal }: Pick<CommandContext, "onInterrupt" | "signal"> & { caller: GatewayCaller },
 ): CommandContext {
   const interactive = process.stdin.isTTY && process.stderr.isTTY && !json;
   const loadTerminal = () => import("./terminal.ts");
@@ -104,6 +118,7 @@ function commandContext(
     json,
     interactive,
     colour: process.stdout.isTTY && !process.env["NO_COLOR"] && process.env["TERM"] !== "dumb",
+    width: process.stdout.isTTY ? process.stdout.columns : undefined,
     verbose,
     signal,
     out: (text) => void process.stdout.write(text),
@@ -117,8 +132,9 @@ function commandContext(
       return (await loadTerminal()).ask(question, options, signal);
     },
     async *lines() {
-      yield* (await loadTerminal()).lines();
+      yield* (await loadTerminal()).lines(signal);
     },
+    onInterrupt,
     call: caller.call,
     gateway: caller.gateway,
   };

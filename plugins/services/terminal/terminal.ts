@@ -82,8 +82,8 @@ function askHidden(prompt: string, signal: AbortSignal): Promise<string> {
   });
 }
 
-export async function* lines(): AsyncGenerator<string> {
-  const reader = createInterface({ input: process.stdin, terminal: false });
+export async function* lines(signal: AbortSignal): AsyncGenerator<string> {
+  const reader = createInterface({ input: process.stdin, terminal: false, signal });
   try {
     for await (const line of reader) yield line;
   } finally {

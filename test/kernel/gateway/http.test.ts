@@ -464,7 +464,7 @@ test("SEC-060 one address has so many open requests and no more, and gets its pl
   expect(refused.headers["retry-after"]).toBe("5");
   open();
   const all = await Promise.all([...first, fourth]);
-  expect(all.map(({ status }) => status).sort()).toEqual([200, 200, 200, 429]);
+  expect(all.map(({ status }) => status).sort((a, b) => a - b)).toEqual([200, 200, 200, 429]);
   expect((await http.fetch("/slow")).status).toBe(200);
 });
 

@@ -31,8 +31,6 @@ async function ask(
     // When it cannot be stopped any more, it has ended; its result says so.
     context.call("chat.abort", { sessionKey: session, runId }).catch(() => undefined);
   };
-  // The signal never rises again: one that an earlier answer used up is not meant for this one.
-  const spent = stop.aborted;
   stop.addEventListener("abort", halt, { once: true });
   try {
     const params = {
@@ -44,7 +42,7 @@ async function ask(
     const result = await context.call("agent", params, {
       onAccepted() {
         // Before this, there was nothing yet that could have been stopped.
-        if (stop.aborted && !spent) halt();
+        if (stop.aborted) halt();
       },
       onEvent(event, payload) {
         const data = fields(payload);
@@ -86,7 +84,7 @@ async function once(context: CommandContext, message: string, place: Place): Pro
 const chatHelp = `/new    start afresh; what was said is archived
 /help   this list
 /exit   leave; so does end of input (Ctrl-D)
-Ctrl-C stops a running answer; a second one leaves.`;
+Ctrl-C stops a running answer; when nothing runs it leaves.`;
 
 /** Undefined when the line is not for the chat itself but for the assistant. */
 async function chatCommand(
@@ -108,10 +106,10 @@ async function chatCommand(
   return "stay";
 }
 
-async function answer(context: CommandContext, line: string, place: Place): Promise<void> {
+async function answer(context: CommandContext, line: string, place: Place, stop: AbortSignal): Promise<void> {
   const view = answerView(context, { live: true });
   try {
-    const result = await ask(context, line, place, view.event, context.signal);
+    const result = await ask(context, line, place, view.event, stop);
     view.end(textsOf(result));
     if (result["status"] === "aborted") context.note("Stopped.");
   } catch (error) {
@@ -123,25 +121,6 @@ async function answer(context: CommandContext, line: string, place: Place): Prom
 }
 
 const interrupted = Symbol("interrupted");
-
-/** The next line, or `interrupted` at the first Ctrl-C; a second one ends the program by itself. */
-async function nextLine(
-  context: CommandContext,
-  lines: AsyncIterator<string>,
-): Promise<IteratorResult<string> | typeof interrupted> {
-  const { signal } = context;
-  if (signal.aborted) return lines.next();
-  let onAbort: () => void = () => undefined;
-  const stopped = new Promise<typeof interrupted>((resolve) => {
-    onAbort = () => resolve(interrupted);
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
-  try {
-    return await Promise.race([lines.next(), stopped]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
-}
 
 async function chat(context: CommandContext, place: Place): Promise<number> {
   const paint = painter(context);
@@ -156,9 +135,15 @@ async function chat(context: CommandContext, place: Place): Promise<number> {
     ),
   );
   const lines = context.lines()[Symbol.asyncIterator]();
+  // What Ctrl-C means just now: the end of an answer, or of the chat.
+  let interrupt: () => void = () => undefined;
+  using _taken = context.onInterrupt(() => interrupt());
   for (;;) {
     context.out(paint("cyan", "> "));
-    const next = await nextLine(context, lines);
+    const leaves = new Promise<typeof interrupted>((resolve) => {
+      interrupt = () => resolve(interrupted);
+    });
+    const next = await Promise.race([lines.next(), leaves]);
     if (next === interrupted) {
       context.out("\n");
       // The line that was being read will never be asked for again, and must not keep the program alive.
@@ -170,7 +155,10 @@ async function chat(context: CommandContext, place: Place): Promise<number> {
     if (line === "") continue;
     const then = await chatCommand(context, line, place);
     if (then === "leave") break;
-    if (then === undefined) await answer(context, line, place);
+    if (then !== undefined) continue;
+    const stop = new AbortController();
+    interrupt = () => stop.abort();
+    await answer(context, line, place, stop.signal);
   }
   await lines.return?.();
   return 0;
