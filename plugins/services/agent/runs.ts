@@ -27,24 +27,45 @@ export interface Outcome {
   readonly stopReason?: StopReason;
 }
 
-interface LiveRun {
+/** One that waits for its turn is little more than its request: in a rush thousands of them do. */
+class LiveRun {
   readonly run: Run;
   readonly request: RunRequest;
-  readonly controller: AbortController;
-  readonly watchers: Set<string>;
   readonly resumed: boolean;
+  readonly done: Promise<Outcome>;
   events: RunEvents | undefined;
   stopReason: StopReason | undefined;
-  done: Promise<Outcome>;
+  #controller: AbortController | undefined;
+  #watchers: Set<string> | undefined;
+
+  constructor(
+    { run, request, resumed }: Pick<LiveRun, "run" | "request" | "resumed">,
+    follow: (started: LiveRun) => Promise<Outcome>,
+  ) {
+    this.run = run;
+    this.request = request;
+    this.resumed = resumed;
+    this.done = follow(this);
+  }
+
+  get controller(): AbortController {
+    return (this.#controller ??= new AbortController());
+  }
+
+  get watchers(): Set<string> {
+    return (this.#watchers ??= new Set());
+  }
 }
 
 export interface RunsOptions extends TurnParts {
   agentOf(sessionKey: string): string;
 }
 
+/** Kept in two halves of which the older is dropped: one by one, each would cost a search through the gaps before it. */
 const maxFinished = 1_000;
-/** Measured: 8 halve the rate of acknowledgements under load, 1 the rate of answers. */
-const beginsPerTurn = 4;
+/** Measured: two more cost acknowledgements a third of their rate under load, two fewer cost the answers theirs. */
+const runsAtOnce = 6;
+const patienceMs = 2;
 const typingEveryMs = 5_000;
 const deliveryAttempts = 3;
 
@@ -56,9 +77,10 @@ export function createRuns(options: RunsOptions) {
   const { log, gateway } = context;
   const live = new Map<string, LiveRun>();
   const bySession = new Map<string, Set<LiveRun>>();
-  const finished = new Map<string, Outcome>();
+  let finished = new Map<string, Outcome>();
+  let before = finished;
   const waiting = new Map<string, Set<(outcome: Outcome) => void>>();
-  const turnstile = createTurnstile(beginsPerTurn);
+  const turnstile = createTurnstile(runsAtOnce, patienceMs);
   const answer = createAnswers({
     ...options,
     running: (sessionKey) =>
@@ -69,31 +91,26 @@ export function createRuns(options: RunsOptions) {
     run: Run,
     { request, caller, resumed = false }: { request: RunRequest; caller?: Caller; resumed?: boolean },
   ): LiveRun {
-    const started: LiveRun = {
-      run,
-      request,
-      controller: new AbortController(),
-      watchers: new Set(),
-      resumed,
-      events: undefined,
-      stopReason: undefined,
-      done: Promise.resolve(unstarted),
-    };
+    const started = new LiveRun({ run, request, resumed }, follow);
     if (caller) watch(started, caller);
     live.set(keyOf(run), started);
     const inSession = bySession.get(run.sessionKey);
     if (inSession) inSession.add(started);
     else bySession.set(run.sessionKey, new Set([started]));
-    started.done = follow(started);
     return started;
   }
 
   async function follow(started: LiveRun): Promise<Outcome> {
     // A turn of the event loop later, so that the caller's answer leaves before the run's first event.
-    await turnstile();
+    const leave = await turnstile();
     const outcome = await execute(started);
+    leave();
     settle(started, outcome);
     return outcome;
+  }
+
+  function outcomeOf(runId: string): Outcome | undefined {
+    return finished.get(runId) ?? before.get(runId);
   }
 
   function settle(ended: LiveRun, outcome: Outcome): void {
@@ -103,10 +120,11 @@ export function createRuns(options: RunsOptions) {
     inSession?.delete(ended);
     if (inSession?.size === 0) bySession.delete(run.sessionKey);
     if (outcome.status === "interrupted") return;
-    finished.delete(run.id);
+    if (finished.size >= maxFinished / 2) {
+      before = finished;
+      finished = new Map();
+    }
     finished.set(run.id, outcome);
-    const [oldest] = finished.keys();
-    if (finished.size > maxFinished && oldest !== undefined) finished.delete(oldest);
     const waiters = waiting.get(run.id);
     if (!waiters) return;
     waiting.delete(run.id);
@@ -353,7 +371,7 @@ export function createRuns(options: RunsOptions) {
   return {
     start,
     find: (run: Pick<Run, "method" | "principal" | "id">): LiveRun | undefined => live.get(keyOf(run)),
-    finished: (runId: string): Outcome | undefined => finished.get(runId),
+    finished: outcomeOf,
     watch,
     /** Stops one run of a session, or all of them. */
     abort(sessionKey: string, runId: string | undefined, reason: StopReason): readonly string[] {
@@ -367,7 +385,7 @@ export function createRuns(options: RunsOptions) {
 
     /** Resolves with how the run ended, or undefined when it has not within the time. It may not exist yet. */
     wait(runId: string, timeoutMs: number, signal: AbortSignal): Promise<Outcome | undefined> {
-      const known = finished.get(runId);
+      const known = outcomeOf(runId);
       if (known && ![...live.values()].some(({ run }) => run.id === runId)) return Promise.resolve(known);
       return new Promise((resolve) => {
         const end = (outcome: Outcome | undefined): void => {
@@ -425,8 +443,6 @@ function wordsFor({ status, texts, error, stopReason }: Outcome): string {
       : "";
   return texts.join("\n\n");
 }
-
-const unstarted: Outcome = { status: "interrupted", startedAt: 0, endedAt: 0, texts: [] };
 
 const keyOf = ({ method, principal, id }: Pick<Run, "method" | "principal" | "id">): string =>
   `${method}\n${principal}\n${id}`;

@@ -29,7 +29,9 @@ export class Writer {
     // The model's own view keeps what it said and read; hooks decide about the transcript.
     if (message) conversations.add(conversation, message);
     if (!final) return;
-    const write = this.#append({ type: "message", message: final, runId });
+    const write = this.#options.session
+      .append({ type: "message", message: final, runId })
+      .then(([line]) => this.#follow(conversation, line));
     // It is awaited in `flush`; until then a failure must not count as unhandled.
     write.catch(() => undefined);
     this.#pending.push(write);
@@ -46,12 +48,6 @@ export class Writer {
       this.#options.conversation.stale = true;
       throw error;
     }
-  }
-
-  async #append(entry: Omit<TranscriptEntry, "id" | "parentId" | "timestamp">): Promise<void> {
-    const { conversation, session } = this.#options;
-    const [line] = await session.append(entry);
-    this.#follow(conversation, line);
   }
 
   #follow(conversation: Conversation, line: TranscriptEntry | undefined): void {

@@ -14,6 +14,11 @@ export function seal(body: string): string {
   return `${body.slice(0, -1)},"crc":"${hex(crc32(body))}"}`;
 }
 
+/** The same for `head` with `value` as its last member. The value, a long one, is not copied for it. */
+export function sealAround(head: string, value: string): string {
+  return `${head}${value},"crc":"${hex(crc32("}", crc32(value, crc32(head))))}"}`;
+}
+
 /** Checks the bytes as they lie in the file: decoding them first would hide broken UTF-8. */
 export function checkSeal(line: Buffer): "ok" | "bad" | "none" {
   const at = line.length - sealLength;

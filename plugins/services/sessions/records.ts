@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Run } from "@rclaw/plugin-sdk";
-import { seal } from "./lines.ts";
+import { seal, sealAround } from "./lines.ts";
 
 /** What the journal holds: a transcript's line, the end of a transcript, or a step of a run. */
 export type JournalRecord =
@@ -29,7 +29,7 @@ export function generationOf(sessionId: string): string {
 }
 
 export function lineRecord(hash: string, generation: string, line: string): string {
-  return `${seal(`{"s":"${hash}","g":"${generation}","e":${line}}`)}\n`;
+  return `${sealAround(`{"s":"${hash}","g":"${generation}","e":`, line)}\n`;
 }
 
 export function endRecord(hash: string, generation: string, archive: string | null): string {

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { copyFile, readFile } from "node:fs/promises";
 import { type Logger, type PluginContext, RclawError, type Run } from "@rclaw/plugin-sdk";
 import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
@@ -9,9 +9,13 @@ import { acceptRecord, type JournalRecord, markRecord, type RunMark } from "./re
 
 const maxSettled = 10_000;
 const settledForMs = 24 * 3_600_000;
+/** Pruned by the thousand or the hour: a map from which the oldest goes with each new one is slow to find its first. */
+const prunedAtOnce = 1_000;
+const pruneEveryMs = 3_600_000;
 
 interface Row {
-  run: Run;
+  readonly key: string;
+  readonly run: Run;
   /** Of the params, which a settled run no longer has: the same id with other params stays a conflict. */
   readonly paramsHash: string;
 }
@@ -32,6 +36,7 @@ export class Runs {
   readonly #settled = new Map<string, Row>();
   readonly #accepting = new Map<string, { readonly paramsHash: string; readonly done: Promise<Row> }>();
   #changed = false;
+  #prunedAt = 0;
 
   constructor(options: RunsOptions) {
     this.#options = options;
@@ -39,12 +44,16 @@ export class Runs {
 
   /** Reads the last checkpoint, then the steps that the journal still holds. */
   async load(records: readonly JournalRecord[]): Promise<void> {
-    for (const row of await this.#read()) this.#place(row);
+    for (const { run, paramsHash } of await this.#read()) this.#place({ key: keyOf(run), run, paramsHash });
     for (const record of records) {
-      if (record.kind === "accept" && !this.#find(keyOf(record.run)))
-        this.#place({ run: record.run, paramsHash: record.paramsHash });
-      if (record.kind === "mark") this.#apply(record.mark);
+      if (record.kind === "accept") {
+        const { run, paramsHash } = record;
+        const key = keyOf(run);
+        if (!this.#find(key)) this.#place({ key, run, paramsHash });
+      }
+      if (record.kind === "mark") this.#apply(keyOf(record.mark), record.mark);
     }
+    this.#prune();
     this.#changed ||= records.length > 0;
   }
 
@@ -70,7 +79,7 @@ export class Runs {
       state: "accepted",
     };
     const done = this.#store(acceptRecord(run, paramsHash, this.#options.redact), () => {
-      const row = { run, paramsHash };
+      const row = { key, run, paramsHash };
       this.#place(row);
       return row;
     });
@@ -83,7 +92,8 @@ export class Runs {
   };
 
   mark: PluginContext["runs"]["mark"] = async (run, state, error) => {
-    const row = this.#find(keyOf(run));
+    const key = keyOf(run);
+    const row = this.#find(key);
     if (!row)
       throw new RclawError(
         "NOT_FOUND",
@@ -100,7 +110,7 @@ export class Runs {
       at: this.#options.now(),
       ...(error !== undefined && { error }),
     };
-    return this.#store(markRecord(mark), () => this.#apply(mark) ?? row.run);
+    return this.#store(markRecord(mark), () => this.#apply(key, mark) ?? row.run);
   };
 
   unsettled: PluginContext["runs"]["unsettled"] = () => [...this.#open.values()].map(({ run }) => run);
@@ -142,34 +152,35 @@ export class Runs {
 
   #place(row: Row): void {
     this.#changed = true;
-    const key = keyOf(row.run);
     if (!isSettled(row.run)) {
-      this.#open.set(key, row);
+      this.#open.set(row.key, row);
       return;
     }
-    this.#open.delete(key);
-    this.#settled.set(key, row);
-    this.#prune();
+    this.#open.delete(row.key);
+    this.#settled.set(row.key, row);
+    const isDue = this.#options.now() - this.#prunedAt >= pruneEveryMs;
+    if (isDue || this.#settled.size >= maxSettled + prunedAtOnce) this.#prune();
   }
 
-  #apply({ state, at, error, ...of }: RunMark): Run | undefined {
-    const row = this.#find(keyOf(of));
+  #apply(key: string, { state, at, error }: RunMark): Run | undefined {
+    const row = this.#find(key);
     if (!row || isSettled(row.run)) return row?.run;
     const ended = state === "accepted" || state === "replying" ? {} : { endedAt: at, params: {} };
     const run = { ...row.run, state, ...ended, ...(error !== undefined && { error }) };
-    this.#place({ run, paramsHash: row.paramsHash });
+    this.#place({ key, run, paramsHash: row.paramsHash });
     return run;
   }
 
   #prune(): void {
-    const oldest = this.#options.now() - settledForMs;
+    this.#prunedAt = this.#options.now();
+    const oldest = this.#prunedAt - settledForMs;
     for (const [key, { run }] of this.#settled) {
       if (this.#settled.size <= maxSettled && (run.endedAt ?? run.acceptedAt) >= oldest) return;
       this.#settled.delete(key);
     }
   }
 
-  async #read(): Promise<readonly Row[]> {
+  async #read(): Promise<readonly Omit<Row, "key">[]> {
     const { file, log } = this.#options;
     let data: Buffer;
     try {
@@ -178,7 +189,7 @@ export class Runs {
       if (codeOf(error) === "ENOENT") return [];
       throw error;
     }
-    const rows: Row[] = [];
+    const rows: Omit<Row, "key">[] = [];
     let bad = 0;
     // One run a line, each with its own checksum, so that damage costs one run and not the ledger.
     for (
@@ -190,7 +201,7 @@ export class Runs {
       const line = data.subarray(start, data[end - 1] === 44 ? end - 1 : end);
       if (line.length <= 1) continue;
       const opened = openLine(line, true);
-      if (opened.ok) rows.push(opened.value as unknown as Row);
+      if (opened.ok) rows.push(opened.value as unknown as Omit<Row, "key">);
       else bad++;
     }
     if (bad > 0) {
@@ -227,13 +238,16 @@ function plain(params: Readonly<Record<string, unknown>>): Readonly<Record<strin
 }
 
 function hashOf(params: unknown): string {
-  return createHash("sha256").update(sorted(params)).digest("hex").slice(0, 32);
+  return hash("sha256", sorted(params), "hex").slice(0, 32);
 }
 
 /** JSON with sorted keys: the order in which a client writes them means nothing. */
 function sorted(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(sorted).join(",")}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
-  const members = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  return `{${members.map(([key, item]) => `${JSON.stringify(key)}:${sorted(item)}`).join(",")}}`;
+  const members = value as Readonly<Record<string, unknown>>;
+  let text = "";
+  for (const key of Object.keys(members).sort())
+    text += `${text && ","}${JSON.stringify(key)}:${sorted(members[key])}`;
+  return `{${text}}`;
 }

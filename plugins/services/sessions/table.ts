@@ -77,6 +77,9 @@ export class SessionTable {
   }
 
   peek(key: string): SessionState | undefined {
+    // Nearly always it is canonical already.
+    const ready = this.#states.get(key);
+    if (ready) return ready;
     const canonical = this.canonical(key);
     const known = this.#states.get(canonical);
     if (known || this.#unnamed.size === 0) return known;

@@ -3,7 +3,7 @@ import { syncFolder } from "@rclaw/plugin-sdk/atomic";
 import { faultOf } from "./disk.ts";
 import type { Transcript } from "./transcript.ts";
 
-const flushEveryMs = 10;
+const flushEveryMs = 30;
 const maxOpenFiles = 128;
 // The pool has four threads; the journal's commit must never queue behind transcripts.
 const parallel = 2;

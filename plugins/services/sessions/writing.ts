@@ -74,9 +74,13 @@ export class Draft {
   /** An entry for readers and models. */
   append({ type, ...fields }: NewEntry): TranscriptEntry {
     if (typeof type !== "string" || type === "") throw this.#refused("an entry needs a type");
-    const ours = { type, id: this.#nextId(), parentId: this.point.leaf, timestamp: this.#timestamp };
-    // Twice: first for the order of the members, last so that nothing in the fields replaces them.
-    const entry: TranscriptEntry = { ...ours, ...fields, ...ours };
+    const id = this.#nextId();
+    const { leaf } = this.point;
+    // Twice: first for the order of the members, then so that nothing in the fields replaces them.
+    const entry = { type, id, parentId: leaf, timestamp: this.#timestamp, ...fields };
+    entry.id = id;
+    entry.parentId = leaf;
+    entry.timestamp = this.#timestamp;
     if (isEntryChange(entry))
       throw this.#refused(
         `"${entryChange}" entries are the store's own; use patch to change the session's entry`,

@@ -26,11 +26,12 @@ async function gather(context: CommandContext): Promise<Findings> {
   };
   const gateway = await context.gateway();
   const config = await ask("config.get", {}, "configuration");
-  const [status, model, list, sessions] = await Promise.all([
+  // First: without a gateway it opens the store, and until then nobody knows how many there are.
+  const sessions = await ask("sessions.list", { limit: 5, includeDerivedTitles: true }, "sessions");
+  const [status, model, list] = await Promise.all([
     ask("status", {}, "status"),
     ask("models.default", {}, "model"),
     ask("plugins.list", {}, "plugins"),
-    ask("sessions.list", { limit: 5, includeDerivedTitles: true }, "sessions"),
   ]);
   const plugins = rows(list["plugins"]);
   return {
