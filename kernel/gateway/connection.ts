@@ -113,6 +113,8 @@ export class Connection {
   flush(): void {
     const first = this.#first;
     if (!first) return;
+    // After a frame that breaks the protocol `ws` says so and ends its half by itself; a write would cut that off.
+    if (!this.#socket.writable) return this.#drop();
     this.#socket.write(this.#more ? Buffer.concat([first, ...this.#more]) : first);
     this.#drop();
     // Answers to somebody who asks but does not read would grow without end.

@@ -7,11 +7,11 @@ import {
   type SessionEntry,
 } from "@rclaw/plugin-sdk";
 import { createAnswers } from "./answers.ts";
-import { pause } from "./ask.ts";
 import { longestTimer } from "./config.ts";
 import { RunEvents, type StopReason } from "./events.ts";
 import { storedAssistant } from "./messages.ts";
 import { reasonOf } from "./models.ts";
+import { createOutbox } from "./outbox.ts";
 import { requestOf, type RunRequest, type Target } from "./request.ts";
 import { createTurnstile } from "./turnstile.ts";
 import { runTurn, shutdown, type TurnParts, type TurnResult } from "./turn.ts";
@@ -67,7 +67,6 @@ const maxFinished = 1_000;
 const runsAtOnce = 6;
 const patienceMs = 2;
 const typingEveryMs = 5_000;
-const deliveryAttempts = 3;
 
 export type Runs = ReturnType<typeof createRuns>;
 
@@ -81,6 +80,7 @@ export function createRuns(options: RunsOptions) {
   let before = finished;
   const waiting = new Map<string, Set<(outcome: Outcome) => void>>();
   const turnstile = createTurnstile(runsAtOnce, patienceMs);
+  const send = createOutbox(context, settings);
   const answer = createAnswers({
     ...options,
     running: (sessionKey) =>
@@ -161,11 +161,15 @@ export function createRuns(options: RunsOptions) {
     try {
       let current = run;
       if (target && text !== "") {
-        // Written before the message leaves: after a crash in between it is not sent a second time.
-        current = await context.runs.mark(current, "replying");
+        let isLeaving = false;
         try {
-          await deliver(target, text);
+          await send(target, text, async () => {
+            // Written before the message leaves: after a crash in between it is not sent a second time.
+            current = await context.runs.mark(current, "replying");
+            isLeaving = true;
+          });
         } catch (error) {
+          if (!isLeaving) throw error;
           log.error(
             { err: error, runId: run.id, channel: target.channel },
             `the answer to run ${run.id} could not be delivered through ${target.channel}`,
@@ -184,27 +188,6 @@ export function createRuns(options: RunsOptions) {
       log.error({ err: error, runId: run.id }, `the end of run ${run.id} could not be stored`);
     }
     return outcome;
-  }
-
-  async function deliver(target: Target, text: string): Promise<void> {
-    const { channel, ...rest } = target;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        await context.channels.deliver(channel, { ...rest, text }, context.signal);
-        return;
-      } catch (error) {
-        if (!isRclawError(error) || !error.retryable || attempt >= deliveryAttempts || context.signal.aborted)
-          throw error;
-        const asked = error.details?.["retryAfterMs"];
-        await pause(
-          Math.min(
-            typeof asked === "number" ? asked : settings.retry.baseDelayMs * 2 ** attempt,
-            settings.retry.maxDelayMs,
-          ),
-          context.signal,
-        );
-      }
-    }
   }
 
   function failed(alive: LiveRun, error: unknown, startedAt: number): Outcome {

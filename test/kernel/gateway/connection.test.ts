@@ -97,6 +97,20 @@ test("before connect a message may be 64 KiB, afterwards as large as the policy 
   expect((await splitter.closed).code).toBe(1009);
 });
 
+test("the close code of a frame that is too large arrives although events go on", async () => {
+  await using gateway = await startGateway();
+  const { client } = await connectClient(gateway.url, { token });
+  let isOver = false;
+  const chatter = (): void => {
+    gateway.gateway.broadcast("presence", { presence: [] });
+    if (!isOver) setImmediate(chatter);
+  };
+  chatter();
+  client.send("x".repeat(26 * 1_024 * 1_024 + 1));
+  expect(await client.closed).toEqual({ code: 1009, reason: "" });
+  isOver = true;
+});
+
 test("requests run side by side and are answered when they are done", async () => {
   const gates: (() => void)[] = [];
   const wait = method("wait", () => new Promise<unknown>((resolve) => gates.push(() => resolve("done"))));

@@ -108,7 +108,9 @@ test("a probe that fails is an error and leaves the last health as it was", asyn
     broken
       ? Promise.reject(new Error("platform down"))
       : Promise.resolve({ channels: {}, order: [], labels: {}, summary: [] });
-  await using gateway = await startGateway({ ports: { channels } });
+  // The clock stands: the one that connected also has it looked at anew.
+  const at = Date.now();
+  await using gateway = await startGateway({ ports: { channels }, now: () => at });
   const { client } = await connectClient(gateway.url, { token });
   const { payload } = await client.request("health");
   broken = true;
