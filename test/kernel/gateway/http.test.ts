@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { type IncomingMessage, request, type ServerResponse } from "node:http";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { gzipSync } from "node:zlib";
 import { type Route, RclawError, type RouteRequest } from "@rclaw/plugin-sdk";
 import * as fc from "fast-check";
@@ -491,5 +491,6 @@ test("SEC-052 headers that trickle in, and ten thousand of them, end the socket"
   many.write(`GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\n${"X-Y: z\r\n".repeat(10_000)}\r\n`);
   many.resume();
   slow.resume();
-  await Promise.all([once(slow, "close"), once(many, "close")]);
+  const closed = (socket: Socket) => new Promise((resolve) => socket.once("close", resolve));
+  await Promise.all([closed(slow), closed(many)]);
 });

@@ -146,7 +146,10 @@ test("headers and bodies that trickle are answered with 408", async () => {
     const socket = await dial(gateway.port);
     socket.write(text);
     let received = "";
-    for await (const chunk of socket) received += String(chunk);
+    socket.on("data", (chunk) => (received += String(chunk)));
+    // A server that hangs up with data unread resets the connection; what came before counts.
+    socket.on("error", () => undefined);
+    await new Promise((resolve) => socket.once("close", resolve));
     return received;
   };
   expect(await answer("GET / HTTP/1.1\r\nHost: x\r\nX-Slow")).toContain("408 Request Timeout");
