@@ -40,3 +40,31 @@ test("one that comes to an empty turnstile waits for the next turn only", async 
   await next;
   expect(entered).toBe(true);
 });
+
+test("while many come in a rush a single one is inside, and all places are back afterwards", async () => {
+  const turnstile = createTurnstile(2, 60_000);
+  const leaves: (() => void)[] = [];
+  const visits = Array.from({ length: 7 }, () => turnstile().then((leave) => leaves.push(leave)));
+  await visits[0];
+  expect(leaves).toHaveLength(1);
+  leaves[0]?.();
+  await visits[2];
+  expect(leaves).toHaveLength(3);
+  for (let left = 1; left < visits.length; left++) {
+    await visits[left];
+    leaves[left]?.();
+  }
+});
+
+test("thousands that wait are all let in, in order", async () => {
+  const turnstile = createTurnstile(3, 60_000);
+  const entered: number[] = [];
+  await Promise.all(
+    Array.from({ length: 5_000 }, async (_, number) => {
+      const leave = await turnstile();
+      entered.push(number);
+      leave();
+    }),
+  );
+  expect(entered).toEqual(Array.from({ length: 5_000 }, (_, number) => number));
+});
