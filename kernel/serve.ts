@@ -22,7 +22,10 @@ export async function serve(options: GlobalOptions, args: readonly string[]): Pr
       process.stdout.write(`${JSON.stringify({ ...at, pid: process.pid, stateDir: kernel.stateDir })}\n`);
     else await printScreen(kernel, at, options);
     if (options.openUi) await openPage(kernel.pageUrl(at.url));
-    return await stopped.done;
+    const code = await stopped.done;
+    // A timer or socket that a plugin left behind must not hold the process.
+    setTimeout(() => process.exit(code), 1_000).unref();
+    return code;
   } catch (error) {
     await kernel.stop("could not start").catch(() => undefined);
     if (!isRclawError(error)) throw error;

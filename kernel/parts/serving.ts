@@ -222,6 +222,7 @@ export function createServing(options: ServingOptions) {
       url: `${tls ? "wss" : "ws"}://${hosts[0]?.includes(":") ? `[${hosts[0]}]` : (hosts[0] ?? "127.0.0.1")}:${listening.port}`,
       ...(tls && { tlsFingerprint: tls.fingerprint }),
     };
+    options.service.beThrifty(life.signal);
     await sessions.updateLock();
     await watch();
     // A channel that is slow to connect must not keep the gateway from serving.

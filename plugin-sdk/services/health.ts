@@ -125,4 +125,6 @@ export interface Presence {
 export interface HealthService {
   createHealth(options: HealthOptions): Health;
   createPresence(options: PresenceOptions): Presence;
+  /** Gives memory back whenever this process has little to do, until the signal aborts. */
+  beThrifty(signal: AbortSignal): void;
 }

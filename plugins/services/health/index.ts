@@ -1,5 +1,6 @@
 import { defineService } from "@rclaw/plugin-sdk/services/service";
 import { createHealth } from "./health.ts";
 import { createPresence } from "./presence.ts";
+import { beThrifty } from "./thrift.ts";
 
-export default defineService("health", { createHealth, createPresence });
+export default defineService("health", { createHealth, createPresence, beThrifty });

@@ -1,0 +1,31 @@
+const lookEveryMs = 1_000;
+const busyFrom = 0.1;
+
+/**
+ * Tells V8 that memory matters while there is little to do. Told so all the time it would need
+ * half as much processor again under load; never told, it keeps what a rush has left behind on
+ * half-empty pages until the next one comes: 3 KB for each of 10,000 clients.
+ */
+export function beThrifty(signal: AbortSignal): void {
+  const { setFlagsFromString } = process.getBuiltinModule("node:v8");
+  setFlagsFromString("--optimize-for-size");
+  let isQuiet = true;
+  let before = performance.eventLoopUtilization();
+  const timer = setInterval(() => {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, before);
+    before = now;
+    if (isQuiet === utilization < busyFrom) return;
+    isQuiet = !isQuiet;
+    setFlagsFromString(isQuiet ? "--optimize-for-size" : "--no-optimize-for-size");
+    if (isQuiet) collect();
+  }, lookEveryMs);
+  timer.unref();
+  signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+}
+
+/** The first collection after a rush; by that V8's own reducer of memory comes to work, too. */
+function collect(): void {
+  process.getBuiltinModule("node:v8").setFlagsFromString("--expose-gc");
+  (process.getBuiltinModule("node:vm").runInNewContext("gc") as () => void)();
+}
