@@ -138,6 +138,57 @@ describe("polling", () => {
     await vi.waitFor(() => expect(api.calls.at(-1)).toMatchObject(["getUpdates", { offset: 4 }]));
   });
 
+  test("an update that makes no sense is skipped; what stands behind it is not held up", async () => {
+    const odd = [{}, { message: null }, { message: {} }, { message: { chat: {}, from: {}, text: 5 } }];
+    const updates = [...odd.map((fields, i) => ({ update_id: i + 1, ...fields })), textUpdate(9, "after")];
+    const api = await fakeApi((method, _body, count) =>
+      method === "getUpdates" && count === 1 ? { result: updates } : quiet(method),
+    );
+    const bot = await setUp(api);
+    await bot.start();
+    await vi.waitFor(() => expect(bot.received.map(({ text }) => text)).toEqual(["after"]));
+    await vi.waitFor(() => expect(api.calls.at(-1)).toMatchObject(["getUpdates", { offset: 10 }]));
+  });
+
+  test("an album is one message, also when its pictures come one by one", async () => {
+    const picture = (id: number, more: object = {}): object => {
+      const { update_id, message } = textUpdate(id, "") as { update_id: number; message: object };
+      return {
+        update_id,
+        message: { ...message, text: undefined, photo: [{}], media_group_id: "a", ...more },
+      };
+    };
+    const album = [picture(1), picture(2, { caption: "look" }), picture(3)];
+    const api = await fakeApi((method, _body, count) => {
+      if (method !== "getUpdates") return quiet(method);
+      if (count <= 3) return { result: album.slice(0, count) };
+      return count === 4 ? { result: album } : "hang";
+    });
+    const bot = await setUp(api);
+    await bot.start();
+    await vi.waitFor(() =>
+      expect(bot.received).toMatchObject([
+        { id: "42:1", text: "<media:image>\n<media:image>\nlook\n<media:image>" },
+      ]),
+    );
+    await vi.waitFor(() => expect(api.calls.at(-1)).toMatchObject(["getUpdates", { offset: 4 }]));
+  });
+
+  test("a server that answers with no list of updates is asked less and less often", async () => {
+    const api = await fakeApi((method, _body, count) =>
+      method !== "getUpdates" || count > 3 ? quiet(method) : { result: count === 1 ? null : [null] },
+    );
+    const bot = await setUp(api);
+    await bot.start();
+    await vi.waitFor(async () =>
+      expect(await bot.status()).toMatchObject([
+        { connected: false, lastError: expect.stringContaining("no update") as string },
+      ]),
+    );
+    await vi.waitFor(() => expect(api.calls.filter(([method]) => method === "getUpdates")).toHaveLength(4));
+    expect(bot.context.logs.filter((line) => line.includes("trouble with an account"))).toHaveLength(1);
+  });
+
   test("a store that is down is waited for, however long", async () => {
     const bot = await withPeer();
     let tries = 0;

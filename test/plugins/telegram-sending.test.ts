@@ -82,7 +82,27 @@ describe("sending", () => {
     [
       "an answer that makes no sense",
       "junk",
+      {
+        code: "UNAVAILABLE",
+        retryable: false,
+        details: { uncertain: true },
+        message: expect.stringContaining("instead of JSON; is a proxy in between?") as string,
+      },
+    ],
+    [
+      "a proxy that gave up waiting",
+      { status: 504, description: "Gateway Timeout" },
       { code: "UNAVAILABLE", retryable: false, details: { uncertain: true } },
+    ],
+    [
+      "a proxy's page for server trouble",
+      { status: 502, html: "<html>Bad Gateway</html>" },
+      { code: "UNAVAILABLE", retryable: true, details: { uncertain: false } },
+    ],
+    [
+      "a proxy's page that is no answer of Telegram's",
+      { status: 404, html: "<html>Not found</html>" },
+      { code: "UNAVAILABLE", retryable: false },
     ],
   ] as const)("REL-22: %s", async (_name, answer, expected) => {
     const bot = await setUp(await fakeApi((method) => (method === "sendMessage" ? answer : quiet(method))));
@@ -115,6 +135,16 @@ describe("sending", () => {
       return { result: { message_id: 3 } };
     });
     expect(await (await setUp(api)).send({ to: "-5" })).toEqual({ id: "3" });
+  });
+
+  test("an answer to a topic that was deleted goes to its group", async () => {
+    const api = await fakeApi((method, body) => {
+      if (method !== "sendMessage") return quiet(method);
+      return "message_thread_id" in body
+        ? { status: 400, description: "Bad Request: message thread not found" }
+        : { result: { message_id: 4 } };
+    });
+    expect(await (await setUp(api)).send({ to: "-5", threadId: "77" })).toEqual({ id: "4" });
   });
 
   test("stops when aborted", async () => {

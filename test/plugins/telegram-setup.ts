@@ -20,7 +20,7 @@ import type { TelegramConfig } from "../../plugins/channels/telegram/config.ts";
 import { telegram } from "../../plugins/channels/telegram/index.ts";
 import { startTelegramPeer, type TelegramPeer } from "./telegram-peer.ts";
 
-export const timing = { pollSeconds: 1, stallMs: 400, minPauseMs: 5, maxPauseMs: 40 };
+export const timing = { pollSeconds: 1, stallMs: 400, minPauseMs: 5, maxPauseMs: 40, albumMs: 5 };
 export const egress = createEgress({ log: silent });
 export const closers: (() => unknown)[] = [];
 /** Set before the first test of a file. */
@@ -120,7 +120,11 @@ export async function fakeApi(
       if (given === "reset") request.socket.destroy();
       if (given === "junk") response.end("<html>");
       if (typeof given === "string") return;
-      const { status = 200, ...rest }: { status?: number } = given;
+      const { status = 200, html, ...rest }: { status?: number; html?: string } = given;
+      if (html !== undefined) {
+        response.writeHead(status, { "content-type": "text/html" }).end(html);
+        return;
+      }
       response.writeHead(status, { "content-type": "application/json" });
       response.end(
         JSON.stringify(status === 200 ? { ok: true, ...rest } : { ok: false, error_code: status, ...rest }),

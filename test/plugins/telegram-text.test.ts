@@ -58,7 +58,9 @@ describe("an update in the house's words", () => {
   test.each([
     ["@mention", { text: "hey @Claw_Bot!", entities: entity("mention", 4, 9) }, true],
     ["somebody else", { text: "hey @other_bot", entities: entity("mention", 4, 10) }, false],
-    ["the name without an entity", { text: "hey @claw_bot" }, false],
+    ["the name without an entity", { text: "hey @Claw_bot, you" }, true],
+    ["a longer name", { text: "hey @claw_bot_two" }, false],
+    ["an address", { text: "write to me@claw_bot" }, false],
     ["after an emoji", { text: "👀 @claw_bot", entities: entity("mention", 3, 9) }, true],
     ["in a caption", { photo: [{}], caption: "@claw_bot", caption_entities: entity("mention", 0, 9) }, true],
     [
@@ -67,7 +69,6 @@ describe("an update in the house's words", () => {
       true,
     ],
     ["a command for this bot", { text: "/new@claw_bot", entities: entity("bot_command", 0, 13) }, true],
-    ["a command for another", { text: "/new@other", entities: entity("bot_command", 0, 10) }, false],
     ["a reply to the bot", { text: "yes", reply_to_message: { from: { id: 777 } } }, true],
     ["a reply to somebody else", { text: "yes", reply_to_message: { from: { id: 8 } } }, false],
     [
@@ -90,8 +91,20 @@ describe("an update in the house's words", () => {
     [{ document: {}, caption: "file" }, "<media:document>\nfile"],
     [{ sticker: { emoji: "🦀" } }, "<media:sticker>🦀"],
     [{ location: { latitude: 1.5, longitude: -2 } }, "[location 1.5, -2]"],
+    [{ contact: { first_name: "Bob", phone_number: "+43123" } }, "[contact Bob, +43123]"],
+    [{ poll: { question: "Lunch?" } }, "[poll Lunch?]"],
+    [{ text: "@claw_bot /status" }, "/status"],
+    [{ text: "@Claw_Bot, what is this? @claw_bot!" }, "what is this? @claw_bot!"],
+    [{ text: "@claw_bot" }, "@claw_bot"],
+    [{ text: "@claw_bots hi" }, "@claw_bots hi"],
   ])("%j is told as %j", (fields, text) => {
     expect(read(fields)?.text).toBe(text);
+  });
+
+  test("a command for another bot is none of ours, whatever the group's rules are", () => {
+    expect(read({ chat: team, text: "/help@other_bot" })).toBeUndefined();
+    expect(read({ chat: team, text: "/help@CLAW_bot" })).toMatchObject({ text: "/help@CLAW_bot" });
+    expect(read({ chat: team, text: "/help" })).toMatchObject({ text: "/help", mentioned: false });
   });
 
   test("a channel and an anonymous admin speak as chats; bots, edits and service messages are not heard", () => {

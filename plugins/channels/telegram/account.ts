@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type ChannelAccount, type OutboundMessage, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
 import type { Api } from "grammy/web";
 import type { AccountSettings, TelegramConfig } from "./config.ts";
-import { isRefusedToken, redact, toRclawError } from "./failures.ts";
+import { isRefusedToken, jsonOnly, redact, toRclawError } from "./failures.ts";
 import type { Me } from "./inbound.ts";
 import { type Intake, pauseAfter, readUpdate, type Receive, type Timing } from "./intake.ts";
 import { chatId, createOutbox, type Outbox, threadOf } from "./outbound.ts";
@@ -178,7 +178,12 @@ export function createAccount({ settings, context, timing, now }: AccountOptions
     if (bot instanceof Error) return { ok: false, error: bot.message };
     return bot.api.getMe(signal as never).then(
       ({ username, first_name: name }) => ({ ok: true, name: username ?? name }),
-      (error: unknown) => ({ ok: false, error: toRclawError(error, "getMe", bot.token).message }),
+      (error: unknown) => ({
+        ok: false,
+        error: isRefusedToken(error)
+          ? refusedToken(id).message
+          : toRclawError(error, "getMe", bot.token).message,
+      }),
     );
   }
 
@@ -235,7 +240,7 @@ async function connectClient(
     );
   }
   const { Api } = await import("grammy/web");
-  const api = new Api(token, { apiRoot, fetch, timeoutSeconds: 60 });
+  const api = new Api(token, { apiRoot, fetch: jsonOnly(fetch), timeoutSeconds: 60 });
   return { api, token, outbox: createOutbox({ api, token, linkPreview }) };
 }
 

@@ -1,4 +1,6 @@
-import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
+import { isRclawError, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
+
+type Fetch = PluginContext["fetch"];
 
 /** What Telegram answered, read by shape: grammY's classes are only loaded with a running account. */
 export interface ApiFailure {
@@ -20,6 +22,31 @@ export function apiFailure(error: unknown): ApiFailure | undefined {
     description: String(description),
     retryAfterMs: parameters?.retry_after === undefined ? undefined : parameters.retry_after * 1_000,
     newChatId: parameters?.migrate_to_chat_id,
+  };
+}
+
+/**
+ * Telegram speaks JSON, also when it refuses. What does not is in between, a proxy or a login
+ * page, and is told as such: grammY would name only a character that it did not expect.
+ */
+export function jsonOnly(fetch: Fetch): Fetch {
+  return async (input, init) => {
+    const response = await fetch(input, init);
+    const { status } = response;
+    const text = await response.text();
+    try {
+      const answer: unknown = JSON.parse(text);
+      // All that grammY reads.
+      return { status, json: async () => answer } as Response;
+    } catch {
+      const type = response.headers.get("content-type") ?? "something";
+      throw new RclawError(
+        "UNAVAILABLE",
+        `HTTP status ${status} with ${type.slice(0, 64)} instead of JSON; is a proxy in between?`,
+        // A server in trouble is taken at its word that it did nothing, whatever it says it in.
+        { retryable: true, details: { status, sent: status === 504 || (status < 500 && status !== 429) } },
+      );
+    }
   };
 }
 
@@ -56,6 +83,9 @@ function fromAnswer({ status, retryAfterMs }: ApiFailure, message: string): Rcla
       details: { status, ...(retryAfterMs !== undefined && { retryAfterMs }) },
     });
   }
+  // "Gateway timeout": what stands behind it may well have done what it was asked.
+  if (status === 504)
+    return new RclawError("UNAVAILABLE", `${message}${doubt}`, { details: { status, uncertain: true } });
   if (status >= 500) return new RclawError("UNAVAILABLE", message, { retryable: true, details: { status } });
   if (status === 401)
     return new RclawError("UNAUTHORIZED", `${message}; check channels.telegram.botToken`, {
@@ -67,9 +97,10 @@ function fromAnswer({ status, retryAfterMs }: ApiFailure, message: string): Rcla
 }
 
 /** Telegram knows no idempotency keys: what may have arrived is not sent again, and says so. */
+const doubt = "; it may have arrived, so it is not tried again";
+
 function unreached(what: string, reason: string, sent: boolean): RclawError {
-  const doubt = sent ? "; it may have arrived, so it is not tried again" : "";
-  return new RclawError("UNAVAILABLE", `telegram: ${what} failed: ${reason}${doubt}`, {
+  return new RclawError("UNAVAILABLE", `telegram: ${what} failed: ${reason}${sent ? doubt : ""}`, {
     retryable: !sent,
     details: { uncertain: sent },
   });

@@ -6,7 +6,7 @@ export type Me = Pick<User, "id"> & { readonly username?: string };
 
 /**
  * Telegram's update in the house's words, or undefined when it is none of ours: edits,
- * service messages, other bots. Pure, so that recorded updates alone can test it.
+ * service messages, other bots and what is said to them. Pure, so that recorded updates alone can test it.
  */
 export function toInbound(accountId: string, update: Update, me: Me): InboundMessage | undefined {
   const message = update.message ?? update.channel_post;
@@ -14,7 +14,7 @@ export function toInbound(accountId: string, update: Update, me: Me): InboundMes
   const { chat } = message;
   const sender = senderOf(message);
   const text = textOf(message);
-  if (!sender || !text) return undefined;
+  if (!sender || !text || isForAnotherBot(message, me)) return undefined;
   const threadId = threadOf(message);
   return {
     id: `${chat.id}:${message.message_id}`,
@@ -22,7 +22,7 @@ export function toInbound(accountId: string, update: Update, me: Me): InboundMes
     chatType: chatTypeOf(chat),
     peerId: String(chat.id),
     sender,
-    text,
+    text: withoutCall(text, me),
     ...(threadId !== undefined && { threadId }),
     messageId: String(message.message_id),
     timestamp: message.date * 1_000,
@@ -31,9 +31,27 @@ export function toInbound(accountId: string, update: Update, me: Me): InboundMes
   };
 }
 
-/** The chat an update belongs to: its updates are taken one after the other. */
+/** The chat an update belongs to: its updates are taken one after the other. Whatever an update lacks, this does not throw. */
 export function chatOf(update: Update): number | undefined {
-  return (update.message ?? update.channel_post)?.chat.id;
+  const message: Partial<Message> | undefined = update.message ?? update.channel_post;
+  return message?.chat?.id;
+}
+
+/** Pictures that were sent as one are separate messages with this in common. */
+export function albumOf(update: Update): string | undefined {
+  const message: Partial<Message> | undefined = update.message ?? update.channel_post;
+  return message?.media_group_id;
+}
+
+/** An album is one message: its first one, which all redeliveries begin with, with what stands below the others. */
+export function asOne(messages: readonly InboundMessage[]): InboundMessage | undefined {
+  const [first] = messages;
+  if (!first || messages.length === 1) return first;
+  return {
+    ...first,
+    text: messages.map(({ text }) => text).join("\n"),
+    mentioned: messages.some(({ mentioned }) => mentioned === true),
+  };
 }
 
 /** Anything new that Telegram may invent is a group, where the stricter rules apply. */
@@ -70,6 +88,8 @@ function mediaOf(message: Message): string {
   if (message.document) return "<media:document>";
   if (message.sticker) return `<media:sticker>${message.sticker.emoji ?? ""}`;
   if (message.location) return `[location ${message.location.latitude}, ${message.location.longitude}]`;
+  if (message.contact) return `[contact ${message.contact.first_name}, ${message.contact.phone_number}]`;
+  if (message.poll) return `[poll ${message.poll.question}]`;
   return "";
 }
 
@@ -79,7 +99,25 @@ function isMentioned(message: Message, me: Me): boolean {
   if (replied?.from?.id === me.id && !replied.forum_topic_created) return true;
   const text = message.text ?? message.caption ?? "";
   const entities = message.entities ?? message.caption_entities ?? [];
-  return entities.some((entity) => names(entity, text, me));
+  // Some clients and bridges send no entities.
+  return calls(me, "(?<![\\w@])")?.test(text) === true || entities.some((entity) => names(entity, text, me));
+}
+
+/** `@name` of this bot, in whatever case; a longer name is another's. */
+function calls({ username }: Me, before: string, after = ""): RegExp | undefined {
+  return username ? new RegExp(`${before}@${username}(?!\\w)${after}`, "i") : undefined;
+}
+
+/** "@bot /status" is a command like "/status": whom it was said to is known by now. */
+function withoutCall(text: string, me: Me): string {
+  const call = calls(me, "^\\s*", "[\\s,:]*");
+  return (call && text.replace(call, "")) || text;
+}
+
+/** Admins among the bots see all commands, also `/help@other_bot`. */
+function isForAnotherBot({ text = "" }: Message, { username }: Me): boolean {
+  const other = /^\/\w+@(\w+)/.exec(text)?.[1];
+  return other !== undefined && username !== undefined && other.toLowerCase() !== username.toLowerCase();
 }
 
 function names(entity: MessageEntity, text: string, { id, username }: Me): boolean {

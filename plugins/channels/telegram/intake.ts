@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type InboundMessage, isRclawError, type Logger } from "@rclaw/plugin-sdk";
 import type { Update } from "grammy/types";
-import { toInbound, type Me } from "./inbound.ts";
+import { asOne, toInbound, type Me } from "./inbound.ts";
 
 export type Receive = (message: InboundMessage) => Promise<void>;
 
@@ -14,6 +14,8 @@ export interface Timing {
   /** First and longest pause after a failure. */
   readonly minPauseMs: number;
   readonly maxPauseMs: number;
+  /** How long after its last picture an album counts as whole. */
+  readonly albumMs: number;
 }
 
 export const defaultTiming: Timing = {
@@ -21,6 +23,7 @@ export const defaultTiming: Timing = {
   stallMs: 15_000,
   minPauseMs: 250,
   maxPauseMs: 30_000,
+  albumMs: 500,
 };
 
 export const maxTries = 5;
@@ -34,12 +37,19 @@ export interface Intake {
 }
 
 /**
- * Hands one update in and resolves when it may be acknowledged: it is durable, none of
- * ours, or was given up. A store that is down is waited for; a message that fails for
+ * Hands in one update, or the updates of one album, and resolves when they may be
+ * acknowledged: they are durable, none of ours, or were given up. A store that is down is waited for; a message that fails for
  * another reason gets five tries, so that one bad message cannot hold up its chat for ever.
  */
-export async function takeUpdate(update: Update, me: Me, intake: Intake, signal: AbortSignal): Promise<void> {
-  const message = readUpdate(update, me, intake);
+export async function takeUpdates(
+  updates: readonly Update[],
+  me: Me,
+  intake: Intake,
+  signal: AbortSignal,
+): Promise<void> {
+  const message = asOne(
+    updates.map((update) => readUpdate(update, me, intake)).filter((read) => read !== undefined),
+  );
   if (!message) return;
   const { accountId, receive, log, timing } = intake;
   let strikes = 0;

@@ -17,8 +17,9 @@ interface Progress {
   readonly parts: readonly string[];
   next: number;
   lastId: string;
-  /** Set when Telegram moved the group to a new id. */
+  /** Changes when Telegram moved the group to a new id. */
   to: string;
+  thread: ReturnType<typeof threadOf>;
 }
 
 export type Outbox = (message: OutboundMessage, signal: AbortSignal) => Promise<{ id: string }>;
@@ -34,7 +35,7 @@ export function createOutbox({ api, token, linkPreview }: OutboxOptions): Outbox
   ): Promise<number> {
     const source = progress.parts[progress.next]!;
     const options = {
-      ...threadOf(message.threadId),
+      ...progress.thread,
       ...(!linkPreview && { link_preview_options: { is_disabled: true } }),
       ...(progress.next === 0 && replyTo(message.replyTo)),
     };
@@ -56,6 +57,7 @@ export function createOutbox({ api, token, linkPreview }: OutboxOptions): Outbox
       next: 0,
       lastId: "",
       to: chatId(message.to),
+      thread: threadOf(message.threadId),
     };
     if (progress.parts.length === 0)
       throw new RclawError("INVALID_REQUEST", "telegram: there is nothing to send");
@@ -65,7 +67,12 @@ export function createOutbox({ api, token, linkPreview }: OutboxOptions): Outbox
         progress.lastId = String(await sendPart(message, progress, signal));
         progress.next++;
       } catch (error) {
-        const moved = apiFailure(error)?.newChatId;
+        const { newChatId: moved, description } = apiFailure(error) ?? {};
+        // The topic was deleted meanwhile; who asked is still in the group.
+        if (progress.thread.message_thread_id !== undefined && /thread not found/i.test(description ?? "")) {
+          progress.thread = {};
+          continue;
+        }
         if (moved === undefined || String(moved) === progress.to)
           throw toRclawError(error, "sendMessage", token, signal);
         progress.to = String(moved);

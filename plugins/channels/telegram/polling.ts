@@ -3,8 +3,8 @@ import type { PluginContext } from "@rclaw/plugin-sdk";
 import type { Update } from "grammy/types";
 import type { Api } from "grammy/web";
 import { apiFailure, isRefusedToken, toRclawError } from "./failures.ts";
-import { chatOf, type Me } from "./inbound.ts";
-import { type Intake, pauseAfter, takeUpdate } from "./intake.ts";
+import { albumOf, chatOf, type Me } from "./inbound.ts";
+import { type Intake, pauseAfter, takeUpdates } from "./intake.ts";
 
 export const allowedUpdates = ["message", "channel_post"] as const;
 
@@ -39,16 +39,25 @@ export async function poll(options: PollingOptions, signal: AbortSignal): Promis
   const key = `offset:${accountId}`;
   let last = await readOffset(storage, key);
   let failures = 0;
+  let seen: string | undefined;
 
   while (!signal.aborted) {
     const isCurrent = last?.botId === me.id && now() - last.at < offsetLifeMs;
     try {
       const updates = await getUpdates(options, isCurrent ? last?.offset : undefined, signal);
-      failures = 0;
       options.onConnected();
       const newest = updates.at(-1);
+      const album = openAlbum(updates);
+      if (album !== undefined && album !== seen) {
+        // Asked for once more from the same place, so that its pictures come together.
+        seen = album;
+        await sleep(timing.albumMs, undefined, { signal });
+        continue;
+      }
+      if (newest) await takeAll(updates, options, signal);
+      // Not before they were taken: what fails here again and again must wait longer and longer.
+      failures = 0;
       if (!newest) continue;
-      await takeAll(updates, options, signal);
       // Stopped meanwhile: another start may have begun, whose offset must not be set back.
       if (signal.aborted) return;
       last = { botId: me.id, offset: newest.update_id + 1, at: now() };
@@ -77,18 +86,29 @@ async function takeAll(
   { me, intake }: PollingOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const chats = new Map<number | undefined, Update[]>();
+  const chats = new Map<number | undefined, Update[][]>();
   for (const update of updates) {
     const chat = chatOf(update);
-    const list = chats.get(chat);
-    if (list) list.push(update);
-    else chats.set(chat, [update]);
+    const list = chats.get(chat) ?? [];
+    chats.set(chat, list);
+    const album = albumOf(update);
+    const before = list.at(-1);
+    if (album !== undefined && before?.[0] && albumOf(before[0]) === album) before.push(update);
+    else list.push([update]);
   }
   await Promise.all(
     [...chats.values()].map(async (list) => {
-      for (const update of list) await takeUpdate(update, me, intake, signal);
+      for (const together of list) await takeUpdates(together, me, intake, signal);
     }),
   );
+}
+
+/** The album that the newest update belongs to, and how much of it is there: more may be on its way. */
+function openAlbum(updates: readonly Update[]): string | undefined {
+  const newest = updates.at(-1);
+  const album = newest && albumOf(newest);
+  if (album === undefined) return undefined;
+  return `${album}:${updates.filter((update) => albumOf(update) === album).length}`;
 }
 
 /** A connection that died without a word (sleep, a lost NAT entry) would wait for ever; the watchdog ends it. */
@@ -108,7 +128,7 @@ async function getUpdates(
   }, limit);
   signal.addEventListener("abort", onAbort, { once: true });
   try {
-    return await api.getUpdates(
+    const answer: unknown = await api.getUpdates(
       {
         ...(offset !== undefined && { offset }),
         limit: 100,
@@ -117,6 +137,9 @@ async function getUpdates(
       },
       watchdog.signal as never,
     );
+    if (!Array.isArray(answer) || !answer.every(isUpdate))
+      throw new Error("the answer holds something that is no update");
+    return answer;
   } catch (error) {
     if (stalled) throw new Error(`no answer for ${limit} ms; connecting anew`, { cause: error });
     throw error;
@@ -124,6 +147,10 @@ async function getUpdates(
     clearTimeout(timer);
     signal.removeEventListener("abort", onAbort);
   }
+}
+
+function isUpdate(item: unknown): item is Update {
+  return Number.isSafeInteger((item as Update | null)?.update_id);
 }
 
 function explain(error: unknown, token: string): string {
