@@ -214,6 +214,21 @@ describe("fetch as programs know it", () => {
     expect(sockets).toHaveLength(2);
   });
 
+  test("a request that may have been acted on is not repeated, on a connection that was used before either", async () => {
+    let asked = 0;
+    const { fetch, url } = await local((request, response) => {
+      if (++asked % 2 === 0) request.socket.destroy();
+      else response.end("ok");
+    });
+    const lost = { code: "UNAVAILABLE", details: { sent: true } };
+    await (await fetch(url)).text();
+    await expect(fetch(url, { method: "POST", body: "once" })).rejects.toMatchObject(lost);
+    expect(asked).toBe(2);
+    await (await fetch(url)).text();
+    expect(await (await fetch(url)).text()).toBe("ok");
+    expect(asked).toBe(5);
+  });
+
   test("a refused connection says so, and that nothing was sent", async () => {
     const { port, url, server } = await serve(echo);
     await new Promise((done) => server.close(done));

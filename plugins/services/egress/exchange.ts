@@ -1,6 +1,7 @@
 import http, { type Agent, type ClientRequest, type IncomingMessage } from "node:http";
 import type { LookupFunction, Socket } from "node:net";
 import { pipeline } from "node:stream";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import type { Target } from "./grants.ts";
 import type { EgressLimits } from "@rclaw/plugin-sdk/services/egress";
@@ -20,8 +21,17 @@ export interface Exchange {
   readonly signal: AbortSignal | undefined;
 }
 
+/** By HTTP's own rules these may be sent twice. */
+const repeatable = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"]);
+
 /** One request to one checked target, up to the answer's headers. */
 export async function exchange(options: Exchange): Promise<IncomingMessage> {
+  // What can be asked only once waits until Node has seen which idle connections were closed: within
+  // two turns, since the one under way may be past the point where it looks at sockets.
+  if (!repeatable.has(options.method) && Object.keys(options.agent.freeSockets).length > 0) {
+    await nextTurn();
+    await nextTurn();
+  }
   const first = await attempt(options);
   if (first !== "stale") return first;
   const second = await attempt(options);
@@ -29,7 +39,7 @@ export async function exchange(options: Exchange): Promise<IncomingMessage> {
   throw unreachable(options, "ECONNRESET", true);
 }
 
-/** "stale": the server had closed an idle connection just as it was used again, so it never saw the request. */
+/** "stale": an idle connection was closed as it was used again, and the request did no harm if it arrived. */
 async function attempt(options: Exchange): Promise<IncomingMessage | "stale"> {
   const { target, method, headers, agent, lookup, signal } = options;
   signal?.throwIfAborted();
@@ -119,8 +129,14 @@ function deadline(
   }, limits[name]).unref();
 }
 
-function isStale(request: ClientRequest, error: NodeJS.ErrnoException, { body }: Exchange): boolean {
-  return request.reusedSocket && !body.stream && (error.code === "ECONNRESET" || error.code === "EPIPE");
+/** A reset tells nothing of what the server did before: a POST that it may have acted on is the caller's to repeat. */
+function isStale(
+  request: ClientRequest,
+  { code }: NodeJS.ErrnoException,
+  { body, method }: Exchange,
+): boolean {
+  if (!request.reusedSocket || body.stream) return false;
+  return code === "EPIPE" || (code === "ECONNRESET" && repeatable.has(method));
 }
 
 /** `details.sent` tells whether the far side may have acted on the request. */
