@@ -78,6 +78,7 @@ export const adminMethods = {
   "plugins.disable": "operator.admin",
   "plugins.reload": "operator.admin",
   "plugins.remove": "operator.admin",
+  "plugins.logout": "operator.admin",
 } as const;
 
 /** Service "plugin-admin": rclaw's own methods around plugins. */

@@ -25,7 +25,7 @@ const scopes: Readonly<Record<string, string | null>> = {
   ...of("operator.write", "agent agent.wait wake chat.send chat.abort"),
   ...of(
     "operator.admin",
-    "config.set config.patch channels.logout sessions.patch sessions.reset sessions.delete plugins.add plugins.enable plugins.disable plugins.reload plugins.remove",
+    "config.set config.patch channels.logout sessions.patch sessions.reset sessions.delete plugins.add plugins.enable plugins.disable plugins.reload plugins.remove plugins.logout",
   ),
   ...of("operator.pairing", "pairing.list pairing.approve pairing.revoke"),
 };

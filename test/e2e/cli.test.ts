@@ -165,6 +165,20 @@ test("agent answers on stdout and keeps everything else off it", async () => {
   expect((await run("sessions", "show", "main")).stdout).toContain("as a document");
 });
 
+test("a channel is logged out of, and its settings wait for the next login", async () => {
+  const account = async () =>
+    (await run("channels", "status", "--json")).json.channelAccounts.telegram?.[0] as object;
+  const before = await state.read("config.json");
+  const login = () => rclaw(state.dir, ["channels", "login", "telegram"], { input: `${telegram.token}\n` });
+  expect((await run("channels", "logout", "telegram", "--yes")).stderr).toMatch(/^Logged out of telegram/);
+  expect(await state.filesWith(telegram.token)).toEqual([]);
+  expect(await account()).toMatchObject({ configured: false, connected: false });
+  expect((await run("channels", "logout", "telegram", "--yes")).stderr).toMatch(/^No login of telegram/);
+  expect(await login()).toMatchObject({ code: 0 });
+  await expect.poll(account, poll).toMatchObject({ configured: true, connected: true });
+  expect(await state.read("config.json")).toBe(before);
+});
+
 test("a plugin is switched off and on from outside, and removed with its secrets", async () => {
   expect((await run("plugin", "disable", "telegram", "--json")).json).toMatchObject({
     id: "telegram",

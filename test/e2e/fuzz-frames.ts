@@ -82,6 +82,7 @@ const samples: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "plugins.disable": { id: "no-such" },
   "plugins.reload": { id: "no-such" },
   "plugins.remove": { id: "no-such" },
+  "plugins.logout": { channel: "no-such" },
   "channels.status": { probe: false, timeoutMs: 1_000 },
   "channels.logout": { channel: "telegram", accountId: "default" },
   "pairing.list": { channel: "telegram" },

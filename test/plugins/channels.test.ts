@@ -380,16 +380,24 @@ describe("starting and status", () => {
       },
       channelDefaultAccountId: { telegram: "default" },
     });
-    await expect(call("channels.logout", { channel: "telegram" })).rejects.toThrow(
-      "channel telegram does not support logout",
-    );
     stop.abort();
     expect(await call("channels.status")).toMatchObject({ channelOrder: [] });
   });
 
-  test("logs out the account that is asked for, or the default one", async () => {
+  test("logs out the account that is asked for, or the default one, there and here", async () => {
     const stop = new AbortController();
     const out: string[] = [];
+    const forgotten: unknown[] = [];
+    addKernelMethods(methods, [
+      {
+        name: "plugins.logout",
+        scope: "operator.admin",
+        handle: async ({ params }) => ({ cleared: forgotten.push(params) === 1 }),
+      },
+    ]);
+    await channels.start(telegram, stop.signal);
+    expect(await call("channels.logout", { channel: "telegram" })).toMatchObject({ cleared: true });
+    expect(await call("channels.logout", { channel: "telegram" })).toMatchObject({ cleared: false });
     telegram = fake({ logout: async (id) => void out.push(id) });
     await channels.start(telegram, stop.signal);
     expect(await call("channels.logout", { channel: "telegram" })).toEqual({
@@ -399,6 +407,7 @@ describe("starting and status", () => {
     });
     await call("channels.logout", { channel: "Telegram", accountId: "alerts" });
     expect(out).toEqual(["default", "alerts"]);
+    expect(forgotten.at(-1)).toEqual({ channel: "telegram", account: "alerts" });
     stop.abort();
   });
 

@@ -340,13 +340,17 @@ test("channels login knows only channels that are there", async () => {
   );
 });
 
-test("channels logout names the account it forgot", async () => {
-  const logout = { "channels.logout": { channel: "telegram", accountId: "work", cleared: true } };
-  const { notes, calls } = await rclaw(["channels", "logout", "telegram", "--account", "work", "--yes"], {
-    answers: logout,
-  });
-  expect(calls[0]?.params).toEqual({ channel: "telegram", accountId: "work" });
-  expect(notes).toBe("Logged out of telegram (work).\nNext: rclaw channels login telegram\n");
+test("channels logout names the account it forgot, and says when there was nothing to forget", async () => {
+  const gateway = { url: "ws://127.0.0.1:1", pid: 1 };
+  const line = ["channels", "logout", "telegram", "--account", "work", "--yes"];
+  const answer = { channel: "telegram", accountId: "work", cleared: true };
+  const live = await rclaw(line, { gateway, answers: { "channels.logout": answer } });
+  expect(live.calls.at(-1)?.params).toEqual({ channel: "telegram", accountId: "work" });
+  expect(live.notes).toBe("Logged out of telegram (work).\nNext: rclaw channels login telegram\n");
+
+  const stored = await rclaw(line, { answers: { "plugins.logout": { ...answer, cleared: false } } });
+  expect(stored.calls.at(-1)?.params).toEqual({ channel: "telegram", account: "work" });
+  expect(stored.notes).toMatch(/^No login of telegram \(work\) is stored\./);
 });
 
 const waiting = {

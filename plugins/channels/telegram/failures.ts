@@ -29,9 +29,9 @@ export function apiFailure(error: unknown): ApiFailure | undefined {
  * Telegram speaks JSON, also when it refuses. What does not is in between, a proxy or a login
  * page, and is told as such: grammY would name only a character that it did not expect.
  */
-export function jsonOnly(fetch: Fetch): Fetch {
+export function jsonOnly(ask: Fetch): Fetch {
   return async (input, init) => {
-    const response = await fetch(input, init);
+    const response = await ask(input, init);
     const { status } = response;
     const text = await response.text();
     try {

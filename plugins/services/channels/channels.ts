@@ -290,6 +290,17 @@ export function createChannels(options: ChannelsOptions): Channels {
     if (!(await tryStart(entry, channel, signal))) void keepTrying(entry, channel, signal);
   }
 
+  /** Configuration and secrets are not a channel's to write; who asks for it must be allowed to. */
+  async function forgetLogin(
+    channel: string,
+    account: string,
+    caller: Caller,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const answer = await methods.call("plugins.logout", { channel, account }, { caller, signal });
+    return (answer as { readonly cleared?: boolean }).cleared === true;
+  }
+
   return {
     start,
     receive,
@@ -300,6 +311,6 @@ export function createChannels(options: ChannelsOptions): Channels {
         .typing?.(target, signal)
         .catch((error: unknown) => log.debug({ err: error, channel: channelId }, "typing failed"));
     },
-    channelMethods: () => channelMethods({ started, config, log, now }),
+    channelMethods: () => channelMethods({ started, forgetLogin, config, log, now }),
   };
 }

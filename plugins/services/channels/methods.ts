@@ -1,4 +1,11 @@
-import { type Channel, type ChannelAccount, defineMethod, type Logger, RclawError } from "@rclaw/plugin-sdk";
+import {
+  type Caller,
+  type Channel,
+  type ChannelAccount,
+  defineMethod,
+  type Logger,
+  RclawError,
+} from "@rclaw/plugin-sdk";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import { inboundRules } from "./inbound.ts";
 import { channelsLogoutParams, channelsStatusParams } from "./methods.schema.ts";
@@ -14,6 +21,8 @@ export interface StartedChannel {
 }
 
 interface MethodOptions {
+  /** Removes what is stored of a login; resolves with whether there was any. */
+  forgetLogin(channel: string, accountId: string, caller: Caller, signal: AbortSignal): Promise<boolean>;
   readonly started: ReadonlyMap<string, StartedChannel>;
   config(): Readonly<Record<string, unknown>>;
   readonly log: Logger;
@@ -21,7 +30,7 @@ interface MethodOptions {
 }
 
 /** channels.status and channels.logout, in the shapes OpenClaw's clients know. */
-export function channelMethods({ started, config, log, now }: MethodOptions): KernelMethod[] {
+export function channelMethods({ started, forgetLogin, config, log, now }: MethodOptions): KernelMethod[] {
   /** A channel that does not answer in time shows as such; it must not hold up the others' rows. */
   async function accountsOf(
     entry: StartedChannel,
@@ -85,14 +94,14 @@ export function channelMethods({ started, config, log, now }: MethodOptions): Ke
   const logout = defineMethod({
     name: "channels.logout",
     params: channelsLogoutParams,
-    async handle({ params, signal }) {
+    async handle({ params, caller, signal }) {
       const entry = started.get(params.channel.trim().toLowerCase());
       if (!entry) throw new RclawError("INVALID_REQUEST", "invalid channels.logout channel");
       const { id, channel } = entry;
-      if (!channel?.logout) throw new RclawError("INVALID_REQUEST", `channel ${id} does not support logout`);
       const accountId = params.accountId?.trim() || defaultAccount(await accountsOf(entry, false, 10_000));
-      await channel.logout(accountId, signal);
-      return { channel: id, accountId, cleared: true };
+      await channel?.logout?.(accountId, signal);
+      const wasStored = await forgetLogin(id, accountId, caller, signal);
+      return { channel: id, accountId, cleared: wasStored || channel?.logout !== undefined };
     },
   });
   return [

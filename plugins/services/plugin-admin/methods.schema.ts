@@ -14,3 +14,7 @@ export const addParams = Type.Object(
   },
   strict,
 );
+export const logoutParams = Type.Object(
+  { channel: id, account: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })) },
+  strict,
+);

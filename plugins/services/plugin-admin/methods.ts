@@ -7,7 +7,7 @@ import type {
   RefusedPlugin,
 } from "@rclaw/plugin-sdk/services/plugin-admin";
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
-import { addParams, idParams, noParams, reloadParams } from "./methods.schema.ts";
+import { addParams, idParams, logoutParams, noParams, reloadParams } from "./methods.schema.ts";
 import { probePlugin } from "./probe.ts";
 
 /** Ids of what changed in the plugins folder since it was last looked at, and what was not taken. */
@@ -134,8 +134,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
     const current = valueAt(config(), configPathOf(manifest));
     const result: Question[] = [];
     for (const [key, property] of Object.entries(propertiesOf(manifest.configSchema))) {
-      if (property["writeOnly"] !== true && !requiredOf(manifest.configSchema).includes(key)) continue;
-      // A secret that is only for some uses, such as a webhook's, is not asked of everybody.
+      if (!isCredential(property) && !requiredOf(manifest.configSchema).includes(key)) continue;
       if (property["x-ask"] === false) continue;
       const value = valueAt(current, key);
       result.push({
@@ -197,6 +196,34 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
         : `rclaw plugin info ${id}`
       : "rclaw gateway";
     return { id, enabled: true, started, ...(probe && { probe }), next };
+  }
+
+  /** Takes away what an account logs in with. The rest of its settings waits for the next login. */
+  async function logout({
+    channel,
+    account = "default",
+  }: {
+    channel: string;
+    account?: string;
+  }): Promise<unknown> {
+    const owner = [...options.plugins().values()].find(({ manifest }) =>
+      manifest.contributes.channels?.includes(channel),
+    );
+    if (!owner) throw new RclawError("NOT_FOUND", `there is no channel "${channel}". See: rclaw plugin list`);
+    const base = configPathOf(owner.manifest);
+    const places =
+      account === "default" ? [base, `${base}.accounts.default`] : [`${base}.accounts.${account}`];
+    const keys = Object.entries(propertiesOf(owner.manifest.configSchema))
+      .filter(([, property]) => isCredential(property))
+      .map(([key]) => key);
+    const stored = places
+      .flatMap((place) => keys.map((key) => `${place}.${key}`))
+      .filter((path) => valueAt(config(), path) !== undefined);
+    const names = stored.flatMap((path) => secretsIn(valueAt(config(), path)));
+    if (stored.length > 0) await options.configure(stored.map((path) => ({ path, value: undefined })));
+    const used = new Set(secretsIn(config()));
+    for (const name of names.filter((given) => !used.has(given))) await options.setSecret(name, undefined);
+    return { channel, accountId: account, cleared: stored.length > 0 };
   }
 
   return [
@@ -269,6 +296,14 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
         name: "plugins.reload",
         params: reloadParams,
         handle: ({ params: { id } }) => reload(id),
+      }),
+    },
+    {
+      scope: "operator.admin",
+      ...defineMethod({
+        name: "plugins.logout",
+        params: logoutParams,
+        handle: ({ params }) => logout(params),
       }),
     },
     {
@@ -359,6 +394,11 @@ function propertiesOf(schema: JsonSchema | undefined): Record<string, Record<str
 
 function requiredOf(schema: JsonSchema | undefined): readonly string[] {
   return (schema?.["required"] as readonly string[] | undefined) ?? [];
+}
+
+/** A secret that is only for some uses, such as a webhook's, is not asked of everybody and logs nobody in. */
+function isCredential(property: Readonly<Record<string, unknown>>): boolean {
+  return property["writeOnly"] === true && property["x-ask"] !== false;
 }
 
 /** Names of the secrets that a plugin's configuration refers to. */

@@ -97,11 +97,24 @@ async function logout(context: CommandContext, args: readonly string[]): Promise
   const { channel } = named(flags.words, ["channel"], "channels logout");
   const accountId = flags.value("account");
   if (!flags.flag("yes") && !(await agrees(context, `Forget the login of ${channel}`))) return 1;
+  // Without a gateway no channel runs, and what is stored can be removed all the same.
   const result = fields(
-    await context.call("channels.logout", { channel, ...(accountId !== undefined && { accountId }) }),
+    (await context.gateway())
+      ? await context.call("channels.logout", { channel, ...(accountId !== undefined && { accountId }) })
+      : await context.call("plugins.logout", {
+          channel,
+          ...(accountId !== undefined && { account: accountId }),
+        }),
   );
   if (context.json) printJson(context, result);
-  else {
+  else if (result["cleared"] === false) {
+    const account = text(result["accountId"], "default");
+    context.note(
+      printable(
+        `No login of ${channel} (${account}) is stored. If it is still logged in, its token comes from the environment.`,
+      ),
+    );
+  } else {
     context.note(printable(`Logged out of ${channel} (${text(result["accountId"], "default")}).`));
     context.note(`Next: rclaw channels login ${printable(channel)}`);
   }
