@@ -69,3 +69,28 @@ test("is one conversation for one person, whatever they write from", async () =>
   expect(await from("telegram", {})).toBe("agent:main:main");
   await rm(dir, { recursive: true });
 });
+
+test("who names the assistant in a group where it may not answer is told of once, with the ids to list", async () => {
+  const dir = await mkdtemp(path.join(tmpdir(), "rclaw-groups-"));
+  const activate = async (): Promise<void> => undefined;
+  const lines: unknown[] = [];
+  const channels = createChannels({
+    channel: () => Promise.reject(new Error("nothing is sent here")),
+    methods: createMethods({ activate }),
+    hooks: createHookBus({ log: silent, activate }),
+    pairing: createPairing({ dir }),
+    config: () => ({ channels: { telegram: { groups: { "-100": {} } } } }),
+    log: { ...silent, debug: () => undefined, info: (fields) => void lines.push(fields) },
+    keys: () => ({ defaultAgentId: "main", mainKey: "main" }),
+  });
+  const named = message({ chatType: "group", peerId: "-100", mentioned: true });
+  await channels.receive("telegram", named);
+  await channels.receive("telegram", { ...named, id: "again" });
+  await channels.receive("telegram", { ...named, mentioned: false });
+  await channels.receive("telegram", { ...named, peerId: "-7" });
+  expect(lines).toMatchObject([
+    { group: "-100", sender: "42", reason: "the sender is not in groupAllowFrom" },
+    { group: "-7", sender: "42", reason: "the group is not in groups" },
+  ]);
+  await rm(dir, { recursive: true });
+});

@@ -28,6 +28,7 @@ export interface Channels extends Omit<LiveChannels, "methods"> {
 }
 
 const attempts = 3;
+const maxTold = 200;
 
 /**
  * Where messages enter and leave. A channel is a client like any other: what it
@@ -39,6 +40,7 @@ export function createChannels(options: ChannelsOptions): Channels {
   const { minMs = 400, maxMs = 30_000 } = options.retry ?? {};
   const started = new Map<string, StartedChannel>();
   const leaving = new Map<string, Promise<unknown>>();
+  const told = new Set<string>();
   const pause = (failures: number): number =>
     Math.min(maxMs, minMs * 2 ** (failures - 1)) * (0.9 + Math.random() * 0.2);
 
@@ -47,6 +49,20 @@ export function createChannels(options: ChannelsOptions): Channels {
     if (verdict.kind !== "pair") return verdict;
     const paired = await pairing.allowed(channel, message.accountId);
     return authorizeInbound(message, inboundRules(config(), channel, message.accountId, paired));
+  }
+
+  /** Who set up a group and gets no answer finds here why, and the ids to list; once each, so that strangers cannot fill the log. */
+  function ignored(
+    channel: string,
+    { accountId, chatType, peerId, sender, mentioned }: InboundMessage,
+    reason: string,
+  ): void {
+    const place = { channel, accountId, group: peerId, sender: sender.id, reason };
+    const key = JSON.stringify(place);
+    if (chatType === "direct" || mentioned !== true || told.size >= maxTold || told.has(key))
+      return log.debug({ channel, accountId, reason }, "message ignored");
+    told.add(key);
+    log.info(place, "the assistant was named where it may not answer");
   }
 
   /** The whole answer to a stranger: one message per request, and nothing else happens. */
@@ -121,9 +137,7 @@ export function createChannels(options: ChannelsOptions): Channels {
     signal = new AbortController().signal,
   ): Promise<void> {
     const verdict = await authorize(channel, message);
-    if (verdict.kind === "ignore") {
-      return log.debug({ channel, accountId: message.accountId, reason: verdict.reason }, "message ignored");
-    }
+    if (verdict.kind === "ignore") return ignored(channel, message, verdict.reason);
     if (verdict.kind === "pair") return pair(channel, message, signal);
     if (!message.text.trim()) return;
     if (await claimed(channel, message)) return;
