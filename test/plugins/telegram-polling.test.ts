@@ -265,6 +265,22 @@ describe("polling", () => {
     await vi.waitFor(() => expect(bot.received).toHaveLength(1));
   });
 
+  test("after a failure the status is right again at once, not only when the next long poll ends", async () => {
+    const api = await fakeApi((method, body, count) => {
+      if (method !== "getUpdates") return quiet(method);
+      if (count === 1) return { status: 502, description: "Bad Gateway" };
+      return body["timeout"] === 0 ? { result: [] } : "hang";
+    });
+    const bot = await setUp(api);
+    await bot.start();
+    await vi.waitFor(() =>
+      expect(
+        api.calls.filter(([method]) => method === "getUpdates").map(([, { timeout }]) => timeout),
+      ).toEqual([1, 0, 1]),
+    );
+    expect(await bot.status()).toMatchObject([{ connected: true }]);
+  });
+
   test("a poll that never answers is given up and made anew", async () => {
     const api = await fakeApi((method, _body, count) =>
       method === "getUpdates" && count === 2 ? { result: [textUpdate(1, "awake")] } : quiet(method),

@@ -159,6 +159,12 @@ describe("Markdown as Telegram's HTML", () => {
     ["~~~\n```\n~~~", "<pre>```</pre>"],
     ["```py\nnever closed", '<pre><code class="language-py">never closed</code></pre>'],
     ['```a"b>\nx\n```', "<pre>x</pre>"],
+    [
+      "Look:\n| a | b |\n|---|:-:|\n| 1 | <2> |\nafter",
+      "Look:\n<pre>| a | b |\n|---|:-:|\n| 1 | &lt;2&gt; |</pre>\nafter",
+    ],
+    ["a | b\n--- | ---\n1 | 2", "<pre>a | b\n--- | ---\n1 | 2</pre>"],
+    ["a | b\n---\n*c*", "a | b\n---\n<i>c</i>"],
     ["<b>raw</b>", "&lt;b&gt;raw&lt;/b&gt;"],
     ["😀 **é**", "😀 <b>é</b>"],
   ])("%j", (markdown, html) => {
@@ -185,6 +191,8 @@ describe("Markdown as Telegram's HTML", () => {
       ">",
       "#",
       "-",
+      "|",
+      "\n|-|\n",
       "!",
       "https://x.y",
       "😀",

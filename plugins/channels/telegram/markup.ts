@@ -17,6 +17,12 @@ export function toHtml(markdown: string): string {
       i = end;
       continue;
     }
+    const rows = tableRows(lines, i);
+    if (rows > 0) {
+      out.push(codeBlock(lines.slice(i, i + rows).join("\n"), ""));
+      i += rows - 1;
+      continue;
+    }
     if (lines[i]!.startsWith(">")) {
       const quoted: string[] = [];
       for (; i < lines.length && lines[i]!.startsWith(">"); i++)
@@ -44,6 +50,15 @@ export function openFence(text: string): Fence | undefined {
 export function closesFence(text: string, mark: string): boolean {
   const trimmed = text.trim();
   return trimmed.length >= mark.length && trimmed === mark[0]!.repeat(trimmed.length);
+}
+
+/** How many lines of a table begin here. Telegram knows none, and only in letters of one width do columns line up. */
+function tableRows(lines: readonly string[], at: number): number {
+  const isRule = /^\|?(?: *:?-+:? *\|)+(?: *:?-+:?)?$/.test(lines[at + 1]?.trim() ?? "");
+  if (!isRule || !lines[at]!.includes("|")) return 0;
+  let end = at + 2;
+  while (lines[end]?.includes("|")) end++;
+  return end - at;
 }
 
 function codeBlock(code: string, language: string): string {

@@ -40,11 +40,18 @@ export async function poll(options: PollingOptions, signal: AbortSignal): Promis
   let last = await readOffset(storage, key);
   let failures = 0;
   let seen: string | undefined;
+  /** The first poll after a failure asks for an answer at once: it tells whether all is well again. */
+  let isBack = false;
 
   while (!signal.aborted) {
     const isCurrent = last?.botId === me.id && now() - last.at < offsetLifeMs;
     try {
-      const updates = await getUpdates(options, isCurrent ? last?.offset : undefined, signal);
+      const updates = await getUpdates(
+        options,
+        { offset: isCurrent ? last?.offset : undefined, seconds: isBack ? 0 : timing.pollSeconds },
+        signal,
+      );
+      isBack = false;
       options.onConnected();
       const newest = updates.at(-1);
       const album = openAlbum(updates);
@@ -71,6 +78,8 @@ export async function poll(options: PollingOptions, signal: AbortSignal): Promis
       if (signal.aborted) return;
       if (isRefusedToken(error)) throw error;
       failures++;
+      // Not against another program: each would end the other's poll and take that for success.
+      isBack = !isConflict(error);
       options.onFailure(explain(error, options.token));
       const asked = apiFailure(error)?.retryAfterMs ?? 0;
       await sleep(Math.max(asked, pauseAfter(failures, timing)), undefined, { signal }).catch(
@@ -114,13 +123,12 @@ function openAlbum(updates: readonly Update[]): string | undefined {
 /** A connection that died without a word (sleep, a lost NAT entry) would wait for ever; the watchdog ends it. */
 async function getUpdates(
   { api, intake }: PollingOptions,
-  offset: number | undefined,
+  { offset, seconds }: { readonly offset: number | undefined; readonly seconds: number },
   signal: AbortSignal,
 ): Promise<readonly Update[]> {
-  const { pollSeconds, stallMs } = intake.timing;
   const watchdog = new AbortController();
   const onAbort = (): void => watchdog.abort(signal.reason);
-  const limit = pollSeconds * 1_000 + stallMs;
+  const limit = seconds * 1_000 + intake.timing.stallMs;
   let stalled = false;
   const timer = setTimeout(() => {
     stalled = true;
@@ -132,7 +140,7 @@ async function getUpdates(
       {
         ...(offset !== undefined && { offset }),
         limit: 100,
-        timeout: pollSeconds,
+        timeout: seconds,
         allowed_updates: [...allowedUpdates],
       },
       watchdog.signal as never,
@@ -153,8 +161,12 @@ function isUpdate(item: unknown): item is Update {
   return Number.isSafeInteger((item as Update | null)?.update_id);
 }
 
+function isConflict(error: unknown): boolean {
+  return apiFailure(error)?.status === 409;
+}
+
 function explain(error: unknown, token: string): string {
-  if (apiFailure(error)?.status === 409) {
+  if (isConflict(error)) {
     return "another program polls with this bot token (409 conflict); stop it, or give this account a token of its own";
   }
   return toRclawError(error, "getUpdates", token).message.replace(/; it may have arrived.*$/, "");
