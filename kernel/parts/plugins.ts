@@ -98,6 +98,8 @@ export async function createPluginParts(options: PluginPartsOptions) {
   const isConfigured = (manifest: Manifest): boolean =>
     (manifest.contributes.channels ?? []).some((id) => {
       const own = valueAt(settings.config(), `channels.${id}`);
+      // A token in the environment is configuration enough.
+      if (own === undefined) return (manifest.permissions?.env ?? []).some((name) => env[name]);
       return typeof own === "object" && own !== null && valueAt(own, "enabled") !== false;
     });
   /** Runs without being asked for: a channel with an account, or a plugin that says so. */

@@ -241,3 +241,13 @@ test("SEC-196: neither the bot's token nor the model's key was written down anyw
   expect(await state.filesWith(anthropicKey)).toEqual([]);
   expect(product.stderr()).toBe("");
 });
+
+test("a token in the environment is enough to start the channel", async () => {
+  await using alone = await tempState();
+  // One that is no token, so that nobody is asked about it.
+  await using bare = await startProduct({ stateDir: alone.dir, env: { TELEGRAM_BOT_TOKEN: "no-token" } });
+  const { channelAccounts } = await ask(await bare.connect(), "channels.status");
+  expect(channelAccounts.telegram).toMatchObject([
+    { accountId: "default", configured: true, lastError: expect.stringContaining("does not look like one") },
+  ]);
+});

@@ -305,7 +305,7 @@ test("channels status shows every account, and fails when a probe is refused", a
     `CHANNEL   ACCOUNT  STATE       LAST IN   LAST OUT  DETAIL
 telegram  default  running     just now  never     @ada_bot
 telegram  work     stopped     never     never     401 Unauthorized
-slack     default  not set up  never     never
+slack     default  not set up  never     never     rclaw channels login slack
 `,
   );
   const probed = {

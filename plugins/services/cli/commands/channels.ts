@@ -18,7 +18,11 @@ function stateOf(row: Fields): Cell {
   return { text: probe ? "tested" : "running", tint: "green" };
 }
 
-function detailOf(row: Fields): string {
+function detailOf(channel: string, row: Fields): string {
+  if (row["configured"] === false) {
+    const account = text(row["accountId"], "default");
+    return `rclaw channels login ${channel}${account === "default" ? "" : ` --account ${account}`}`;
+  }
   const probe = fields(row["probe"]);
   return (
     text(probe["error"]) ||
@@ -48,7 +52,7 @@ async function status(context: CommandContext, args: readonly string[]): Promise
       stateOf(row),
       ago(number(row["lastInboundAt"])),
       ago(number(row["lastOutboundAt"])),
-      detailOf(row),
+      detailOf(channel, row),
     ]);
     context.out(table(context, ["CHANNEL", "ACCOUNT", "STATE", "LAST IN", "LAST OUT", "DETAIL"], body));
   }
