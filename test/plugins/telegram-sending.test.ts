@@ -17,20 +17,23 @@ describe("sending", () => {
     await expect(bot.send({ to: "42/../x" })).rejects.toMatchObject({ code: "INVALID_REQUEST" });
   });
 
-  test("falls back to plain text when Telegram cannot read the markup", async () => {
-    const api = await fakeApi((method, body) => {
-      if (method !== "sendMessage") return quiet(method);
-      return body["parse_mode"]
-        ? { status: 400, description: "Bad Request: can't parse entities: byte 7" }
-        : { result: { message_id: 8 } };
-    });
-    const bot = await setUp(api);
-    expect(await bot.send({ text: "**x** & y" })).toEqual({ id: "8" });
-    expect(api.calls.filter(([method]) => method === "sendMessage").map(([, { text }]) => text)).toEqual([
-      "<b>x</b> &amp; y",
-      "**x** & y",
-    ]);
-  });
+  test.each(["can't parse entities: byte 7", "ENTITY_BOUNDS_INVALID", "message is too long"])(
+    "falls back to plain text when Telegram does not take the markup: %s",
+    async (reason) => {
+      const api = await fakeApi((method, body) => {
+        if (method !== "sendMessage") return quiet(method);
+        return body["parse_mode"]
+          ? { status: 400, description: `Bad Request: ${reason}` }
+          : { result: { message_id: 8 } };
+      });
+      const bot = await setUp(api);
+      expect(await bot.send({ text: "**x** & y" })).toEqual({ id: "8" });
+      expect(api.calls.filter(([method]) => method === "sendMessage").map(([, { text }]) => text)).toEqual([
+        "<b>x</b> &amp; y",
+        "**x** & y",
+      ]);
+    },
+  );
 
   test("REL-23: a failed part is where the next try goes on", async () => {
     let fail = true;

@@ -45,8 +45,7 @@ export function createOutbox({ api, token, linkPreview }: OutboxOptions): Outbox
     try {
       return await send(toHtml(source), { parse_mode: "HTML" });
     } catch (error) {
-      if (!/can't parse entities|message text is empty/i.test(apiFailure(error)?.description ?? ""))
-        throw error;
+      if (!/parse|entit|text is empty|too long/i.test(apiFailure(error)?.description ?? "")) throw error;
       return send(source, {});
     }
   }
