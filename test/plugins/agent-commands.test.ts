@@ -47,8 +47,10 @@ test("/status and /help are answered without a model, as one final message", asy
     message: { provider: "rclaw", model: "gateway-injected", stopReason: "stop", usage: { totalTokens: 0 } },
   });
   expect(chatText(status)).toContain("scripted/script-1");
-  await bench.call("chat.send", { ...send, message: "/help", idempotencyKey: "c2" });
-  expect(chatText(await bench.until("c2", "final"))).toContain("/new");
+  for (const [i, message] of ["/help", "/start"].entries()) {
+    await bench.call("chat.send", { ...send, message, idempotencyKey: `help${i}` });
+    expect(chatText(await bench.until(`help${i}`, "final"))).toContain("/new");
+  }
   expect(provider.requests).toEqual([]);
 });
 

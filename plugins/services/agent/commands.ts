@@ -33,6 +33,8 @@ const names: Readonly<Record<string, Exclude<ChatCommand["name"], "stopped">>> =
   status: "status",
   help: "help",
   commands: "help",
+  // What a platform's own "start" button says before a person has said anything.
+  start: "help",
   whoami: "whoami",
   id: "whoami",
 };
