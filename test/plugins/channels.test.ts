@@ -152,6 +152,9 @@ describe("what comes in", () => {
   test("resolves for a duplicate, which has one answer only, and rejects when nothing was accepted", async () => {
     agent = async () => ({ status: "ok" });
     await channels.receive("telegram", message(), signal);
+    const details = { method: "agent", id: "telegram:default:42:1" };
+    agent = async () => Promise.reject(new RclawError("CONFLICT", "other params", { details }));
+    await channels.receive("telegram", message({ sender: { id: "42", name: "Renamed" } }), signal);
     agent = async () => Promise.reject(new RclawError("STORE_DEGRADED", "disk full"));
     await expect(channels.receive("telegram", message(), signal)).rejects.toMatchObject({
       code: "STORE_DEGRADED",

@@ -27,6 +27,11 @@ export interface Channels extends Omit<LiveChannels, "methods"> {
   channelMethods(): KernelMethod[];
 }
 
+/** Taken before, though a name, a group's title or the configuration changed since: the platform's id says which message it is. */
+function isRepeat(error: unknown, idempotencyKey: string): boolean {
+  return isRclawError(error) && error.code === "CONFLICT" && error.details?.["id"] === idempotencyKey;
+}
+
 const attempts = 3;
 const maxTold = 200;
 
@@ -172,7 +177,7 @@ export function createChannels(options: ChannelsOptions): Channels {
         taken();
       };
       methods.call("agent", params, { caller, signal, accept }).then(accept, (error: unknown) => {
-        if (!accepted) return refused(error);
+        if (!accepted) return isRepeat(error, params.idempotencyKey) ? taken() : refused(error);
         log.error({ err: error, channel, idempotencyKey: params.idempotencyKey }, "run failed");
       });
     });
