@@ -29,7 +29,8 @@ export async function readTail({ file, size, strict, lines }: Snapshot, limit: n
   let bytes = 0;
   const visit = (line: Line): boolean => {
     const read = readLine(line, strict);
-    if (read.kind === "bad") bad.push(read.bad);
+    // Our own count of the bytes ends at a line's end: a piece of one means that somebody is editing the file.
+    if (read.kind === "bad" && line.terminated) bad.push(read.bad);
     if (read.kind === "entry") entries.push(read.entry);
     bytes += line.bytes?.length ?? 0;
     return entries.length < limit && bytes < maxBytes;

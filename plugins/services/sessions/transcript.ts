@@ -1,9 +1,11 @@
 import fs from "node:fs";
 import { mkdir, rename, unlink } from "node:fs/promises";
 import path from "node:path";
-import { type Logger, RclawError } from "@rclaw/plugin-sdk";
+import type { Logger } from "@rclaw/plugin-sdk";
 import { syncFolder } from "@rclaw/plugin-sdk/atomic";
 import { closeFd, codeOf, datasync, isUnlinked, openFd, truncateFd, writeAll } from "./disk.ts";
+
+const newline = Buffer.from("\n");
 
 export interface TranscriptOptions {
   readonly file: string;
@@ -98,8 +100,7 @@ export class Transcript {
   /** Writes what is pending. When it throws, all of that is pending again and the file is repaired by the next call. */
   async write(wrote: (chars: number) => void): Promise<void> {
     while (this.#pending.length > 0) {
-      const fd = await this.#open();
-      if (this.#torn) await this.#cut(fd);
+      const fd = await this.#ready();
       this.#writing = this.#pending;
       this.#pending = [];
       const text = this.#writing.join("");
@@ -162,28 +163,33 @@ export class Transcript {
       return openFd(this.file, "a+", 0o600);
     });
     this.#fd = fd;
-    const { size } = fs.fstatSync(fd);
-    if (size === 0 && this.#size > 0) {
-      this.#log.error(
-        { file: this.file, bytes: this.#size },
-        "transcript was removed from outside; a new one is started",
-      );
-      this.#size = 0;
-      if (!this.#pending[0]?.startsWith('{"type":"session"')) this.#pending.unshift(this.#header());
-    } else if (size < this.#size) {
-      throw new RclawError(
-        "STORE_DEGRADED",
-        `transcript ${this.file} became shorter while in use: ${size} instead of ${this.#size} bytes`,
-      );
-    }
-    if (size > this.#size) this.#torn = true;
-    if (size === 0) this.created = true;
+    if (fs.fstatSync(fd).size === 0) this.created = true;
     return fd;
   }
 
-  async #cut(fd: number): Promise<void> {
-    await truncateFd(fd, this.#size);
+  /** The file, ending where the next line goes. */
+  async #ready(): Promise<number> {
+    const fd = await this.#open();
+    const { size } = fs.fstatSync(fd);
+    if (size > this.#size && this.#torn) await truncateFd(fd, this.#size);
+    else if (size !== this.#size) await this.#adopt(fd, size);
     this.#torn = false;
+    return fd;
+  }
+
+  /** Somebody edited the file while it was in use: what they left stays, and our next line must not join half of one. */
+  async #adopt(fd: number, size: number): Promise<void> {
+    const facts = { file: this.file, bytes: size, expected: this.#size };
+    if (size === 0) {
+      this.#log.error(facts, "transcript was removed from outside; a new one is started");
+      if (!this.#pending[0]?.startsWith('{"type":"session"')) this.#pending.unshift(this.#header());
+    } else {
+      this.#log.error(facts, "transcript was changed from outside; it goes on after what stands there now");
+      const last = Buffer.alloc(1);
+      fs.readSync(fd, last, 0, 1, size - 1);
+      if (last[0] !== newline[0]) await writeAll(fd, newline);
+    }
+    this.#size = fs.fstatSync(fd).size;
   }
 
   async #renew(): Promise<void> {
