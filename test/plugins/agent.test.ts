@@ -419,3 +419,20 @@ test("pictures reach the model; other attachments are left out and oversized one
     bench.call("agent", { message: "x", idempotencyKey: "a2", attachments: [big] }),
   ).rejects.toThrow("larger than");
 });
+
+test("a message that is too long for its transcript is refused, not accepted and lost", async () => {
+  const provider = scriptedProvider(["read"]);
+  await using bench = await agentBench({ providers: [provider] });
+  const photo = { mimeType: "image/png", content: "A".repeat(4_500_000) };
+  for (const [idempotencyKey, message, attachments] of [
+    ["a1", "a".repeat(8_200_000), []],
+    ["a2", '"'.repeat(4_200_000), []],
+    ["a3", "look at these", [photo, photo]],
+  ] as const) {
+    await expect(
+      bench.call("chat.send", { sessionKey: "main", message, idempotencyKey, attachments }),
+    ).rejects.toMatchObject({ code: "INVALID_REQUEST", message: expect.stringContaining("7.75 MiB") });
+  }
+  await bench.call("agent", { message: '"'.repeat(4_000_000), idempotencyKey: "a4" });
+  expect(provider.requests).toHaveLength(1);
+});

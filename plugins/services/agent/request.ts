@@ -40,6 +40,8 @@ type Params = Readonly<Record<string, unknown>>;
 
 export const thinkingLevels: readonly string[] = ["off", "minimal", "low", "medium", "high", "xhigh"];
 const maxAttachmentBytes = 5 * 1_024 * 1_024;
+/** A message is one line of its transcript, of 8 MiB at most; the rest is for what is written around it. */
+const maxMessageBytes = 7.75 * 1_024 * 1_024;
 
 export function requestOf(
   { method, params, principal, sessionKey }: Pick<Run, "method" | "params" | "principal" | "sessionKey">,
@@ -49,6 +51,9 @@ export function requestOf(
   const text = cleanInput(string(params, method === "wake" ? "text" : "message") ?? "", method);
   const images = imagesOf(params["attachments"], method, log);
   if (text.trim() === "" && images.length === 0) throw invalid(method, "message or attachment required");
+  // Accepting it would be a promise to keep it.
+  if (isTooLong(text, images))
+    throw invalid(method, "the message is larger than 7.75 MiB with its attachments; send less at once");
   const model = {
     ...field("provider", string(params, "provider")),
     ...field("model", string(params, "model")),
@@ -140,6 +145,12 @@ function imagesOf(attachments: unknown, method: string, log: Logger): Image[] {
     );
     return [];
   });
+}
+
+function isTooLong(text: string, images: readonly Image[]): boolean {
+  const room = images.reduce((left, { data }) => left - data.length, maxMessageBytes);
+  // One character becomes six at most.
+  return text.length * 6 > room && Buffer.byteLength(JSON.stringify(text)) > room;
 }
 
 export function invalid(method: string, what: string): RclawError {
