@@ -100,6 +100,8 @@ const own = ({ role }: StoredMessage, text: string): string => (role === "user" 
 
 const wordsOf = (value: unknown): string => (typeof value === "string" ? value : "");
 
+/** Never within a character: strict JSON readers refuse the whole answer for half of one. */
 function cut(text: string, limit: number): string {
-  return text.length <= limit ? text : `${text.slice(0, limit)}\n...(truncated)...`;
+  if (text.length <= limit) return text;
+  return `${text.slice(0, limit).replace(/[\ud800-\udbff]$/, "")}\n...(truncated)...`;
 }

@@ -155,6 +155,7 @@ function model(fields: Fields, given: string | null | undefined, { entry, defaul
   const provider = slash > 0 ? value?.slice(0, slash) : (entry?.providerOverride ?? defaults.modelProvider);
   const name = slash > 0 ? value?.slice(slash + 1) : value;
   if (name === "") throw refused("invalid model: empty");
+  if (slash === 0) throw refused(`invalid model: ${value} (use provider/model)`);
   const isDefault = name === undefined || (name === defaults.model && provider === defaults.modelProvider);
   fields["modelOverride"] = isDefault ? null : name;
   fields["providerOverride"] = isDefault ? null : (provider ?? null);

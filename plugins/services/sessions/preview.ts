@@ -13,6 +13,10 @@ export interface Glimpse {
   readonly lastMessage: string | undefined;
 }
 
+/** However much is asked for: a preview of every session at once must stay small. */
+const maxItems = 50;
+const maxItemChars = 2_000;
+const maxPreviewBytes = 1_048_576;
 const maxTitle = 60;
 const maxGlimpse = 240;
 
@@ -57,7 +61,7 @@ export class Glimpses {
 
   async #last(key: string): Promise<string | undefined> {
     for (const limit of [4, 32]) {
-      const entries = await this.#store.tail(key, limit);
+      const entries = await this.#store.tail(key, limit, maxPreviewBytes);
       const said = entries
         .map(itemOf)
         .findLast((item) => item?.role === "user" || item?.role === "assistant");
@@ -75,7 +79,7 @@ export function titleOf(entry: SessionEntry, firstQuestion: string | undefined):
   const question = firstQuestion?.replaceAll(/\s+/g, " ").trim();
   if (!question) return undefined;
   if (question.length <= maxTitle) return question;
-  const cut = question.slice(0, maxTitle - 1);
+  const cut = start(question, maxTitle - 1);
   const blank = cut.lastIndexOf(" ");
   return `${blank > maxTitle / 2 ? cut.slice(0, blank) : cut}…`;
 }
@@ -86,9 +90,11 @@ export async function previewItems(
   key: string,
   { limit, maxChars }: { limit: number; maxChars: number },
 ): Promise<PreviewItem[]> {
-  const entries = await store.tail(key, Math.min(limit * 3, 600));
+  const count = Math.min(limit, maxItems);
+  const chars = Math.min(maxChars, maxItemChars);
+  const entries = await store.tail(key, count * 3, maxPreviewBytes);
   const items = entries.map(itemOf).filter((item) => item !== undefined);
-  return items.slice(-limit).map(({ role, text }) => ({ role, text: shorten(text, maxChars) }));
+  return items.slice(-count).map(({ role, text }) => ({ role, text: shorten(text, chars) }));
 }
 
 /** What the agent puts in front of a person's words: waiting events, the time, and who speaks. */
@@ -135,5 +141,10 @@ function callsIn(content: unknown): readonly string[] {
 }
 
 function shorten(text: string, maxChars: number): string {
-  return text.length <= maxChars ? text : `${text.slice(0, maxChars - 3).trimEnd()}...`;
+  return text.length <= maxChars ? text : `${start(text, maxChars - 3).trimEnd()}...`;
+}
+
+/** Never half of a character: strict JSON readers refuse the whole answer for it. */
+function start(text: string, length: number): string {
+  return text.slice(0, length).replace(/[\ud800-\udbff]$/, "");
 }

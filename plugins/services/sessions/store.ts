@@ -137,13 +137,13 @@ export class SessionStore {
     return this.#table.peek(key)?.version ?? 0;
   }
 
-  /** The last `limit` entries, oldest first, at most 32 MiB of them. Does not wait for a writer. */
-  async tail(key: string, limit: number): Promise<readonly TranscriptEntry[]> {
+  /** The last `limit` entries, oldest first, at most `maxBytes` (32 MiB) of them. Does not wait for a writer. */
+  async tail(key: string, limit: number, maxBytes?: number): Promise<readonly TranscriptEntry[]> {
     const state = this.#table.peek(key);
     if (!state) return [];
     for (;;) {
       const { transcript } = state;
-      const found = await readTail(transcript.snapshot(), limit);
+      const found = await readTail(transcript.snapshot(), limit, maxBytes);
       // Reset meanwhile: what was read may be half of each.
       if (state.transcript !== transcript) continue;
       await this.#table.quarantine.add(

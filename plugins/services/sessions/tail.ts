@@ -1,12 +1,12 @@
 import { open } from "node:fs/promises";
-import type { TranscriptEntry } from "@rclaw/plugin-sdk";
-import { codeOf } from "./disk.ts";
+import { RclawError, type TranscriptEntry } from "@rclaw/plugin-sdk";
+import { codeOf, faultOf } from "./disk.ts";
 import { readLine } from "./entries.ts";
 import { type Line, scanBackward, scanForward } from "./lines.ts";
 import type { BadLine } from "./quarantine.ts";
 
 /** What one read may bring into memory, whatever the number of entries asked for. */
-const maxBytes = 32 * 1_048_576;
+const maxRead = 32 * 1_048_576;
 
 export interface Snapshot {
   readonly file: string;
@@ -22,8 +22,12 @@ export interface Found {
   readonly bad: readonly BadLine[];
 }
 
-/** The last `limit` entries, read from the end, so that the file's size does not matter. */
-export async function readTail({ file, size, strict, lines }: Snapshot, limit: number): Promise<Found> {
+/** The last `limit` entries, read from the end, so that the file's size does not matter; fewer when they fill `maxBytes`. */
+export async function readTail(
+  { file, size, strict, lines }: Snapshot,
+  limit: number,
+  maxBytes = maxRead,
+): Promise<Found> {
   const entries: TranscriptEntry[] = [];
   const bad: BadLine[] = [];
   let bytes = 0;
@@ -75,11 +79,18 @@ async function withFile(
   } catch (error) {
     // Archived or removed since the snapshot was taken: then there is nothing to read.
     if (codeOf(error) === "ENOENT") return;
-    throw error;
+    throw unreadable(file, error);
   }
   try {
     await work(handle);
+  } catch (error) {
+    throw codeOf(error) === undefined ? error : unreadable(file, error);
   } finally {
     await handle.close();
   }
+}
+
+function unreadable(file: string, error: unknown): RclawError {
+  const message = `cannot read the transcript ${file}: ${faultOf(error)}. Nothing is lost; try again when the disk works.`;
+  return new RclawError("STORE_DEGRADED", message, { cause: error, retryable: true });
 }

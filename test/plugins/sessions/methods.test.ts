@@ -212,6 +212,34 @@ test("a list shows titles and last messages, and preview the last things said", 
   await store.close();
 });
 
+test("a preview stays small and whole, however much is asked for and however long the messages are", async () => {
+  using temp = tempFolder();
+  const store = await openStore(temp.dir);
+  const call = methodsOf(store);
+  await say(
+    store,
+    "long",
+    ...Array.from({ length: 80 }, (_item, number) => `${number} ${"😀".repeat(5_000)}`),
+  );
+  const asked = { keys: ["long"], limit: 1_000_000, maxChars: 1_000_000_000 };
+  const preview = async (params: object): Promise<readonly { text: string }[]> => {
+    const answer = await call("sessions.preview", { ...asked, ...params });
+    return (answer as { previews: { items: { text: string }[] }[] }).previews[0]?.items ?? [];
+  };
+  const items = await preview({});
+  expect(items).toHaveLength(50);
+  expect(items.at(-1)?.text).toMatch(/^79 /);
+  for (const maxChars of [20, 21, 2_000, 1_000_000_000]) {
+    for (const { text } of await preview({ maxChars })) {
+      expect(text.length).toBeLessThanOrEqual(Math.min(maxChars, 2_000));
+      expect(text).not.toMatch(/\p{Cs}/u);
+    }
+  }
+  await say(store, "huge", ...Array.from({ length: 8 }, () => "x".repeat(600_000)));
+  expect(await preview({ keys: ["huge"] })).toHaveLength(2);
+  await store.close();
+});
+
 test("a list is filtered as asked", async () => {
   using temp = tempFolder();
   let now = 1_000_000_000;
@@ -289,6 +317,7 @@ test.each([
   [{ execNode: " " }, "invalid execNode: empty"],
   [{ model: " " }, "invalid model: empty"],
   [{ model: "mock/" }, "invalid model: empty"],
+  [{ model: "/mock-1" }, "invalid model: /mock-1 (use provider/model)"],
   [{ label: " " }, "invalid label: empty"],
   [{ label: "x".repeat(65) }, "invalid label: too long (max 64)"],
   [{ label: "taken" }, "label already in use: taken"],
