@@ -9,6 +9,8 @@ export interface CheckpointOptions {
   readonly writeback: Writeback;
   readonly idleMs: number;
   journal(): Journal;
+  /** Hands everything that the journal holds to the write-back, or throws. */
+  takeOver(): Promise<void>;
   /** Writes the index and the ledger. */
   save(): Promise<void>;
 }
@@ -65,8 +67,9 @@ export class Checkpoint {
   }
 
   async #run(): Promise<void> {
-    const { dir, log, writeback, journal, save } = this.#options;
+    const { dir, log, writeback, journal, takeOver, save } = this.#options;
     try {
+      await takeOver();
       const retired = journal().hasRecords ? await journal().rotate() : [];
       await writeback.syncAll();
       await save();

@@ -48,6 +48,7 @@ export function faultOf(error: unknown): string {
     EMFILE: "this process has too many open files",
     ENFILE: "the system has too many open files",
     ENOENT: "the folder was removed",
+    EISDIR: "a folder is in its place",
   };
   const known = code === undefined ? undefined : words[code];
   if (known) return `${known} (${code})`;

@@ -39,7 +39,9 @@ export function openLine(line: Buffer, strict: boolean): Opened {
   if (state === "none" && strict) return { ok: false, reason: "there is no checksum" };
   try {
     const body =
-      state === "ok" ? `${line.toString("utf8", 0, line.length - sealLength)}}` : line.toString("utf8");
+      state === "ok"
+        ? `${line.toString("utf8", 0, line.length - sealLength)}}`
+        : line.toString("utf8").replace(/^\ufeff/, "");
     const value: unknown = JSON.parse(body);
     if (isRecord(value)) return { ok: true, value };
   } catch {

@@ -32,6 +32,9 @@ export interface LoadOptions {
   headerFor(key: string | undefined, sessionId: string): string;
 }
 
+/** A million lines from elsewhere are not parsed at start; the last ones are, to go on after them. */
+const parsedTail = 65_536;
+
 /**
  * Brings one session up from its transcript, the index and what the journal still holds.
  * Nothing is written here: what is missing is handed to the write-back, so a full or
@@ -124,8 +127,7 @@ async function readSession(
   const missing = [...plan.missing];
   const identity = plan.size > 0 ? await identityOf(file) : identityIn(missing[0]);
   const sessionId = identity.sessionId ?? cached?.entry.sessionId ?? randomUUID();
-  const key = identity.key ?? cached?.key;
-  const header = (): string => headerFor(key, sessionId);
+  const header = (): string => headerFor(identity.key ?? cached?.key, sessionId);
   if (plan.size === 0 && missing.length > 0 && !missing[0]?.startsWith('{"type":"session"'))
     missing.unshift(header());
 
@@ -151,6 +153,7 @@ async function readSession(
     log,
   });
   if (missing.length > 0) writeback.add(transcript, missing);
+  const key = fold.key ?? identity.key ?? cached?.key;
   return { hash, key, entry: fold.entry, head, transcript, row: undefined };
 }
 
@@ -165,16 +168,18 @@ async function foldFile(
   { file, size, sessionId, identity }: FoldSource,
   cached: CatalogRow | undefined,
 ): Promise<EntryFold> {
-  const fresh = { strict: identity.strict, lastId: undefined, leaf: null, hasEntries: false };
-  if (size === 0) return new EntryFold({ sessionId, updatedAt: 0 }, fresh);
+  const named = identity.key !== undefined;
+  const fresh = { strict: identity.strict, lastId: undefined, leaf: null, hasEntries: false, named };
+  const parseFrom = size - parsedTail;
+  if (size === 0) return new EntryFold({ sessionId, updatedAt: 0 }, fresh, parseFrom);
   const handle = await open(file, "r");
   try {
     const from = cached?.entry.sessionId === sessionId && cached.file.size < size ? cached.file.size : 0;
     // Only what was added since is read, provided it was added to what the index knew.
     const continues = cached && from > 0 && (await byteAt(handle, from - 1)) === 10;
     const fold = continues
-      ? new EntryFold(cached.entry, cached.file)
-      : new EntryFold({ sessionId, updatedAt: 0 }, fresh);
+      ? new EntryFold(cached.entry, cached.file, parseFrom)
+      : new EntryFold({ sessionId, updatedAt: 0 }, fresh, parseFrom);
     await scanForward(handle, continues ? from : 0, size, (line) => fold.add(line));
     return fold;
   } finally {

@@ -1,15 +1,28 @@
 import type { Lock, LockHolder, LockInfo } from "@rclaw/plugin-sdk/services/sessions";
 import { mkdir, open, readFile, stat, unlink } from "node:fs/promises";
 import path from "node:path";
-import { RclawError } from "@rclaw/plugin-sdk";
+import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
-import { codeOf } from "./disk.ts";
+import { codeOf, faultOf } from "./disk.ts";
 
 // A lock that is being written is shorter than one; after this time its writer is dead.
 const writtenWithinMs = 3_000;
 
 /** Takes the state folder for this process, or throws GATEWAY_LOCKED naming who has it. A dead holder's lock is taken over. */
 export async function acquireLock(stateDir: string, info: LockInfo): Promise<Lock> {
+  try {
+    return await acquire(stateDir, info);
+  } catch (error) {
+    if (isRclawError(error)) throw error;
+    throw new RclawError(
+      "STORE_DEGRADED",
+      `cannot write to the state folder ${stateDir}: ${faultOf(error)}. Nothing could be kept there; make room or make it writable, or give the gateway another folder with RUSTY_CLAW_STATE_DIR`,
+      { cause: error, retryable: true },
+    );
+  }
+}
+
+async function acquire(stateDir: string, info: LockInfo): Promise<Lock> {
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   const file = lockFile(stateDir);
   const started = await startTicks(process.pid);
@@ -64,6 +77,9 @@ async function create(file: string, text: string): Promise<boolean> {
   }
   try {
     await handle.writeFile(text);
+  } catch (error) {
+    await remove(file);
+    throw error;
   } finally {
     await handle.close();
   }

@@ -4,6 +4,8 @@ import { changed, isEntryChange, mayBeEntryChange, readLine, timeOf } from "./en
 import { checkSeal, isRecord, type Line, openLine, scanForward } from "./lines.ts";
 import type { BadLine } from "./quarantine.ts";
 
+const braces = [123, 125] as const;
+
 /** What the next append has to know about a transcript. */
 export interface Head {
   readonly strict: boolean;
@@ -12,6 +14,8 @@ export interface Head {
   /** The parent of the next entry: the last line that is not a change of the session's own entry. */
   readonly leaf: string | null;
   readonly hasEntries: boolean;
+  /** It says whose it is. OpenClaw's do not: what we add to them does. */
+  readonly named: boolean;
 }
 
 export interface Identity {
@@ -48,15 +52,22 @@ export async function identify(handle: FileHandle, size: number): Promise<Identi
 /** Rebuilds a session's entry from its transcript, line by line, parsing only what matters. */
 export class EntryFold {
   entry: SessionEntry;
+  /** As a change of the entry says it; the header may as well. */
+  key: string | undefined;
   hasEntries: boolean;
   readonly bad: BadLine[] = [];
   readonly #strict: boolean;
+  readonly #parseFrom: number;
+  readonly #named: boolean;
   #lastId: string | undefined;
   #leaf: string | null;
   #last: Line | undefined;
 
-  constructor(entry: SessionEntry, head: Head) {
+  /** Lines without a checksum are only looked at closely beyond `parseFrom`, and whenever they are shown to somebody. */
+  constructor(entry: SessionEntry, head: Head, parseFrom: number) {
     this.entry = entry;
+    this.#parseFrom = parseFrom;
+    this.#named = head.named;
     this.hasEntries = head.hasEntries;
     this.#strict = head.strict;
     this.#lastId = head.lastId;
@@ -65,8 +76,7 @@ export class EntryFold {
 
   add(line: Line): void {
     const { bytes } = line;
-    const skim = this.#strict && bytes !== undefined && checkSeal(bytes) === "ok" && !mayBeEntryChange(bytes);
-    if (skim) {
+    if (bytes && this.#looksRight(line, bytes) && !mayBeEntryChange(bytes)) {
       // The header is sealed too, but it is the first line and another one always follows it.
       this.#last = { ...line, bytes: Buffer.from(bytes) };
       this.hasEntries ||= !bytes.toString("latin1", 0, 18).startsWith('{"type":"session"');
@@ -77,7 +87,19 @@ export class EntryFold {
 
   head(): Head {
     this.#settle();
-    return { strict: this.#strict, lastId: this.#lastId, leaf: this.#leaf, hasEntries: this.hasEntries };
+    return {
+      strict: this.#strict,
+      lastId: this.#lastId,
+      leaf: this.#leaf,
+      hasEntries: this.hasEntries,
+      named: this.#named || this.key !== undefined,
+    };
+  }
+
+  #looksRight({ offset, length }: Line, bytes: Buffer): boolean {
+    if (this.#strict) return checkSeal(bytes) === "ok";
+    const isEarly = offset >= 0 && offset + length < this.#parseFrom;
+    return isEarly && bytes[0] === braces[0] && bytes.lastIndexOf(braces[1]) >= bytes.length - 2;
   }
 
   #read(line: Line): void {
@@ -99,6 +121,7 @@ export class EntryFold {
       this.#lastId = text(value["id"]);
       this.#leaf = text(value["parentId"]) ?? null;
       const data = isRecord(value["data"]) ? value["data"] : {};
+      this.key = text(data["key"]) ?? this.key;
       const explicit = data["updatedAt"];
       const updatedAt = typeof explicit === "number" ? explicit : (timeOf(value) ?? this.entry.updatedAt);
       this.entry = changed(this.entry, data, updatedAt);

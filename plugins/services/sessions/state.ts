@@ -54,7 +54,7 @@ export function afterReset(entry: SessionEntry | undefined): Readonly<Record<str
 export function rowOf(state: SessionState, entry: SessionEntry): CatalogRow {
   const { key, transcript, settled, row } = state;
   if (row?.entry === entry && row.file.mtimeMs !== 0) return row;
-  const { strict, lastId, leaf, hasEntries } = settled;
+  const { strict, lastId, leaf, hasEntries, named } = settled;
   const stat = fs.statSync(transcript.file, { throwIfNoEntry: false });
   // Lines that are still on their way are read from the file at the next start.
   const atRest = !transcript.hasPending && stat?.size === transcript.size;
@@ -62,6 +62,7 @@ export function rowOf(state: SessionState, entry: SessionEntry): CatalogRow {
     strict,
     leaf,
     hasEntries,
+    named,
     lastId,
     size: transcript.size,
     mtimeMs: atRest ? (stat?.mtimeMs ?? 0) : 0,

@@ -75,6 +75,7 @@ export class SessionStore {
       writeback: this.#table.writeback,
       idleMs: options.commit?.idleMs ?? 2_000,
       journal: () => this.#journal,
+      takeOver: () => this.#table.takeOver(),
       save: async () => {
         await this.runs.save();
         await this.#table.save();
@@ -94,7 +95,8 @@ export class SessionStore {
   }
 
   get state(): StoreState {
-    const reason = this.#journal.fault ?? this.#table.writeback.fault ?? this.#checkpoint.fault;
+    const { writeback, fault } = this.#table;
+    const reason = this.#journal.fault ?? writeback.fault ?? this.#checkpoint.fault ?? fault;
     return {
       status: reason === undefined ? "ok" : "degraded",
       ...(reason !== undefined && { reason }),
@@ -165,7 +167,7 @@ export class SessionStore {
     const canonical = this.canonical(key);
     const release = await this.#writers.acquire(canonical, signal);
     try {
-      const state = await this.#prepared(canonical);
+      const state = await this.#prepared(canonical, { toWrite: true });
       return new HeldSession({
         key: canonical,
         entry: () => state.entry ?? this.#blank(state),
@@ -182,7 +184,7 @@ export class SessionStore {
 
   /** Changes the entry, and creates the session when it is new. Does not wait for a writer; durable when it resolves. */
   async patch(key: string, fields: Readonly<Record<string, unknown>>): Promise<SessionEntry> {
-    return this.#patch(await this.#prepared(this.canonical(key)), fields);
+    return this.#patch(await this.#prepared(this.canonical(key), { toWrite: true }), fields);
   }
 
   /** Archives the transcript and starts an empty one. Waits for the writer. */
@@ -190,7 +192,7 @@ export class SessionStore {
     const canonical = this.canonical(key);
     const release = await this.#writers.acquire(canonical, signal);
     try {
-      const state = await this.#prepared(canonical);
+      const state = await this.#prepared(canonical, { toWrite: false });
       const point = newPoint(randomUUID());
       const draft = this.#draft(state, {
         point,
@@ -214,7 +216,7 @@ export class SessionStore {
     const canonical = this.canonical(key);
     const release = await this.#writers.acquire(canonical, signal);
     try {
-      const state = this.#table.peek(canonical) && (await this.#prepared(canonical));
+      const state = this.#table.peek(canonical) && (await this.#prepared(canonical, { toWrite: false }));
       if (!state?.next.exists) return { deleted: false, archived: [] };
       const point = newPoint(randomUUID());
       const nothing = this.#draft(state, {
@@ -264,9 +266,9 @@ export class SessionStore {
     if (replay.segments.length > 0) void this.#checkpoint.start();
   }
 
-  async #prepared(key: string): Promise<SessionState> {
+  async #prepared(key: string, { toWrite }: { toWrite: boolean }): Promise<SessionState> {
     if (this.#closed) throw closing();
-    return this.#table.prepare(key);
+    return toWrite ? this.#table.prepareToWrite(key) : this.#table.prepare(key);
   }
 
   #blank(state: SessionState): SessionEntry {

@@ -3,12 +3,14 @@ import { mkdir, readdir } from "node:fs/promises";
 import path from "node:path";
 import type { Logger } from "@rclaw/plugin-sdk";
 import { catalogFile, type CatalogRow, readCatalog, writeCatalog } from "./catalog.ts";
-import { canonicalKey, type KeyRules, transcriptHash } from "@rclaw/plugin-sdk/session-key";
+import { canonicalKey, type KeyRules, mainSessionKey, transcriptHash } from "@rclaw/plugin-sdk/session-key";
+import { faultOf } from "./disk.ts";
 import { seal } from "./lines.ts";
 import { type Loaded, loadSession } from "./load.ts";
 import { Quarantine } from "./quarantine.ts";
-import type { Replay } from "./replay.ts";
+import type { Generation, Replay } from "./replay.ts";
 import { idsIn, rowOf, type SessionState } from "./state.ts";
+import { unreadable } from "./tail.ts";
 import { Transcript } from "./transcript.ts";
 import { Writeback } from "./writeback.ts";
 import { headerBody, newPoint, type Point } from "./writing.ts";
@@ -26,6 +28,14 @@ export interface SessionTableOptions {
 // Waiting for small reads, not computing, is what takes the time at start.
 const loadedAtOnce = 8;
 
+/** One file that cannot be read must not keep the others, and the gateway, from starting. */
+interface Unread {
+  readonly row: CatalogRow | undefined;
+  readonly generations: readonly Generation[];
+  readonly error: unknown;
+  retry?: Promise<void>;
+}
+
 /** Which sessions there are, and where their transcripts stand. */
 export class SessionTable {
   readonly folder: string;
@@ -36,6 +46,8 @@ export class SessionTable {
   readonly #states = new Map<string, SessionState>();
   /** Transcripts whose key is not known until somebody asks for it. */
   readonly #unnamed = new Map<string, Loaded>();
+  /** Transcripts that the disk did not give us, by hash. */
+  readonly #unread = new Map<string, Unread>();
   #changed = false;
 
   constructor(options: SessionTableOptions) {
@@ -49,6 +61,12 @@ export class SessionTable {
 
   get states(): Iterable<SessionState> {
     return this.#states.values();
+  }
+
+  /** Why some session cannot be read, or undefined. */
+  get fault(): string | undefined {
+    for (const [hash, { error }] of this.#unread) return `${faultOf(error)} in ${this.#fileOf(hash)}`;
+    return undefined;
   }
 
   /** The index no longer says what is so. */
@@ -66,7 +84,7 @@ export class SessionTable {
     for (const name of names) if (/^[0-9a-f]{32}\.jsonl$/.test(name)) hashes.add(name.slice(0, 32));
     const rest = hashes.values();
     const lane = async (): Promise<void> => {
-      for (const hash of rest) await this.#load(hash, rows.get(hash), sessions);
+      for (const hash of rest) await this.#load(hash, rows.get(hash), sessions.get(hash) ?? []);
     };
     await Promise.all(Array.from({ length: loadedAtOnce }, lane));
     this.#changed ||= rows.size !== this.#states.size;
@@ -82,16 +100,30 @@ export class SessionTable {
     if (ready) return ready;
     const canonical = this.canonical(key);
     const known = this.#states.get(canonical);
-    if (known || this.#unnamed.size === 0) return known;
+    if (known || this.#unnamed.size + this.#unread.size === 0) return known;
     const hash = transcriptHash(canonical);
+    const unread = this.#unread.get(hash);
+    if (unread) {
+      // Whoever asks again finds it, if it was only for a moment.
+      void this.#retry(hash, unread);
+      throw unreadable(this.#fileOf(hash), unread.error);
+    }
     const found = this.#unnamed.get(hash);
     this.#unnamed.delete(hash);
     return found && this.#adopt(canonical, found);
   }
 
-  /** Ready to be written to; a session that does not exist yet gets its id. */
+  /** Ready to be replaced; a session that does not exist yet gets its id. */
   async prepare(key: string): Promise<SessionState> {
-    const state = this.peek(key) ?? this.#create(this.canonical(key));
+    const canonical = this.canonical(key);
+    const unread = this.#unread.size > 0 ? this.#unread.get(transcriptHash(canonical)) : undefined;
+    if (unread) await this.#retry(transcriptHash(canonical), unread);
+    return this.peek(canonical) ?? this.#create(canonical);
+  }
+
+  /** Ready to be written to. */
+  async prepareToWrite(key: string): Promise<SessionState> {
+    const state = await this.prepare(key);
     // Ids in a transcript from elsewhere are random: ours must avoid each of them.
     if (!state.next.strict && !state.taken) state.taken = await idsIn(state.transcript);
     return state;
@@ -99,9 +131,18 @@ export class SessionTable {
 
   /** An empty transcript under the session's file name. */
   newTranscript(key: string, sessionId: string): Transcript {
-    const file = path.join(this.folder, `${transcriptHash(key)}.jsonl`);
+    const file = this.#fileOf(transcriptHash(key));
     const header = (): string => this.#header(key, sessionId);
     return new Transcript({ file, size: 0, torn: false, strict: true, header, log: this.#options.log });
+  }
+
+  /** Throws while the journal has lines for a transcript that cannot be read: there they must stay. */
+  async takeOver(): Promise<void> {
+    for (const [hash, unread] of this.#unread) {
+      if (unread.generations.length === 0) continue;
+      await this.#retry(hash, unread);
+      if (this.#unread.has(hash)) throw unreadable(this.#fileOf(hash), unread.error);
+    }
   }
 
   async save(): Promise<void> {
@@ -121,20 +162,39 @@ export class SessionTable {
     }
   }
 
-  async #load(hash: string, row: CatalogRow | undefined, sessions: Replay["sessions"]): Promise<void> {
+  async #load(hash: string, row: CatalogRow | undefined, generations: readonly Generation[]): Promise<void> {
     const { folder, writeback, quarantine } = this;
-    const { log } = this.#options;
+    const { log, keys } = this.#options;
     const headerFor = (key: string | undefined, sessionId: string): string => this.#header(key, sessionId);
-    const options = { folder, writeback, quarantine, log, headerFor };
-    const loaded = await loadSession(hash, row, sessions.get(hash) ?? [], options);
+    let loaded: Loaded | undefined;
+    try {
+      loaded = await loadSession(hash, row, generations, { folder, writeback, quarantine, log, headerFor });
+    } catch (error) {
+      if (!this.#unread.has(hash))
+        log.error({ err: error, transcript: hash }, "a transcript cannot be read; its session is left out");
+      this.#unread.set(hash, { row, generations, error });
+      return;
+    }
+    this.#unread.delete(hash);
     if (!loaded) return;
     this.#changed ||= loaded.row === undefined;
-    if (loaded.key !== undefined && transcriptHash(loaded.key) === hash) {
-      this.#adopt(loaded.key, loaded);
+    const main = mainSessionKey(keys);
+    const key = loaded.key ?? (transcriptHash(main) === hash ? main : undefined);
+    if (key !== undefined && transcriptHash(key) === hash) {
+      this.#adopt(key, loaded);
       return;
     }
     this.#unnamed.set(hash, loaded);
     log.warn({ transcript: hash }, "a transcript does not say whose it is; it appears when it is used");
+  }
+
+  #retry(hash: string, unread: Unread): Promise<void> {
+    unread.retry ??= this.#load(hash, unread.row, unread.generations);
+    return unread.retry;
+  }
+
+  #fileOf(hash: string): string {
+    return path.join(this.folder, `${hash}.jsonl`);
   }
 
   #adopt(key: string, { hash, entry, head, transcript, row }: Loaded): SessionState {

@@ -90,7 +90,7 @@ async function withFile(
   }
 }
 
-function unreadable(file: string, error: unknown): RclawError {
+export function unreadable(file: string, error: unknown): RclawError {
   const message = `cannot read the transcript ${file}: ${faultOf(error)}. Nothing is lost; try again when the disk works.`;
   return new RclawError("STORE_DEGRADED", message, { cause: error, retryable: true });
 }

@@ -24,6 +24,7 @@ export function newPoint(sessionId: string): Point {
     lastId: undefined,
     leaf: null,
     hasEntries: false,
+    named: true,
   };
 }
 
@@ -63,12 +64,17 @@ export class Draft {
 
   /** Begins the transcript, if it has not begun: the header, and a line that can stand in for it should it be damaged. */
   begin(fields: Readonly<Record<string, unknown>> = {}): void {
-    if (this.point.exists) return;
     const { key, cwd } = this.#options;
-    const { sessionId } = this.point;
-    this.#put(headerBody({ key, sessionId, cwd, timestamp: this.#timestamp }));
-    this.point = { ...this.point, exists: true };
-    this.#change({ key, sessionId, ...fields });
+    const { sessionId, exists, named } = this.point;
+    if (!exists) {
+      this.#put(headerBody({ key, sessionId, cwd, timestamp: this.#timestamp }));
+      this.point = { ...this.point, exists: true };
+      this.#change({ key, sessionId, ...fields });
+    } else if (!named) {
+      // It comes from elsewhere; without the index nobody would know whose it is.
+      this.#change({ key, sessionId, updatedAt: this.entry.updatedAt });
+      this.point = { ...this.point, named: true };
+    }
   }
 
   /** An entry for readers and models. */
@@ -96,8 +102,9 @@ export class Draft {
 
   /** A change of the session's entry. */
   patch(fields: Readonly<Record<string, unknown>>): void {
-    if (this.point.exists) this.#change(fields);
-    else this.begin(fields);
+    if (!this.point.exists) return this.begin(fields);
+    this.begin();
+    this.#change(fields);
   }
 
   #change(data: Readonly<Record<string, unknown>>): void {

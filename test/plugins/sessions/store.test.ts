@@ -282,47 +282,6 @@ test("SEC-152 a system message is neither stored nor read", async () => {
   await again.close();
 });
 
-test("an OpenClaw transcript without checksums is read, and continued with them", async () => {
-  using temp = tempFolder();
-  const file = transcriptOf(temp.dir, "agent:main:main");
-  fs.mkdirSync(path.dirname(file), { recursive: true });
-  const at = "2026-02-01T10:00:00.000Z";
-  const imported = [
-    {
-      type: "session",
-      version: 3,
-      id: "11111111-2222-3333-4444-555555555555",
-      timestamp: at,
-      cwd: "/x",
-      key: "agent:main:main",
-    },
-    {
-      type: "message",
-      id: "aaaaaaaa",
-      parentId: null,
-      timestamp: at,
-      message: { role: "user", content: "from there" },
-    },
-    {
-      type: "message",
-      id: "bbbbbbbb",
-      parentId: "aaaaaaaa",
-      timestamp: at,
-      message: { role: "assistant", content: "indeed" },
-    },
-  ];
-  fs.writeFileSync(file, imported.map((line) => `${JSON.stringify(line)}\n`).join(""));
-  const store = await openStore(temp.dir);
-  expect(store.find("main")).toEqual({ sessionId: imported[0]?.id, updatedAt: Date.parse(at) });
-  const [id] = await say(store, "main", "from here");
-  expect((await store.tail("main", 1))[0]).toMatchObject({ id, parentId: "bbbbbbbb" });
-  await store.close();
-  const again = await openStore(temp.dir);
-  expect(await textsIn(again, "main")).toEqual(["from there", "indeed", "from here"]);
-  expect(again.state.quarantined).toBe(0);
-  await again.close();
-});
-
 test("a run that is accepted and the entries appended in the same turn share one commit", async () => {
   using temp = tempFolder();
   const store = await openStore(temp.dir);
