@@ -239,7 +239,27 @@ writeFileSync(
   path.join(staging, "manifests.json"),
   JSON.stringify(index.map((manifest) => ({ ...manifest, entry: manifest.entry.replace(/\.js$/, ".cjs") }))),
 );
-for (const file of filesIn("plugins").filter((name) => !name.endsWith(".ts"))) {
+
+/** A page arrives in few files, however many modules it was written as: those that its HTML names, with all they import. */
+async function bundlePage(folder) {
+  const named = readFileSync(path.join(folder, "index.html"), "utf8").matchAll(
+    /(?:src|href)="[\w/]*\/(\w+\.(?:js|css))"/g,
+  );
+  await esbuild.build({
+    entryPoints: [...named].map(([, file]) => path.join(folder, file)),
+    outdir: path.join(staging, path.relative(root, folder)),
+    bundle: true,
+    minify: true,
+    format: "esm",
+    target: ["chrome123", "firefox121", "safari17.5"],
+    logLevel: "warning",
+  });
+}
+
+const assets = filesIn("plugins").filter((file) => !file.endsWith(".ts"));
+for (const file of assets.filter((asset) => path.basename(asset) === "index.html"))
+  await bundlePage(path.dirname(file));
+for (const file of assets.filter((asset) => !/\.(?:js|css)$/.test(asset))) {
   const target = path.join(staging, path.relative(root, file));
   mkdirSync(path.dirname(target), { recursive: true });
   writeFileSync(target, readFileSync(file));

@@ -61,8 +61,15 @@ describe.skipIf(!hasBrowser)("the chat page of a fresh install", () => {
   }
 
   test("the link connects, and the token does not stay in the address", async () => {
+    let bytes = 0;
+    const network = await browser.context.newCDPSession(page);
+    network.on("Network.loadingFinished", ({ encodedDataLength }) => (bytes += encodedDataLength));
+    await network.send("Network.enable");
     await page.goto(`${product.http}/#token=${token}`);
     await page.locator("body[data-state=ready]").waitFor();
+    expect(bytes, "all of it, headers included").toBeLessThan(60_000);
+    expect(bytes).toBeGreaterThan(20_000);
+    await network.detach();
     await page.locator("#welcome").waitFor();
     expect(page.url()).toBe(`${product.http}/`);
     await expect.poll(() => page.locator("#model").textContent()).toBe("offline/guide");

@@ -25,7 +25,7 @@ let files: readonly string[];
 beforeAll(async () => {
   await builtProduct();
   files = await packed();
-});
+}, 60_000);
 
 test("the package holds the program, every built file, every manifest and the pages for people", async () => {
   const below = async (folder: string): Promise<string[]> =>

@@ -55,6 +55,32 @@ export function ordinary(peer: Peer, messages: readonly object[] = []): void {
   peer.answers.set("chat.send", ({ idempotencyKey }) => ({ runId: idempotencyKey, status: "started" }));
 }
 
+/** A history with a tool call, as a gateway gave it. */
+export const recorded = [
+  {
+    role: "user",
+    content: [{ type: "text", text: "[Sun 2026-11-22 10:57 UTC] please use tool now" }],
+    timestamp: 1795345063417,
+  },
+  {
+    role: "assistant",
+    content: [{ type: "toolCall", id: "call_1", name: "session_status", arguments: {} }],
+    stopReason: "toolUse",
+  },
+  {
+    role: "toolResult",
+    toolCallId: "call_1",
+    toolName: "session_status",
+    content: [{ type: "text", text: "Model: mock-1" }],
+    isError: false,
+  },
+  {
+    role: "assistant",
+    content: [{ type: "text", text: "Hello from the mock provider." }],
+    stopReason: "stop",
+  },
+];
+
 /** A page that has connected and shows its session. */
 export async function openChat(browser: Browser, peer: Peer, hash = "#token=right-token"): Promise<Page> {
   const page = await browser.context.newPage();
@@ -66,7 +92,8 @@ export async function openChat(browser: Browser, peer: Peer, hash = "#token=righ
 
 export interface RunEvents {
   readonly runId: string;
-  delta(text: string): void;
+  /** `replace` says that the text starts anew. */
+  delta(text: string, replace?: boolean): void;
   tool(data: object, ts?: number): void;
   end(state: "final" | "aborted" | "error", fields: object): void;
 }
@@ -88,7 +115,14 @@ export function eventsOf(peer: Peer, runId: string): RunEvents {
   const base = { runId, sessionKey: "agent:main:main", seq: 1 };
   return {
     runId,
-    delta: (text) => peer.event("chat", { ...base, state: "delta", message: said(text), deltaText: text }),
+    delta: (text, replace = false) =>
+      peer.event("chat", {
+        ...base,
+        state: "delta",
+        message: said(text),
+        deltaText: text,
+        ...(replace && { replace }),
+      }),
     tool: (data, ts = 1) => peer.event("agent", { ...base, stream: "tool", ts, data }),
     end(state, { text, ...fields }: { text?: string }) {
       peer.event("agent", { ...base, stream: "lifecycle", ts: 1, data: { phase: "end" } });

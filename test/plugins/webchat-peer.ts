@@ -43,8 +43,6 @@ export interface Peer {
   readonly origin: string;
   /** Every request frame a page has sent, in order. */
   readonly requests: { readonly method: string; readonly params: Params }[];
-  /** Bytes of every response body. */
-  readonly served: Map<string, number>;
   /** What is answered next time; a test replaces entries as it goes. */
   readonly answers: Map<string, Answer>;
   connections(): number;
@@ -64,7 +62,6 @@ export interface PeerOptions {
 /** A gateway of literal frames: it knows nothing but what the test tells it to answer. */
 export async function startPeer({ token = "right-token", csp = true }: PeerOptions = {}): Promise<Peer> {
   const routes = await webchatRoutes();
-  const served = new Map<string, number>();
   const requests: { method: string; params: Params; taken?: boolean }[] = [];
   const waiting: { method: string; resolve(params: Params): void }[] = [];
   const answers = new Map<string, Answer>();
@@ -75,7 +72,6 @@ export async function startPeer({ token = "right-token", csp = true }: PeerOptio
     const route = routes.get(pathname === "/" ? "GET /" : "GET /webchat/*");
     const asked = { method: "GET", path: pathname, query: {}, headers: {}, body: new Uint8Array() };
     void route?.handle(asked, never).then(({ status, headers, body = "" }) => {
-      served.set(pathname, Buffer.byteLength(body));
       // What a route says of its own stands; these three it cannot take away.
       const all: Record<string, string> = { ...productPolicy, ...headers, ...productHeaders };
       if (!csp) delete all["content-security-policy"];
@@ -159,7 +155,6 @@ export async function startPeer({ token = "right-token", csp = true }: PeerOptio
   return {
     origin: `http://127.0.0.1:${port}`,
     requests,
-    served,
     answers,
     connections: () => sockets.clients.size,
     event(event, payload, seq) {

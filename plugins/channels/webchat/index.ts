@@ -8,40 +8,12 @@ const html = "text/html; charset=utf-8";
 const css = "text/css; charset=utf-8";
 const js = "text/javascript; charset=utf-8";
 
-/** Every file there is: a path that is not here never reaches the disk. */
-const files: Readonly<Record<string, string>> = {
-  "app.js": js,
-  "composer.js": js,
-  "conversation.js": js,
-  "dom.js": js,
-  "gateway.js": js,
-  "icon.svg": "image/svg+xml",
-  "inline.js": js,
-  "markdown.js": js,
-  "messages.js": js,
-  "page.css": css,
-  "talk.css": css,
-  "theme.js": js,
-  "tools.js": js,
-  "transcript.js": js,
-};
+const types: Readonly<Record<string, string>> = { css, js, svg: "image/svg+xml" };
 
-/**
- * Indentation, comment lines and line ends after punctuation are for readers of the source, not
- * for a phone on a slow line. The page keeps to what this relies on: no comment behind code, no
- * text over several lines.
- */
-function squeeze(text: string, type: string): string {
-  const lines = text.replaceAll(/^\s+/gm, "");
-  if (type === js) {
-    return lines.replaceAll(/^(?:\/\/|\/?\*(?:\*?$|\*? |\/)).*\n/gm, "").replaceAll(/([{([,;])\n/g, "$1");
-  }
-  if (type !== css) return lines;
-  return lines
-    .replaceAll(/\/\*.*?\*\//gs, "")
-    .replaceAll(/\s*([{};,])\s*/g, "$1")
-    .replaceAll(/:\s+/g, ":");
-}
+/** A file of the page has a plain name: nothing else reaches the disk. */
+const typeOf = (name: string): string | undefined => types[/^[a-z]+\.(css|js|svg)$/.exec(name)?.[1] ?? ""];
+
+const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === "ENOENT";
 
 /**
  * The gateway sends its own policy too; both hold. Trusted Types make the browser
@@ -49,8 +21,9 @@ function squeeze(text: string, type: string): string {
  */
 const policy = [
   "default-src 'self'",
-  "img-src 'self' data:",
-  "connect-src 'self' ws: wss:",
+  "img-src 'self'",
+  // Covers the WebSocket of the page's own gateway, and no other.
+  "connect-src 'self'",
   "object-src 'none'",
   "base-uri 'none'",
   "form-action 'none'",
@@ -67,23 +40,26 @@ const headers = (type: string): Record<string, string> => ({
   "referrer-policy": "no-referrer",
 });
 
-const off = {
-  status: 404,
-  headers: headers("text/plain; charset=utf-8"),
-  body: "The chat page of this gateway is switched off (gateway.controlUi.enabled).\n",
-};
+const plain = (body: string) => ({ status: 404, headers: headers("text/plain; charset=utf-8"), body });
+const missing = plain("Not found.\n");
+const off = plain("The chat page of this gateway is switched off (gateway.controlUi.enabled).\n");
 
 /**
  * The page and its parts, as plain files: the page is a protocol client and needs nothing else
- * from here. Its configuration is one switch, `gateway.controlUi.enabled`.
+ * from here. The build makes one script of its modules; from the source they are served as they
+ * are. Its configuration is one switch, `gateway.controlUi.enabled`.
  */
 export default definePlugin<boolean>({
   activate(ctx) {
     const version = ctx.version.replaceAll(/[^\w.+-]/g, "");
     const send = async (name: string, type: string, signal: AbortSignal) => {
       if (!ctx.config) return off;
-      const text = await readFile(path.join(folder, name), { encoding: "utf8", signal });
-      return { status: 200, headers: headers(type), body: squeeze(text, type).replace("%VERSION%", version) };
+      const text = await readFile(path.join(folder, name), { encoding: "utf8", signal }).catch((error) => {
+        if (isMissing(error)) return undefined;
+        throw error;
+      });
+      if (text === undefined) return missing;
+      return { status: 200, headers: headers(type), body: text.replace("%VERSION%", version) };
     };
     ctx.routes.register({
       route: "GET /",
@@ -95,9 +71,8 @@ export default definePlugin<boolean>({
       auth: "open",
       async handle({ path: asked }, signal) {
         const name = asked.replace(/^\/webchat\//, "");
-        const type = Object.hasOwn(files, name) ? files[name] : undefined;
-        if (type !== undefined) return send(name, type, signal);
-        return { status: 404, headers: headers("text/plain; charset=utf-8"), body: "Not found.\n" };
+        const type = typeOf(name);
+        return type === undefined ? missing : send(name, type, signal);
       },
     });
   },

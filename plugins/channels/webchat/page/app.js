@@ -50,6 +50,13 @@ byId("latest").addEventListener("click", () => {
   composer.focus();
 });
 
+/** Lets content grow above what is being read without moving that. */
+async function keepPlace(grow) {
+  const below = scroller.scrollHeight - scroller.scrollTop;
+  await grow();
+  scroller.scrollTop = scroller.scrollHeight - below;
+}
+
 // Talk
 
 function notice(text) {
@@ -67,6 +74,7 @@ const conversation = createConversation({
     },
     grow: () => following && jump(),
     jump,
+    keepPlace,
     problem: notice,
     giveBack: (text) => composer.giveBack(text),
     said(text) {
@@ -82,6 +90,8 @@ const composer = createComposer({
     conversation.send(text);
   },
   onStop: () => void conversation.stop(),
+  recall: () => [...byId("log").querySelectorAll(".bubble")].at(-1)?.textContent ?? "",
+  scroll: (pages) => scroller.scrollBy({ top: pages * scroller.clientHeight * 0.85 }),
 });
 
 const ideas = [
@@ -227,12 +237,16 @@ function state(now, error, hello) {
   byId("log").hidden = now === "refused";
   if (now === "refused") byId("welcome").hidden = true;
   composer.connected = now === "ready";
+  byId("sessions").disabled = byId("fresh").disabled = now !== "ready";
   if (now === "lost")
     notice(
       met ? "The connection to the gateway is lost. Trying again; nothing you sent is forgotten." : undefined,
     );
   if (now === "refused") refused(error);
-  if (now === "ready") void welcome(hello).finally(() => composer.focus());
+  if (now !== "ready") return;
+  // A connection that comes back takes the focus from nobody.
+  if (!document.activeElement?.closest("#log,.bar")) composer.focus();
+  void welcome(hello);
 }
 
 const gateway = createGateway({

@@ -1,7 +1,10 @@
+import { stored } from "./dom.js";
+
 const tallest = 220;
+const draft = "rclaw.draft";
 
 /** The message field with its two buttons: send, or stop while an answer runs. */
-export function createComposer({ onSend, onStop }) {
+export function createComposer({ onSend, onStop, recall, scroll }) {
   const form = document.getElementById("composer");
   const input = document.getElementById("input");
   const send = document.getElementById("send");
@@ -16,6 +19,7 @@ export function createComposer({ onSend, onStop }) {
 
   function refresh() {
     const empty = input.value.trim() === "";
+    stored.set("sessionStorage", draft, empty ? undefined : input.value);
     stop.hidden = !running;
     send.hidden = running && empty;
     send.disabled = empty || !connected;
@@ -36,22 +40,49 @@ export function createComposer({ onSend, onStop }) {
     input.focus();
   });
   input.addEventListener("input", refresh);
+
+  /** What a key does here; anything else is the browser's. */
+  function act({ key, shiftKey, ctrlKey, metaKey, altKey }) {
+    if (key === "Enter" && !shiftKey && !altKey) return submit;
+    if (shiftKey || ctrlKey || metaKey || altKey) return undefined;
+    if (key === "ArrowUp" && input.value === "") {
+      return () => {
+        input.value = recall();
+        refresh();
+      };
+    }
+    // The field itself has pages only when it is full.
+    if (/^Page(?:Up|Down)$/.test(key) && input.scrollHeight <= tallest)
+      return () => scroll(key === "PageUp" ? -1 : 1);
+    return undefined;
+  }
+
+  // While an input method composes, keys are its own; some browsers tell only by the code 229.
+  const isComposing = (event) => event.isComposing || event.keyCode === 229;
+
   input.addEventListener("keydown", (event) => {
-    // While an input method composes, Enter picks a candidate.
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    const action = isComposing(event) ? undefined : act(event);
+    if (!action) return;
     event.preventDefault();
-    submit();
+    action();
   });
   stop.addEventListener("click", () => {
     onStop();
     input.focus();
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || !running || document.querySelector("dialog[open]")) return;
+    if (document.querySelector("dialog[open]") || form.closest("[hidden]") || isComposing(event)) return;
+    // Whoever types with the focus on nothing in particular means the message.
+    const isText = /^\S$/u.test(event.key) && !event.ctrlKey && !event.metaKey && !event.altKey;
+    if (isText && !event.target.closest("a,button,input,select,summary,textarea,[tabindex='0']"))
+      input.focus();
+    if (event.key !== "Escape" || !running) return;
     event.preventDefault();
     onStop();
     input.focus();
   });
+
+  input.value = stored.get("sessionStorage", draft) ?? "";
 
   return {
     focus: () => input.focus({ preventScroll: true }),

@@ -138,6 +138,7 @@ export function createGateway({ secret, on }) {
     lastSeq = undefined;
     clearTimeout(silence);
     clearTimeout(retry);
+    retry = undefined;
     const unanswered = waiting;
     waiting = new Map();
     for (const { reject, timer } of unanswered.values()) {
@@ -161,6 +162,7 @@ export function createGateway({ secret, on }) {
     on.state("connecting");
     const own = new WebSocket(url);
     socket = own;
+    listenForSilence();
     own.addEventListener("message", ({ data }) => own === socket && message(own, data));
     own.addEventListener("close", () => ended(own));
   }
@@ -170,9 +172,9 @@ export function createGateway({ secret, on }) {
     get ready() {
       return ready;
     },
-    /** Now rather than at the end of the waiting time, when there is reason to hope. */
+    /** Now rather than at the end of the waiting time, when there is reason to hope. After a refusal nothing waits. */
     hurry() {
-      if (socket === undefined && !ready) connect();
+      if (retry !== undefined) connect();
     },
     request(method, params = {}) {
       return ready ? send(method, params) : Promise.reject(lost());

@@ -36,15 +36,17 @@ function* assistantParts(message) {
  */
 export function turnsOf(messages) {
   const turns = [];
-  const answer = () => {
+  const answer = (unfinished) => {
     if (turns.at(-1)?.who !== "assistant") turns.push({ who: "assistant", parts: [] });
+    // After a call or its result there is more to come, unless somebody stopped it there.
+    turns.at(-1).unfinished = unfinished;
     return turns.at(-1).parts;
   };
   for (const message of messages) {
     if (message?.role === "user") {
       turns.push({ who: "user", text: userText(message), at: message.timestamp });
     } else if (message?.role === "toolResult") {
-      answer().push({
+      answer(true).push({
         kind: "result",
         id: String(message.toolCallId),
         name: message.toolName,
@@ -53,9 +55,10 @@ export function turnsOf(messages) {
       });
     } else if (message?.role === "assistant") {
       // A stopped answer stands there twice: as far as it was shown, and as far as it came.
+      const parts = answer(message.stopReason === "toolUse");
       const said = (part) =>
-        part.kind === "text" && answer().some(({ text }) => text?.trim() === part.text.trim());
-      answer().push(
+        part.kind === "text" && parts.some(({ text }) => text?.trim() === part.text.trim());
+      parts.push(
         ...[...assistantParts(message)].filter((part) => message.stopReason !== "aborted" || !said(part)),
       );
     }

@@ -33,11 +33,11 @@ export function userTurn({ text, at, waiting = false }) {
  * An answer in the making. Text comes as snapshots that may or may not start again after a
  * tool call, depending on who sends them, so what earlier pieces hold is subtracted.
  */
-export function assistantTurn({ live = false } = {}) {
+export function assistantTurn() {
   const body = el("div", { class: "answer" });
   const busy = el(
     "p",
-    { class: "busy", hidden: !live },
+    { class: "busy", hidden: true },
     el("span", { class: "dots", "aria-hidden": "true" }),
     el("span", {}, "Thinking"),
   );
@@ -90,7 +90,9 @@ export function assistantTurn({ live = false } = {}) {
     return snapshot.slice(at).trimStart();
   }
 
-  function text(snapshot, { now = false } = {}) {
+  function text(snapshot, { now = false, anew = false } = {}) {
+    // The sender says that its text does not go on from what it sent before.
+    if (anew) closed = "";
     const own = rest(snapshot);
     if (own === "") return;
     openPiece();
@@ -124,20 +126,42 @@ export function assistantTurn({ live = false } = {}) {
     setBusy("Thinking");
   }
 
+  /** A piece of its own, complete as it is. */
+  function append(content) {
+    closePiece();
+    openPiece();
+    piece.text = content;
+    said[piece.slot] = content;
+    closePiece();
+  }
+
   return {
     node,
     tools,
     text,
-    /** A piece of its own, complete as it is. */
-    append(content) {
-      closePiece();
-      openPiece();
-      piece.text = content;
-      said[piece.slot] = content;
-      closePiece();
-    },
     tool,
     result,
+    get empty() {
+      return body.childElementCount === 0;
+    },
+    /** What a history tells of this answer; returns how it ended. */
+    fill(parts) {
+      const ending = { unfinished: "unknown" };
+      for (const part of parts) {
+        if (part.kind === "text") append(part.text);
+        else if (part.kind === "tool") tool(part);
+        else if (part.kind === "result") result(part);
+        else if (part.kind === "note") ending.note = part.text;
+        else ending.problem = part.text;
+      }
+      return ending;
+    },
+    /** It is being written: calls that have no result yet are running. */
+    goOn() {
+      busy.hidden = false;
+      actions.hidden = true;
+      for (const card of tools.values()) if (card.node.dataset.state === "unknown") card.end("running");
+    },
     /** Says to what end the answer came; `live` signs disappear. */
     end({ note, problem, unfinished = "ok" } = {}) {
       closePiece();
@@ -153,18 +177,21 @@ export function assistantTurn({ live = false } = {}) {
   };
 }
 
-/** A finished turn of the history. */
+/** A turn of the history. */
 export function historyTurn(turn) {
-  if (turn.who === "user") return userTurn(turn).node;
+  if (turn.who === "user") return userTurn(turn);
   const view = assistantTurn();
-  const endings = { unfinished: "unknown" };
-  for (const part of turn.parts) {
-    if (part.kind === "text") view.append(part.text);
-    else if (part.kind === "tool") view.tool(part);
-    else if (part.kind === "result") view.result(part);
-    else if (part.kind === "note") endings.note = part.text;
-    else endings.problem = part.text;
-  }
-  view.end(endings);
-  return view.node;
+  view.end(view.fill(turn.parts));
+  return { node: view.node, view };
+}
+
+/** What stands above a history that is longer than what was read of it. */
+export function earlier(onMore) {
+  return el(
+    "p",
+    { class: "earlier" },
+    onMore
+      ? el("button", { class: "quiet", type: "button", on: { click: onMore } }, "Show earlier messages")
+      : "Earlier messages are in the transcript.",
+  );
 }
