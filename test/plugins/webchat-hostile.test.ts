@@ -243,6 +243,8 @@ browserTest("markdown becomes what it says", async () => {
     "> quoted",
     "| a | b |\n|--|--:|\n| 1 | 2 |",
     "see https://e.example/a_(b)_c. End",
+    "- [ ] open\n- [x] done",
+    "x &lt;b&gt; &amp;amp; y<br>z<br/>`&lt;`",
   ].join("\n\n");
   ordinary(peer, [{ role: "assistant", content: [{ type: "text", text }] }]);
   const page = await openChat(browser, peer);
@@ -262,6 +264,8 @@ browserTest("markdown becomes what it says", async () => {
       "<blockquote><p>quoted</p></blockquote>",
       '<div class="table"><table><thead><tr><th class="to-left">a</th><th class="to-right">b</th></tr></thead><tbody><tr><td class="to-left">1</td><td class="to-right">2</td></tr></tbody></table></div>',
       '<p>see <a href="https://e.example/a_(b)_c">https://e.example/a_(b)_c</a>. End</p>',
+      '<ul><li class="task">☐ <span>open</span></li><li class="task">☑ <span>done</span></li></ul>',
+      "<p>x &lt;b&gt; &amp;amp; y<br>z<br><code>&amp;lt;</code></p>",
     ].join(""),
   );
 });

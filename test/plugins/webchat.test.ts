@@ -148,7 +148,7 @@ browserTest("no parameter makes it connect anywhere else", async () => {
 browserTest("a newcomer is told what to type, and one click types it", async () => {
   await openPeer();
   const page = await openChat(browser, peer);
-  expect(await page.locator("#why").textContent()).toBe("Answers come from offline/demo: no key is set");
+  expect(await page.locator("#why").textContent()).toBe("Answers come from offline/demo (no key is set).");
   await page.getByRole("button", { name: "List the files in the workspace" }).click();
   expect(await peer.next("chat.send")).toMatchObject({
     sessionKey: "agent:main:main",
@@ -316,6 +316,20 @@ browserTest(
     expect(await page.locator("#input").inputValue()).toBe("hi");
   },
 );
+
+browserTest("a megabyte in the field does not make typing slow", async () => {
+  await openPeer();
+  const page = await openChat(browser, peer);
+  await page.evaluate(`{
+    const field = document.getElementById("input");
+    field.value = "paste ".repeat(200_000);
+    field.dispatchEvent(new Event("input"));
+    field.focus();
+  }`);
+  const began = performance.now();
+  await page.keyboard.type("abc");
+  expect(performance.now() - began).toBeLessThan(3_000);
+});
 
 browserTest("keys of an input method neither send nor stop", async () => {
   await openPeer();

@@ -2,6 +2,7 @@ import { createComposer } from "./composer.js";
 import { createConversation } from "./conversation.js";
 import { el, stored } from "./dom.js";
 import { createGateway } from "./gateway.js";
+import { inline } from "./inline.js";
 import { stamp } from "./messages.js";
 
 const byId = (id) => document.getElementById(id);
@@ -94,11 +95,8 @@ const composer = createComposer({
   scroll: (pages) => scroller.scrollBy({ top: pages * scroller.clientHeight * 0.85 }),
 });
 
-const ideas = [
-  "List the files in the workspace",
-  "Write a haiku about rust to haiku.txt, then read it back",
-  "What can you do?",
-];
+// What the built-in guide can do as well as any model.
+const ideas = ["List the files in the workspace", "Run `uname -a`", "What can you do?"];
 byId("ideas").append(
   ...ideas.map((idea) =>
     el(
@@ -111,7 +109,7 @@ byId("ideas").append(
           class: "idea",
           on: { click: () => (conversation.send(idea), composer.focus()) },
         },
-        idea,
+        ...inline(idea),
       ),
     ),
   ),
@@ -132,10 +130,13 @@ async function listSessions() {
     .catch(() => undefined);
   const rows = (answer?.sessions ?? []).filter((row) => typeof row?.key === "string");
   if (!rows.some((row) => row.key === conversation.key)) rows.unshift({ key: conversation.key });
+  const options = rows.map((row) => el("option", { value: row.key }, titleOf(row).slice(0, 60)));
   const picker = byId("sessions");
-  picker.replaceChildren(...rows.map((row) => el("option", { value: row.key }, titleOf(row).slice(0, 60))));
+  // Somebody may be choosing: the list stays as it is when nothing changed.
+  if (options.map(({ text }) => text).join("\n") !== [...picker.options].map(({ text }) => text).join("\n"))
+    picker.replaceChildren(...options);
   picker.value = conversation.key;
-  picker.hidden = rows.length < 2;
+  byId("picker").hidden = rows.length < 2;
   const row = rows.find(({ key }) => key === conversation.key);
   return {
     model: row?.model ?? answer?.defaults?.model,
@@ -151,7 +152,7 @@ async function showModel(known) {
   byId("model").textContent = name;
   byId("model").title = answers.reason ?? "";
   const reason = answers.reason ?? "";
-  byId("why").textContent = name ? `Answers come from ${name}${reason && `: ${reason}`}` : reason;
+  byId("why").textContent = name ? `Answers come from ${name}${reason && ` (${reason})`}.` : reason;
 }
 
 async function openSession(key) {

@@ -1,6 +1,8 @@
 import { stored } from "./dom.js";
 
 const tallest = 220;
+/** So much text fills the field at any width; measuring it, and the direction of its lines, would take longer than a key press may. */
+const surelyFull = 10_000;
 const draft = "rclaw.draft";
 
 /** The message field with its two buttons: send, or stop while an answer runs. */
@@ -13,13 +15,18 @@ export function createComposer({ onSend, onStop, recall, scroll }) {
   let connected = false;
 
   function fit() {
+    const isLong = input.value.length > surelyFull;
+    input.style.unicodeBidi = isLong ? "normal" : "";
+    if (isLong) {
+      input.style.height = `${tallest}px`;
+      return;
+    }
     input.style.height = "auto";
     input.style.height = `${Math.min(input.scrollHeight, tallest)}px`;
   }
 
   function refresh() {
     const empty = input.value.trim() === "";
-    stored.set("sessionStorage", draft, empty ? undefined : input.value);
     stop.hidden = !running;
     send.hidden = running && empty;
     send.disabled = empty || !connected;
@@ -52,7 +59,7 @@ export function createComposer({ onSend, onStop, recall, scroll }) {
       };
     }
     // The field itself has pages only when it is full.
-    if (/^Page(?:Up|Down)$/.test(key) && input.scrollHeight <= tallest)
+    if (/^Page(?:Up|Down)$/.test(key) && input.offsetHeight < tallest)
       return () => scroll(key === "PageUp" ? -1 : 1);
     return undefined;
   }
@@ -82,6 +89,7 @@ export function createComposer({ onSend, onStop, recall, scroll }) {
     input.focus();
   });
 
+  addEventListener("pagehide", () => stored.set("sessionStorage", draft, input.value || undefined));
   input.value = stored.get("sessionStorage", draft) ?? "";
 
   return {

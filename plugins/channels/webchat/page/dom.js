@@ -48,19 +48,21 @@ async function copy(text) {
   if (!done) throw new Error("the browser refused to copy");
 }
 
-export function copyButton(text, label = "Copy") {
-  const button = el("button", { class: "copy", type: "button" }, label);
+export function copyButton(text, label = "Copy", name = label) {
+  const button = el("button", { class: "copy", type: "button", "aria-label": name }, label);
+  const say = (what, said = what) => {
+    button.textContent = what;
+    button.setAttribute("aria-label", said);
+  };
   button.addEventListener("click", async () => {
     try {
       await copy(text());
-      button.textContent = "Copied";
+      say("Copied");
     } catch {
-      button.textContent = "Not copied";
+      say("Not copied");
     }
     button.focus();
-    setTimeout(() => {
-      button.textContent = label;
-    }, 1500);
+    setTimeout(() => say(label, name), 1500);
   });
   return button;
 }

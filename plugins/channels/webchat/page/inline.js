@@ -7,6 +7,9 @@ const deepest = 8;
 
 const punctuation = /[!-/:-@[-`{-~]/;
 const wordCharacter = /[\p{L}\p{N}_]/u;
+const lineBreak = /<br ?\/?>/iy;
+const entity = /&(amp|lt|gt|quot|nbsp|#39);/y;
+const entities = { amp: "&", lt: "<", gt: ">", quot: '"', nbsp: "\u00a0", "#39": "'" };
 const bareUrl = /https?:\/\/[^\s<>"'`]{1,2000}/y;
 
 /** The address of an http or https link, or undefined: anything else stays text. */
@@ -153,11 +156,21 @@ function bare(text, start) {
   return url && { nodes: link(url, visible(target), target), end: start + target.length };
 }
 
+/** The little HTML that models write where Markdown has no word for it. */
+function html(text, at) {
+  lineBreak.lastIndex = at;
+  if (lineBreak.test(text)) return { nodes: [el("br")], end: lineBreak.lastIndex };
+  entity.lastIndex = at;
+  const found = entity.exec(text);
+  return found ? { nodes: [entities[found[1]]], end: entity.lastIndex } : undefined;
+}
+
 function special(text, at, hopeless, depth, inLink) {
   const character = text[at];
   if (character === "\\" && punctuation.test(text[at + 1] ?? ""))
     return { nodes: [text[at + 1]], end: at + 2 };
   if (character === "\n") return { nodes: [el("br")], end: at + 1 };
+  if (character === "<" || character === "&") return html(text, at);
   if (character === "`") return codeSpan(text, at, hopeless);
   if (character === "!" && text[at + 1] === "[" && !inLink) return image(text, at);
   if (character === "[" && !inLink) return anchor(text, at, depth);
@@ -165,12 +178,12 @@ function special(text, at, hopeless, depth, inLink) {
   return emphasis(text, at, hopeless, depth);
 }
 
-/** Markdown within a paragraph, as DOM nodes. Raw HTML has no meaning here: it stays text. */
+/** Markdown within a paragraph, as DOM nodes. HTML has no meaning here but for line breaks: it stays text. */
 export function inline(text, depth = 0, inLink = false) {
   if (depth > deepest) return [text];
   const nodes = [];
   const hopeless = new Set();
-  const interesting = /[\\\n`![*_~]|https?:\/\//g;
+  const interesting = /[\\\n`![*_~]|https?:\/\/|<br|&/g;
   let from = 0;
   for (let match = interesting.exec(text); match; match = interesting.exec(text)) {
     const found = special(text, match.index, hopeless, depth, inLink);

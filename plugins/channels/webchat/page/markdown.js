@@ -4,6 +4,7 @@ import { inline } from "./inline.js";
 const fence = /^ {0,3}(`{3,}|~{3,})\s*([^`]{0,100})$/;
 const heading = /^ {0,3}(#{1,6})\s+(.*?)\s*#*$/;
 const item = /^(\s{0,40})([-*+]|\d{1,9}[.)])(?:\s+(.*))?$/;
+const task = /^\[([ xX])\] /;
 const deepest = 6;
 
 const isRule = (line) => /^(?:-{3,}|\*{3,}|_{3,})$/.test(line.replaceAll(/\s/g, ""));
@@ -139,7 +140,7 @@ function codeBlock({ language, code }) {
       "div",
       { class: "code-bar" },
       el("span", {}, ...visible(language || "text")),
-      copyButton(() => code),
+      copyButton(() => code, "Copy", "Copy code"),
     ),
     el("pre", { tabindex: "0", dir: "ltr" }, el("code", {}, ...visible(code))),
   );
@@ -157,7 +158,7 @@ function table({ head, align, rows }) {
     { class: "table", tabindex: "0" },
     el(
       "table",
-      {},
+      { dir: "auto" },
       el("thead", {}, row("th", head)),
       el("tbody", {}, ...rows.map((texts) => row("td", texts))),
     ),
@@ -166,7 +167,15 @@ function table({ head, align, rows }) {
 
 function list({ kind, items, first }, depth) {
   const start = kind === "ol" && first !== 1 ? String(first) : undefined;
-  return el(kind, { start }, ...items.map((lines) => el("li", { dir: "auto" }, ...itemNodes(lines, depth))));
+  return el(kind, { start, dir: "auto" }, ...items.map((lines) => listItem(lines, depth)));
+}
+
+function listItem([first, ...rest], depth) {
+  const box = task.exec(first);
+  if (!box) return el("li", {}, ...itemNodes([first, ...rest], depth));
+  const words = first.slice(box[0].length);
+  const sign = box[1] === " " ? "\u2610 " : "\u2611 ";
+  return el("li", { class: "task" }, sign, ...itemNodes([words, ...rest], depth));
 }
 
 /** A short item is a line, not a paragraph: the list stays tight. */

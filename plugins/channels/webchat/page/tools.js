@@ -37,7 +37,7 @@ function section(label) {
       "div",
       { class: "code-bar" },
       el("span", {}, label),
-      copyButton(() => raw),
+      copyButton(() => raw, "Copy", `Copy ${label.toLowerCase()}`),
     ),
     pre,
   );
