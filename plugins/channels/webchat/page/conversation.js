@@ -9,6 +9,8 @@ const recent = 200;
 const most = 1000;
 const maxChars = 100_000;
 const longestWait = 5000;
+/** Reasons to read the history again that come so close together are one. */
+const together = 100;
 
 /**
  * One session as it is on the screen: its history, the runs that are under way and the
@@ -26,6 +28,7 @@ export function createConversation({ gateway, log, on }) {
   let generation = 0;
   let loaded = 0;
   let stale = false;
+  let soon;
   let limit = recent;
   /** The history's turns on the screen by what they say: what stayed the same keeps its node, and what was opened in it. */
   let shown = new Map();
@@ -118,6 +121,14 @@ export function createConversation({ gateway, log, on }) {
     }
   }
 
+  /** As `load`, for everything that asks for it meanwhile. */
+  function loadSoon() {
+    soon ??= setTimeout(() => {
+      soon = undefined;
+      void load();
+    }, together);
+  }
+
   async function more() {
     limit = most;
     await on.keepPlace(() => load());
@@ -130,7 +141,7 @@ export function createConversation({ gateway, log, on }) {
     const params = { runId: entry.id, timeoutMs: longestWait };
     await gateway.request("agent.wait", params).catch(() => undefined);
     ending.delete(entry);
-    if (asked === key) await load();
+    if (asked === key) loadSoon();
   }
 
   /** Puts the bodies of results that were not sent live where their calls are. */
@@ -152,7 +163,7 @@ export function createConversation({ gateway, log, on }) {
     if (!entry.met) {
       // Somebody else asked; what they asked is in the history by now.
       entry.met = true;
-      void load();
+      loadSoon();
     }
     if (!entry.owed) return;
     entry.owed = false;
