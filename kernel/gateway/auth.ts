@@ -2,10 +2,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { authLimits, createLimiter, type LimiterRules } from "./limiter.ts";
 import { limitKey, type Peer } from "./peer.ts";
 
-/**
- * How the gateway knows its clients. Read anew for every attempt: give an object with
- * getters, and a rotated token counts from the next connection on.
- */
+/** How the gateway knows its clients. Read anew for every attempt: a rotated token counts from the next connection on. */
 export interface AuthRules {
   readonly mode: "none" | "token" | "password";
   readonly token?: string | undefined;
@@ -53,18 +50,20 @@ export interface Authority {
   count(peer: Peer, ok: boolean): void;
 }
 
-export function createAuthority(rules: AuthRules, now: () => number): Authority {
-  const limits = (): LimiterRules => rules.rateLimit ?? authLimits;
+export function createAuthority(rules: () => AuthRules, now: () => number): Authority {
+  const limits = (): LimiterRules => rules().rateLimit ?? authLimits;
   const limiter = createLimiter(limits, now);
   const keyOf = (peer: Peer): string | undefined => keyFor(peer, limits().exemptLoopback);
   return {
-    rules,
+    get rules() {
+      return rules();
+    },
     judge(given, peer) {
       const key = keyOf(peer);
       const retryAfterMs = key === undefined ? 0 : limiter.lockedFor(key);
       // Before the comparison: while locked, even the right secret must not show that it is right.
       if (retryAfterMs > 0) return { ok: false, reason: "rate_limited", retryAfterMs };
-      return compare(rules, given);
+      return compare(rules(), given);
     },
     count(peer, ok) {
       const key = keyOf(peer);

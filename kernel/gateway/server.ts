@@ -32,11 +32,11 @@ interface HelloSnapshot {
 }
 
 export interface GatewayOptions {
+  /** Read anew for every attempt, like `allowedOrigins`. */
   readonly auth: AuthRules;
   readonly methods: Methods;
   readonly version: string;
   readonly log: Logger;
-  /** Read anew for every attempt, like `auth`. */
   readonly allowedOrigins: readonly string[];
   /** For hello-ok. */
   readonly events: readonly string[];
@@ -76,7 +76,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const { log, methods } = options;
   const now = options.now ?? Date.now;
   const limits: Limits = { ...defaultLimits, ...options.limits };
-  const authority = createAuthority(options.auth, now);
+  const authority = createAuthority(() => options.auth, now);
   const broadcaster = createBroadcaster({ maxBufferedBytes: limits.maxBufferedBytes, now });
   const waiting = createWaitingRoom(limits, now);
   const crowd = createCrowd();

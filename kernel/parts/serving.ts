@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Caller, type Logger, RclawError } from "@rclaw/plugin-sdk";
 import type { ChannelLines, HealthService } from "@rclaw/plugin-sdk/services/health";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
+import type { AuthRules } from "../gateway/auth.ts";
 import type { MethodGroup } from "../gateway/lazy-methods.ts";
 import type { Methods } from "../gateway/methods.ts";
 import { createGateway, type Gateway } from "../gateway/server.ts";
@@ -122,28 +123,16 @@ export function createServing(options: ServingOptions) {
     },
   };
 
-  const authRules = {
-    get mode() {
-      return settings.config().gateway?.auth?.mode ?? "token";
-    },
-    get token() {
-      return env["RUSTY_CLAW_GATEWAY_TOKEN"] || settings.config().gateway?.auth?.token;
-    },
-    get password() {
-      return settings.config().gateway?.auth?.password;
-    },
-    get trustedProxies() {
-      return settings.config().gateway?.trustedProxies;
-    },
-    get controlUi() {
-      return settings.config().gateway?.controlUi;
-    },
-    get rateLimit() {
-      return settings.config().gateway?.auth?.rateLimit;
-    },
-  };
+  function authRules(): AuthRules {
+    const { auth, trustedProxies, controlUi } = settings.config().gateway ?? {};
+    const token = env["RUSTY_CLAW_GATEWAY_TOKEN"] || auth?.token;
+    return { ...auth, mode: auth?.mode ?? "token", token, trustedProxies, controlUi };
+  }
 
-  const secretNow = (): string => JSON.stringify([authRules.mode, authRules.token, authRules.password]);
+  const secretNow = (): string => {
+    const { mode, token, password } = authRules();
+    return JSON.stringify([mode, token, password]);
+  };
   let secret = secretNow();
   settings.onChange(async () => {
     if (secretNow() === secret) return;
@@ -191,7 +180,9 @@ export function createServing(options: ServingOptions) {
     await sessions.store();
     const tls = await openTls({ tls: config.tls, hosts, paths, log });
     gateway = createGateway({
-      auth: authRules,
+      get auth() {
+        return authRules();
+      },
       methods: guarded,
       version,
       log,

@@ -58,13 +58,11 @@ test("programs on this machine are limited when that is asked for, at once", () 
   const peer = peerOf("127.0.0.1", { host: "localhost" }, []);
   let exemptLoopback = true;
   const authority = createAuthority(
-    {
+    () => ({
       mode: "token",
       token: "right",
-      get rateLimit() {
-        return { ...authLimits, maxAttempts: 3, exemptLoopback };
-      },
-    },
+      rateLimit: { ...authLimits, maxAttempts: 3, exemptLoopback },
+    }),
     () => 0,
   );
   for (let i = 0; i < 5; i++) authority.count(peer, false);
