@@ -12,7 +12,13 @@ import type { HookBus } from "../hooks/bus.ts";
 import type { Lookup } from "../ports.ts";
 import type { KeyRules } from "@rclaw/plugin-sdk/session-key";
 import { canonicalKey } from "@rclaw/plugin-sdk/session-key";
-import type { LiveStore, Lock, LockInfo, SessionEvents } from "@rclaw/plugin-sdk/services/sessions";
+import type {
+  LiveStore,
+  Lock,
+  LockInfo,
+  SessionEvents,
+  SessionMethodPorts,
+} from "@rclaw/plugin-sdk/services/sessions";
 import type { Redactor } from "../redact.ts";
 import type { Settings } from "../settings.ts";
 
@@ -193,8 +199,7 @@ export function createSessionParts(options: SessionPartsOptions) {
       {
         owner: "kernel sessions",
         scopes: storeMethods,
-        load: async () =>
-          (await store()).methods({ defaults: () => modelDefaults(settings.config()), events }),
+        load: async () => (await store()).methods({ defaults: modelDefaultsNow, events }),
       },
       { owner: "kernel channels", scopes: channelMethods, load: async () => (await channels()).methods() },
     ] satisfies MethodGroup[],
@@ -218,10 +223,21 @@ export function createSessionParts(options: SessionPartsOptions) {
 }
 
 /** What the operator chose as the model, for lists that show it; who answers is another plugin's business. */
-function modelDefaults(config: unknown): { modelProvider?: string; model?: string } {
+function modelDefaults(config: unknown): ReturnType<SessionMethodPorts["defaults"]> {
   const chosen = valueAt(config, "agents.defaults.model");
   const ref = typeof chosen === "string" ? chosen : valueAt(chosen, "primary");
   if (typeof ref !== "string") return {};
   const slash = ref.indexOf("/");
-  return slash > 0 ? { modelProvider: ref.slice(0, slash), model: ref.slice(slash + 1) } : { model: ref };
+  const [provider, model] = [ref.slice(0, Math.max(slash, 0)), ref.slice(slash + 1)];
+  const own = valueAt(config, `models.providers.${provider}.models`);
+  const described: unknown = Array.isArray(own)
+    ? own.find((item) => valueAt(item, "id") === model)
+    : undefined;
+  // Its size is shown where the configuration tells it: asking would load the provider.
+  const size = valueAt(config, "agents.defaults.contextTokens") ?? valueAt(described, "contextWindow");
+  return {
+    model,
+    ...(provider && { modelProvider: provider }),
+    ...(typeof size === "number" && { contextTokens: size }),
+  };
 }

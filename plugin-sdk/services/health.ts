@@ -52,7 +52,10 @@ export interface HealthPorts {
   sessions(): readonly (SessionEntry & { readonly key: string })[];
   /** Path of the session index, for people. */
   sessionsPath(agentId: string): string;
-  sessionDefaults(): { readonly model?: string | null; readonly contextTokens?: number | null };
+  sessionDefaults(): {
+    readonly model?: string | null | undefined;
+    readonly contextTokens?: number | null | undefined;
+  };
   /** Further members: a config that fell back, a store that is degraded. Empty when all is well. */
   notes(): Readonly<Record<string, unknown>>;
 }

@@ -118,8 +118,9 @@ test("unknown agents and malformed keys are refused before anything is accepted"
   await expect(refusal({ agentId: "nobody" })).rejects.toThrow(
     'invalid agent params: unknown agent id "nobody"',
   );
+  // As OpenClaw says it, to the letter.
   await expect(refusal({ sessionKey: "agent:" })).rejects.toThrow(
-    'invalid agent params: malformed session key "agent:"',
+    /^invalid agent params: malformed session key "agent:"$/,
   );
   await expect(refusal({ agentId: "main", sessionKey: "agent:other:main" })).rejects.toThrow(
     "does not match session key agent",

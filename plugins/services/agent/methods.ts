@@ -64,7 +64,8 @@ export function agentMethods({
       return sessions.canonical(key);
     } catch (error) {
       if (!isRclawError(error) || error.message.startsWith("invalid ")) throw error;
-      throw invalid(method, error.message);
+      // Clients of `agent` know the short form; the advice is for people, who type keys elsewhere.
+      throw invalid(method, method === "agent" ? error.message.replace(/: use .*/, "") : error.message);
     }
   }
 

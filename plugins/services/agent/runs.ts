@@ -255,7 +255,7 @@ export function createRuns(options: RunsOptions) {
   }
 
   /** The session's accounting. Written only when something changed, since every run passes here. */
-  async function remember(session: Session, result: TurnResult, { request }: LiveRun): Promise<void> {
+  async function remember(session: Session, result: TurnResult, { run, request }: LiveRun): Promise<void> {
     const { from, usage, lastUsage, contextTokens } = result;
     const prompt = lastUsage.input + lastUsage.cacheRead + lastUsage.cacheWrite;
     const wanted: Record<string, unknown> = {
@@ -277,6 +277,9 @@ export function createRuns(options: RunsOptions) {
           lastAccountId: request.target.accountId,
           lastThreadId: request.target.threadId ?? null,
         }),
+      // Who chats over the protocol reads along there; a channel that was used before stays the place to reach them.
+      ...(run.method === "chat.send" &&
+        session.entry["lastChannel"] === undefined && { lastChannel: "webchat" }),
     };
     const changed = Object.entries(wanted).filter(([key, value]) => (session.entry[key] ?? null) !== value);
     if (changed.length > 0) await note(session, Object.fromEntries(changed));

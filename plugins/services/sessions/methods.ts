@@ -240,12 +240,13 @@ function rowOf(
   const parsed = parseKey(entry.key);
   const isGroup = parsed.kind === "direct" && (entry.chatType === "group" || entry.chatType === "channel");
   const channel = entry.channel ?? (parsed.kind === "group" ? parsed.channel : undefined);
-  const origin = entry["origin"] as { readonly label?: string } | undefined;
+  const place = placeOf(entry, isGroup || parsed.kind === "group");
   const groupName = parsed.kind === "group" ? groupNameOf(entry, parsed.rest, channel) : undefined;
-  const displayName = entry.displayName ?? groupName ?? entry.label ?? origin?.label;
+  const displayName = entry.displayName ?? groupName ?? entry.label ?? place.origin?.label;
   const derived: Record<string, unknown> = {
     totalTokensFresh: entry.totalTokens !== undefined && entry["totalTokensFresh"] !== false,
     ...resolvedModel(entry, standard),
+    ...place,
   };
   const row: Record<string, unknown> = { key: entry.key, kind: isGroup ? "group" : parsed.kind };
   for (const [name, value] of [
@@ -260,6 +261,30 @@ function rowOf(
     if (value !== undefined) row[name] = value;
   }
   return row;
+}
+
+interface Origin extends Readonly<Record<string, unknown>> {
+  readonly label?: string;
+}
+
+/** Where the conversation takes place: the protocol says it three times over, it is stored once. */
+function placeOf(
+  entry: SessionEntry,
+  isGroup: boolean,
+): { chatType?: string; origin?: Origin; deliveryContext?: unknown } {
+  const { lastChannel, lastTo, lastAccountId, lastThreadId } = entry;
+  const origin = entry["origin"] as Origin | undefined;
+  if (typeof lastChannel !== "string") return { ...(origin && { origin }) };
+  const chatType = entry.chatType ?? (isGroup ? "group" : "direct");
+  const address = Object.entries({ to: lastTo, accountId: lastAccountId, threadId: lastThreadId });
+  return {
+    chatType,
+    origin: origin ?? { provider: lastChannel, surface: lastChannel, chatType },
+    deliveryContext: entry["deliveryContext"] ?? {
+      channel: lastChannel,
+      ...Object.fromEntries(address.filter(([, value]) => value !== undefined && value !== null)),
+    },
+  };
 }
 
 /** `telegram:g-100123`: where the group is, and its name or id. */

@@ -160,6 +160,47 @@ test("the recorded exchange: patch, list and preview answer as OpenClaw does", a
   await store.close();
 });
 
+test("a list tells where a conversation takes place, from the one thing that is stored of it", async () => {
+  using temp = tempFolder();
+  const store = await openStore(temp.dir);
+  const places = {
+    main: { lastChannel: "webchat" },
+    "agent:main:telegram:direct:42": { lastChannel: "telegram", lastTo: "42", lastAccountId: "default" },
+    "agent:main:telegram:group:-7": { lastChannel: "telegram", lastTo: "-7", lastThreadId: null },
+    "agent:main:elsewhere": {},
+  };
+  for (const [key, place] of Object.entries(places)) {
+    await using session = await store.open(key, never);
+    await session.patch(place);
+  }
+  const { sessions } = (await methodsOf(store)("sessions.list", {})) as {
+    sessions: Record<string, unknown>[];
+  };
+  const shown = sessions.map(({ key, chatType, origin, deliveryContext }) => [
+    key,
+    { chatType, origin, deliveryContext },
+  ]);
+  expect(Object.fromEntries(shown)).toEqual({
+    "agent:main:main": {
+      chatType: "direct",
+      origin: { provider: "webchat", surface: "webchat", chatType: "direct" },
+      deliveryContext: { channel: "webchat" },
+    },
+    "agent:main:telegram:direct:42": {
+      chatType: "direct",
+      origin: { provider: "telegram", surface: "telegram", chatType: "direct" },
+      deliveryContext: { channel: "telegram", to: "42", accountId: "default" },
+    },
+    "agent:main:telegram:group:-7": {
+      chatType: "group",
+      origin: { provider: "telegram", surface: "telegram", chatType: "group" },
+      deliveryContext: { channel: "telegram", to: "-7" },
+    },
+    "agent:main:elsewhere": {},
+  });
+  await store.close();
+});
+
 test("a list shows titles and last messages, and preview the last things said", async () => {
   using temp = tempFolder();
   const store = await openStore(temp.dir);
