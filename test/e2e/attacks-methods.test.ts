@@ -200,6 +200,17 @@ test("SEC-042: who writes the configuration in a loop is told to wait", async ()
     details: { method: "config.patch", limit: "30 per 60s" },
   });
   expect(error?.retryAfterMs).toBeGreaterThan(0);
+  // Who writes again and again over what somebody else has written is stopped sooner, as in OpenClaw.
+  const stubborn = await product.connect({ device: createDevice() });
+  for (let i = 0; i < 3; i++)
+    expect((await stubborn.request("config.patch", { raw: "{}", baseHash: "old" })).error?.message).toMatch(
+      /^config changed since last load/,
+    );
+  expect((await stubborn.request("config.patch", { raw: "{}", baseHash: hash })).error).toMatchObject({
+    message: expect.stringMatching(/^rate limit exceeded for config.patch/),
+    details: { limit: "3 per 60s" },
+  });
+  await stubborn.close();
   // Another device has writes of its own.
   const other = await product.connect({ device: createDevice() });
   expect((await other.request("config.patch", { raw: "{}", baseHash: hash })).ok).toBe(true);

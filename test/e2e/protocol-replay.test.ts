@@ -44,9 +44,6 @@ const config: Differences = {
   "config.get: /*/gateway/http is missing": "not in this gateway's file",
   "config.get: /* is new": "the file of this gateway, and its defaults, have other sections",
 };
-const contextTokens: Differences = {
-  "*/defaults/contextTokens is null instead of 128000": "asking a model for its size would load its provider",
-};
 const streams: Differences = {
   "chat:delta: /deltaText is new": "demanded by protocol 4; clients of 3 ignore it",
 };
@@ -122,7 +119,6 @@ const cases: Readonly<Record<string, Case | Elsewhere>> = {
       ...noDeviceToken,
       ...noHeartbeat,
       ...config,
-      ...contextTokens,
       "system-presence: /* is *": "who was there before",
       "system-presence: /1/deviceFamily is missing": "the first to connect here was another client",
       'skills.bins: /message is "unknown method: skills.bins" *': "methods of nodes come later",
@@ -143,20 +139,15 @@ const cases: Readonly<Record<string, Case | Elsewhere>> = {
     differs: {
       ...streams,
       "agent: /result/meta/systemPromptReport is missing": "the prompt is nobody's business on the wire",
-      'agent: /message is "invalid agent params: malformed session key *agent:*" *':
-        "the message goes on and says what a key looks like",
     },
   },
   "chat-run": {
     differs: {
       ...noDeviceToken,
       ...streams,
-      ...contextTokens,
       "chat.history: /messages/*/content/0/text is *": counting,
       "sessions.preview: /previews/0/items/*/text is *": counting,
       "sessions.list: /sessions/0/derivedTitle is *": counting,
-      "sessions.list: /sessions/0/* is missing":
-        "where to answer is noted for channels only: a client of the protocol is answered by events",
     },
   },
   "chat-abort": {
@@ -186,11 +177,7 @@ const cases: Readonly<Record<string, Case | Elsewhere>> = {
   },
   "chat-tool/no-tool-cap": { differs: { ...streams, ...status } },
   "unauthorized-flood": device,
-  "rate-limit-control-plane": {
-    differs: {
-      "config.patch: *": "30 writes a minute instead of 3: attacks-methods.test.ts goes beyond them",
-    },
-  },
+  "rate-limit-control-plane": {},
   "idle-ticks": { elsewhere: "kernel/gateway/broadcast.test.ts, where half a minute takes less" },
   "binary-frames": {
     before({ frame }, client) {

@@ -13,7 +13,7 @@ import { dotted, forbiddenKeys, isObject } from "./values.ts";
 /** `config.get`, `config.set` and `config.patch` of the gateway protocol. */
 export function configMethods({ current, write, plugins }: ConfigMethodOptions): KernelMethod[] {
   let last: Promise<unknown> = Promise.resolve();
-  const countWrite = createWriteLimit();
+  const { count, countConflict } = createWriteLimit();
 
   /** One write after the other, so that the hash that was compared is the one that is replaced. */
   function inTurn<T>(task: () => Promise<T>): Promise<T> {
@@ -23,11 +23,12 @@ export function configMethods({ current, write, plugins }: ConfigMethodOptions):
   }
 
   async function replace(
-    baseHash: string | undefined,
+    { method, caller, baseHash }: { method: string; caller: Caller; baseHash: string | undefined },
     next: (file: CurrentText) => string,
   ): Promise<unknown> {
+    count(method, caller);
     const file = await readConfigFile(current().path);
-    if (file.exists) requireHash(baseHash, file.hash);
+    if (file.exists) requireHash(baseHash, file.hash, () => countConflict(method, caller));
     const raw = next(currentText(file.raw, current()));
     const loaded = raw === file.raw ? current() : await write(raw);
     return { ok: true, path: loaded.path, config: redactConfig(loaded, plugins()).config };
@@ -48,29 +49,27 @@ export function configMethods({ current, write, plugins }: ConfigMethodOptions):
     name: "config.set",
     params: setParams,
     handle: ({ params: { raw, baseHash }, caller }) =>
-      inTurn(() => {
-        countWrite("config.set", caller);
-        return replace(baseHash, (file) => {
+      inTurn(() =>
+        replace({ method: "config.set", caller, baseHash }, (file) => {
           parse(raw);
           return restoreRedacted(raw, file, plugins());
-        });
-      }),
+        }),
+      ),
   });
   const patch = defineMethod({
     name: "config.patch",
     params: patchParams,
     handle: ({ params: { raw, baseHash }, caller }) =>
-      inTurn(() => {
-        countWrite("config.patch", caller);
-        return replace(baseHash, (file) => {
+      inTurn(() =>
+        replace({ method: "config.patch", caller, baseHash }, (file) => {
           const changes = parse(raw);
           if (!isObject(changes))
             throw new RclawError("INVALID_REQUEST", "config.patch raw must be an object");
           refuseUnsafe(changes, []);
           const before = file.raw ?? "{}\n";
           return setIn(before, [], mergePatch(file.parsed, restoreInValue(changes, file.parsed)));
-        });
-      }),
+        }),
+      ),
   });
   return [
     { ...get, scope: "operator.read" },
@@ -79,32 +78,54 @@ export function configMethods({ current, write, plugins }: ConfigMethodOptions):
   ];
 }
 
-const writesPerMinute = 30;
+/** Who writes in a loop is stopped; who keeps patching what somebody else has changed is, as in OpenClaw, stopped sooner. */
+const perMinute = { write: 30, conflict: 3 };
 
-/** Refuses a client that writes in a loop, in the words OpenClaw's clients know. */
-function createWriteLimit(): (method: string, caller: Caller) => void {
+type Kind = keyof typeof perMinute;
+type Count = (method: string, caller: Caller) => void;
+
+/** Refuses a client that goes on too long, in the words OpenClaw's clients know. */
+function createWriteLimit(): { count: Count; countConflict: Count } {
   const recent = new Map<string, readonly number[]>();
-  return (method, { kind, principal }) => {
-    if (kind !== "client") return;
+  // All command lines share one principal: one that comes too late must not shut out the next.
+  const keyOf = (kind: Kind, method: string, { principal, connId = "" }: Caller): string =>
+    `${kind} ${method} ${kind === "write" ? principal : connId}`;
+  const add = (kind: Kind, method: string, caller: Caller): void => {
+    const key = keyOf(kind, method, caller);
+    recent.set(key, [...(recent.get(key) ?? []), Date.now()].slice(-perMinute[kind]));
+  };
+
+  function check(kind: Kind, method: string, caller: Caller): void {
     const now = Date.now();
-    for (const [key, times] of recent) if ((times.at(-1) ?? 0) <= now - 60_000) recent.delete(key);
-    const key = `${method} ${principal}`;
-    const times = (recent.get(key) ?? []).filter((at) => at > now - 60_000);
+    const times = (recent.get(keyOf(kind, method, caller)) ?? []).filter((at) => at > now - 60_000);
     const [oldest = now] = times;
-    recent.set(key, times.length < writesPerMinute ? [...times, now] : times);
-    if (times.length < writesPerMinute) return;
+    if (times.length < perMinute[kind]) return;
     const retryAfterMs = oldest + 60_000 - now;
     const message = `rate limit exceeded for ${method}; retry after ${Math.ceil(retryAfterMs / 1_000)}s`;
-    const details = { method, limit: `${writesPerMinute} per 60s`, retryAfterMs };
+    const details = { method, limit: `${perMinute[kind]} per 60s`, retryAfterMs };
     throw new RclawError("UNAVAILABLE", message, { retryable: true, details });
+  }
+
+  return {
+    count(method, caller) {
+      if (caller.kind !== "client") return;
+      for (const [key, times] of recent) if ((times.at(-1) ?? 0) <= Date.now() - 60_000) recent.delete(key);
+      check("conflict", method, caller);
+      check("write", method, caller);
+      add("write", method, caller);
+    },
+    countConflict(method, caller) {
+      if (caller.kind === "client" && method === "config.patch") add("conflict", method, caller);
+    },
   };
 }
 
-function requireHash(baseHash: string | undefined, hash: string | null): void {
+function requireHash(baseHash: string | undefined, hash: string | null, onConflict: () => void): void {
   if (baseHash === undefined)
     throw new RclawError("INVALID_REQUEST", "config base hash required; re-run config.get and retry");
-  if (baseHash !== hash)
-    throw new RclawError("INVALID_REQUEST", "config changed since last load; re-run config.get and retry");
+  if (baseHash === hash) return;
+  onConflict();
+  throw new RclawError("INVALID_REQUEST", "config changed since last load; re-run config.get and retry");
 }
 
 /** The file itself: it may be newer than what is loaded. A broken one has no values; what the gateway runs on has. */

@@ -12,11 +12,12 @@ import { toProtocolError } from "../../../kernel/errors.ts";
 import { addKernelMethods, createMethods } from "../../../kernel/gateway/methods.ts";
 import { type ConfigHome, configHome, telegram, token } from "./config-home.ts";
 
-const caller = (...scopes: Scope[]): Caller => ({
+const caller = (scope: Scope, connId = "test"): Caller => ({
   kind: "client",
   principal: "client:test",
+  connId,
   role: "operator",
-  scopes,
+  scopes: [scope],
   caps: [],
   isOwner: true,
 });
@@ -34,8 +35,12 @@ async function methodsOn(home: ConfigHome) {
   const write = async (raw: string): Promise<LoadedConfig> => (current = await writeConfig({ ...home, raw }));
   addKernelMethods(methods, configMethods({ current: () => current, write, plugins: () => home.plugins }));
   const signal = new AbortController().signal;
-  const call = (name: string, params: unknown, scope: Scope = "operator.admin"): Promise<unknown> =>
-    methods.call(name, params, { caller: caller(scope), signal });
+  const call = (
+    name: string,
+    params: unknown,
+    scope: Scope = "operator.admin",
+    connId?: string,
+  ): Promise<unknown> => methods.call(name, params, { caller: caller(scope, connId), signal });
   return {
     call,
     get: async () => (await call("config.get", {})) as Get,
@@ -257,6 +262,8 @@ test("SEC-146 of many writes with the same hash one wins and the others are told
         port % 2
           ? { raw: `{ gateway: { port: ${port} } }`, baseHash: hash }
           : { raw: file.replace("19000", String(port)), baseHash: hash },
+        "operator.admin",
+        `connection ${port}`,
       ),
     ),
   );
