@@ -7,6 +7,8 @@ export interface ProtocolError {
   readonly details?: Readonly<Record<string, unknown>>;
   readonly retryable?: boolean;
   readonly retryAfterMs?: number;
+  /** Stands beside the error in the answer: a run that failed tells which one it was. */
+  readonly payload?: unknown;
 }
 
 /**
@@ -33,7 +35,7 @@ export function toProtocolError(error: unknown): ProtocolError {
     // The message may hold paths or tokens; the log has it in full.
     return { code: "UNAVAILABLE", message: "internal error; see the gateway's log" };
   }
-  const { retryAfterMs, ...details } = error.details ?? {};
+  const { retryAfterMs, payload, ...details } = error.details ?? {};
   const plain = error.code === "INVALID_REQUEST" || error.code === "UNAVAILABLE";
   const shown = plain || "code" in details ? details : { code: error.code, ...details };
   return {
@@ -42,5 +44,6 @@ export function toProtocolError(error: unknown): ProtocolError {
     ...(Object.keys(shown).length > 0 && { details: shown }),
     ...(error.retryable && { retryable: true }),
     ...(typeof retryAfterMs === "number" && { retryAfterMs }),
+    ...(payload !== undefined && { payload }),
   };
 }

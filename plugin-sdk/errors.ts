@@ -34,7 +34,10 @@ export interface RclawErrorOptions {
   readonly cause?: unknown;
   /** The same call may succeed later. Default false. */
   readonly retryable?: boolean;
-  /** Plain data for programs: the plugin, tool, session or file concerned. Never a secret. */
+  /**
+   * Plain data for programs: the plugin, tool, session or file concerned. Never a secret. A member `payload`
+   * stands beside the error in the answer to a request.
+   */
   readonly details?: Readonly<Record<string, unknown>>;
 }
 

@@ -233,7 +233,12 @@ export class Connection {
     try {
       this.answer(call, await methods.call(method, params, call));
     } catch (error) {
-      if (!call.isAborted) this.#refuse(id, method, error);
+      try {
+        if (!call.isAborted) this.#refuse(id, method, error);
+      } catch (unsayable) {
+        // Details that are no JSON must not take the gateway down with the plugin that gave them.
+        this.#refuse(id, method, unsayable);
+      }
     } finally {
       calls.delete(call);
     }

@@ -92,8 +92,9 @@ export function okFrame(id: string, payload: unknown): string {
   return `{"type":"res","id":${JSON.stringify(id)},"ok":true,"payload":${toJson(payload)}}`;
 }
 
-export function errorFrame(id: string, error: ProtocolError): string {
-  return `{"type":"res","id":${JSON.stringify(id)},"ok":false,"error":${JSON.stringify(error)}}`;
+export function errorFrame(id: string, { payload, ...error }: ProtocolError): string {
+  const told = payload === undefined ? "" : `"payload":${toJson(payload)},`;
+  return `{"type":"res","id":${JSON.stringify(id)},"ok":false,${told}"error":${JSON.stringify(error)}}`;
 }
 
 export interface StateVersion {

@@ -45,20 +45,16 @@ export function createMethods({ activate }: MethodsOptions): Methods {
     await activate(entry.owner);
     const handler = handlers.get(entry.name);
     if (handler) return handler;
-    throw new RclawError(
-      "PLUGIN_FAILED",
-      `plugin "${entry.owner}" declares method ${entry.name} but registered no handler; see: rclaw plugin info ${entry.owner}`,
-    );
+    const message = `plugin "${entry.owner}" declares method ${entry.name} but registered no handler; see: rclaw plugin info ${entry.owner}`;
+    throw new RclawError("PLUGIN_FAILED", message);
   }
 
   function run(method: Method, params: unknown, call: CallOptions): Promise<unknown> {
     if (method.params) {
       const rule = check(method.params);
       if (!rule.valid(params)) {
-        throw new RclawError(
-          "INVALID_REQUEST",
-          `invalid ${method.name} params: ${describeIssues(rule.issues(params))}`,
-        );
+        const message = `invalid ${method.name} params: ${describeIssues(rule.issues(params))}`;
+        throw new RclawError("INVALID_REQUEST", message);
       }
     }
     return method.handle({
@@ -76,20 +72,16 @@ export function createMethods({ activate }: MethodsOptions): Methods {
     declare({ role = "operator", ...entry }) {
       const taken = entries.get(entry.name);
       if (taken) {
-        throw new RclawError(
-          "CONFLICT",
-          `"${entry.owner}" declares method ${entry.name}, which "${taken.owner}" already has`,
-        );
+        const message = `"${entry.owner}" declares method ${entry.name}, which "${taken.owner}" already has`;
+        throw new RclawError("CONFLICT", message);
       }
       entries.set(entry.name, { ...entry, role });
       return { [Symbol.dispose]: () => void entries.delete(entry.name) };
     },
     provide(owner, method) {
       if (entries.get(method.name)?.owner !== owner) {
-        throw new RclawError(
-          "PERMISSION_DENIED",
-          `"${owner}" registers method ${method.name}, which its manifest does not declare`,
-        );
+        const message = `"${owner}" registers method ${method.name}, which its manifest does not declare`;
+        throw new RclawError("PERMISSION_DENIED", message);
       }
       handlers.set(method.name, method);
       return {

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from "node:net";
 import { hostname } from "node:os";
 import type { Duplex } from "node:stream";
-import { type Caller, type Logger, RclawError } from "@rclaw/plugin-sdk";
+import { type Caller, type ErrorCode, type Logger, RclawError } from "@rclaw/plugin-sdk";
 import { WebSocketServer } from "ws";
 import { type AuthRules, createAuthority } from "./auth.ts";
 import { createCrowd } from "@rclaw/plugin-sdk/services/crowd";
@@ -135,12 +135,8 @@ export function createGateway(options: GatewayOptions): Gateway {
       return refuse(socket, "403 Forbidden", hint);
     }
     const place = waiting.take(peer);
-    if (!place)
-      return refuse(
-        socket,
-        "503 Service Unavailable",
-        "too many connections are waiting to connect; try again shortly",
-      );
+    const full = "too many connections are waiting to connect; try again shortly";
+    if (!place) return refuse(socket, "503 Service Unavailable", full);
     upgrades.handleUpgrade(request, socket, head, (ws) => {
       const connection = new Connection(shared, ws, socket, peer);
       waiting.enter(connection, place);
@@ -151,10 +147,9 @@ export function createGateway(options: GatewayOptions): Gateway {
   }
 
   function serve(request: IncomingMessage, response: ServerResponse): void {
-    const path = request.url ?? "";
-    const isProbe = (name: string): boolean => path === name || path.startsWith(`${name}?`);
-    if (isProbe("/healthz")) return probe(request, response, true);
-    if (isProbe("/readyz"))
+    const [path] = (request.url ?? "").split("?", 1);
+    if (path === "/healthz") return probe(request, response, true);
+    if (path === "/readyz")
       return probe(request, response, !life.signal.aborted && (options.isReady?.() ?? true));
     options.http(request, response);
   }
@@ -298,30 +293,26 @@ function isAbsent(error: unknown): boolean {
 }
 
 function explain(error: unknown, host: string, port: number): RclawError {
-  const details = { host, port };
+  const [code, message] = whyNot(error, host, port);
+  return new RclawError(code, message, { cause: error, details: { host, port } });
+}
+
+function whyNot(error: unknown, host: string, port: number): [ErrorCode, string] {
   switch (codeOf(error)) {
     case "EADDRINUSE":
-      return new RclawError(
+      return [
         "PORT_IN_USE",
         `port ${port} on ${host} is taken by another program; stop that one, or choose another port with gateway.port`,
-        { cause: error, details },
-      );
+      ];
     case "EACCES":
-      return new RclawError(
+      return [
         "PERMISSION_DENIED",
         `this user may not listen on port ${port}; choose one above 1023 with gateway.port`,
-        { cause: error, details },
-      );
+      ];
     case "EADDRNOTAVAIL":
-      return new RclawError("CONFIG_INVALID", `this machine has no address ${host}; correct gateway.bind`, {
-        cause: error,
-        details,
-      });
+      return ["CONFIG_INVALID", `this machine has no address ${host}; correct gateway.bind`];
     default:
-      return new RclawError("UNAVAILABLE", `cannot listen on ${host} port ${port}: ${String(error)}`, {
-        cause: error,
-        details,
-      });
+      return ["UNAVAILABLE", `cannot listen on ${host} port ${port}: ${String(error)}`];
   }
 }
 

@@ -30,6 +30,7 @@ const isResponse = ajv.compile({
       properties: {
         ...answer,
         ok: { const: false },
+        payload: {},
         error: {
           type: "object",
           required: ["code", "message"],

@@ -333,7 +333,9 @@ test("a failure is one clear message: lifecycle error, chat error, and the secon
   await expect(bench.call("agent", { message: "hi", idempotencyKey: "a1" })).rejects.toMatchObject({
     code: "UNAVAILABLE",
     message: "scripted/script-1 refused the API key",
-    details: { runId: "a1", status: "error" },
+    details: {
+      payload: { runId: "a1", status: "error", summary: "scripted/script-1 refused the API key" },
+    },
   });
   expect(bench.story("a1")).toEqual(["agent:lifecycle:start", "agent:lifecycle:error", "chat:error"]);
   expect(await bench.call("agent.wait", { runId: "a1" })).toMatchObject({

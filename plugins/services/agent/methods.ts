@@ -371,7 +371,9 @@ function agentMeta({ result }: Outcome): object {
 }
 
 function failure(runId: string, summary: string): RclawError {
-  return new RclawError("UNAVAILABLE", summary, { details: { runId, status: "error", summary } });
+  return new RclawError("UNAVAILABLE", summary, {
+    details: { payload: { runId, status: "error", summary } },
+  });
 }
 
 function waitAnswer(

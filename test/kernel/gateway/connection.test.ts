@@ -196,17 +196,38 @@ test("a method that fails unexpectedly says nothing of its inside to the client"
   const polite = method("polite", () =>
     Promise.reject(new RclawError("NOT_FOUND", "there is no such thing", { details: { id: 1 } })),
   );
-  await using gateway = await startGateway({ methods: [boom, loop, polite] });
+  const tangled = method("tangled", () =>
+    Promise.reject(new RclawError("NOT_FOUND", "there is no such thing", { details: cyclic })),
+  );
+  await using gateway = await startGateway({ methods: [boom, loop, tangled, polite] });
   const { client } = await connectClient(gateway.url, { token });
   const internal = { code: "UNAVAILABLE", message: "internal error; see the gateway's log" };
   expect((await client.request("boom")).error).toEqual(internal);
   expect((await client.request("loop")).error).toEqual(internal);
+  expect((await client.request("tangled")).error).toEqual(internal);
   expect((await client.request("polite")).error).toEqual({
     code: "INVALID_REQUEST",
     message: "there is no such thing",
     details: { code: "NOT_FOUND", id: 1 },
   });
-  expect(gateway.logged.filter(({ level }) => level === "error")).toHaveLength(2);
+  expect(gateway.logged.filter(({ level }) => level === "error")).toHaveLength(3);
+  await client.close();
+});
+
+test("a request that failed halfway says so in a payload beside the error", async () => {
+  const payload = { runId: "r", status: "error", summary: "the model is gone" };
+  const run = method("run", () =>
+    Promise.reject(new RclawError("UNAVAILABLE", "the model is gone", { details: { payload } })),
+  );
+  await using gateway = await startGateway({ methods: [run] });
+  const { client } = await connectClient(gateway.url, { token });
+  expect(await client.request("run")).toEqual({
+    type: "res",
+    id: "t2",
+    ok: false,
+    payload,
+    error: { code: "UNAVAILABLE", message: "the model is gone" },
+  });
   await client.close();
 });
 
