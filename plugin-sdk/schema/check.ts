@@ -44,13 +44,18 @@ export function compiler(): (schema: object) => Check {
   };
 }
 
+/** A value that is wrong in a million places is not worth a million sentences, nor one with a name of megabytes. */
+const maxIssues = 100;
+const maxDescription = 2_000;
+
 /** The protocol's one-line form: `at /limit: must be <= 1000; must have required property 'key'`. */
 export function describeIssues(issues: readonly Issue[]): string {
   const parts = issues.map(({ path, keyword, message }) => {
     if (path) return `at ${path}: ${message}`;
     return keyword === "additionalProperties" ? `at root: ${message}` : message;
   });
-  return [...new Set(parts)].join("; ");
+  const text = [...new Set(parts)].join("; ");
+  return text.length > maxDescription ? `${text.slice(0, maxDescription - 1)}…` : text;
 }
 
 interface Scope {
@@ -87,7 +92,7 @@ function ruleOf(schema: unknown, scope: Scope): Rule {
 }
 
 function fail(out: Issue[] | undefined, path: string, keyword: string, message: string): false {
-  out?.push({ path, keyword, message });
+  if (out && out.length < maxIssues) out.push({ path, keyword, message });
   return false;
 }
 
@@ -229,7 +234,7 @@ function anyRules(node: JsonSchema, scope: Scope): Rule[] {
         if (branch(value, path, out && why) && ++matches > 1) break;
       }
       if (matches === 1) return true;
-      out?.push(...why);
+      for (const issue of why) fail(out, issue.path, issue.keyword, issue.message);
       return fail(out, path, "oneOf", "must match exactly one schema in oneOf");
     });
   }

@@ -114,3 +114,13 @@ test("an inherited property does not count as given", () => {
   const check = compile({ type: "object", required: ["toString"], additionalProperties: false });
   expect(check.valid({})).toBe(false);
 });
+
+test("what is wrong in a million places is told in few words, and in the first of them", () => {
+  const check = compile({ type: "object", additionalProperties: false });
+  const many = Object.fromEntries(Array.from({ length: 200_000 }, (_, i) => [`k${i}`, 1]));
+  expect(check.issues(many)).toHaveLength(100);
+  const text = describeIssues(check.issues(many));
+  expect(text).toHaveLength(2_000);
+  expect(text).toMatch(/^at root: unexpected property 'k0'; at root: unexpected property 'k1'; .*…$/);
+  expect(describeIssues(check.issues({ ["x".repeat(1_000_000)]: 1 }))).toHaveLength(2_000);
+});
