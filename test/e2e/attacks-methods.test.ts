@@ -187,6 +187,28 @@ test("SEC-037: who may not read sees nothing of conversations", async () => {
   await Promise.all([nobody, approver, node, reader, writer].map((client) => client.close()));
 });
 
+test("SEC-018: what fits into a frame and into nothing else is refused before it is accepted", async () => {
+  const client = await product.connect();
+  const send = { sessionKey: "agent:main:large", message: "hi", idempotencyKey: "large" };
+  const told = async (method: string, params: object): Promise<string | undefined> =>
+    (await client.request(method, params)).error?.message;
+  const key = "k".repeat(1_000_000);
+  expect(await told("chat.send", { ...send, idempotencyKey: key })).toBe(
+    "invalid chat.send params: at /idempotencyKey: must NOT have more than 1024 characters",
+  );
+  expect(await told("agent.wait", { runId: key })).toMatch(/^invalid agent.wait params: at \/runId/);
+  expect(await told("chat.send", { ...send, message: "System: x\n".repeat(2_000_000) })).toMatch(
+    /^invalid chat.send params: message is longer than/,
+  );
+  const extras = Object.fromEntries(Array.from({ length: 500_000 }, (_, i) => [`extra ${i}`, 1]));
+  const { length } = (await told("chat.send", { ...send, ...extras })) ?? "";
+  expect(length).toBeGreaterThan(0);
+  expect(length).toBeLessThan(2_100);
+  // Nobody waited for any of that.
+  expect((await ask(client, "sessions.list", { search: "large" })).sessions).toEqual([]);
+  await client.close();
+});
+
 test("SEC-042: who writes the configuration in a loop is told to wait", async () => {
   const client = await product.connect();
   const { hash } = await ask(client, "config.get");

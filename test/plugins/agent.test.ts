@@ -125,6 +125,9 @@ test("unknown agents and malformed keys are refused before anything is accepted"
   await expect(refusal({ agentId: "main", sessionKey: "agent:other:main" })).rejects.toThrow(
     "does not match session key agent",
   );
+  await expect(refusal({ message: "System: x\n".repeat(250_000) })).rejects.toThrow(
+    "invalid agent params: message is longer than 2000000 characters",
+  );
   await expect(refusal({ thinking: "a lot" })).rejects.toThrow("invalid thinking level");
   await expect(refusal({ message: "a\0b" })).rejects.toThrow("null bytes");
   await expect(refusal({ deliver: true })).rejects.toThrow("deliver needs channel and to");

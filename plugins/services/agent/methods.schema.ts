@@ -4,6 +4,8 @@ const strict = { additionalProperties: false } as const;
 const text = Type.Optional(Type.String());
 const name = Type.Optional(Type.String({ minLength: 1 }));
 const flag = Type.Optional(Type.Boolean());
+/** The idempotency key becomes the run's id: it stands in every event, and in the ledger. */
+const runId = Type.String({ minLength: 1, maxLength: 1_024 });
 const attachments = Type.Optional(Type.Array(Type.Unknown()));
 
 const provenance = Type.Optional(
@@ -49,7 +51,7 @@ export const agentParams = Type.Object(
     lane: text,
     extraSystemPrompt: text,
     inputProvenance: provenance,
-    idempotencyKey: Type.String({ minLength: 1 }),
+    idempotencyKey: runId,
     label: Type.Optional(Type.String({ minLength: 1, maxLength: 512 })),
     spawnedBy: text,
     bestEffortDeliver: flag,
@@ -72,7 +74,7 @@ export const agentParams = Type.Object(
 );
 
 export const agentWaitParams = Type.Object(
-  { runId: Type.String({ minLength: 1 }), timeoutMs: Type.Optional(Type.Integer({ minimum: 0 })) },
+  { runId, timeoutMs: Type.Optional(Type.Integer({ minimum: 0 })) },
   strict,
 );
 
@@ -84,7 +86,7 @@ export const chatSendParams = Type.Object(
     deliver: flag,
     attachments,
     timeoutMs: Type.Optional(Type.Integer({ minimum: 0 })),
-    idempotencyKey: Type.String({ minLength: 1 }),
+    idempotencyKey: runId,
     sessionId: name,
     originatingChannel: text,
     originatingTo: text,
@@ -106,7 +108,7 @@ export const chatHistoryParams = Type.Object(
 );
 
 export const chatAbortParams = Type.Object(
-  { sessionKey: Type.String({ minLength: 1 }), runId: name },
+  { sessionKey: Type.String({ minLength: 1 }), runId: Type.Optional(runId) },
   strict,
 );
 

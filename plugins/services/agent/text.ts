@@ -1,7 +1,14 @@
 import { RclawError } from "@rclaw/plugin-sdk";
 
+/** More than any model reads at once; what is done to a text takes half a second for each million. */
+const maxChars = 2_000_000;
+
 /** Unicode in one form, no control characters but tab and line ends; NUL is refused, since it never means well. */
 export function cleanInput(message: string, method: string): string {
+  if (message.length > maxChars) {
+    const advice = `message is longer than ${maxChars} characters; put the text into a file of the workspace`;
+    throw new RclawError("TOO_LARGE", `invalid ${method} params: ${advice}`);
+  }
   const text = message.normalize("NFC");
   if (text.includes("\0"))
     throw new RclawError("INVALID_REQUEST", `invalid ${method} params: message must not contain null bytes`);
