@@ -124,7 +124,7 @@ function inside(command: string, timeoutMs = 10_000): Promise<RunResult> {
     timeoutMs,
     signal: never,
     namespaced: true,
-    maxProcesses: 64,
+    bounds: { processes: 64 },
   });
 }
 

@@ -1,4 +1,5 @@
-import { chmodSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { Sandbox } from "../../plugins/tools/exec/sandbox.ts";
@@ -170,6 +171,73 @@ for (const { mode, sandbox, runs } of modes) {
     expect(hungry.content).toMatch(/memory exhausted|Cannot allocate|Killed/i);
   });
 
+  check(name("what is no text is counted, not shown, and colours are taken off"), async () => {
+    await using exec = await bench("exec", { sandbox });
+    const updates: string[] = [];
+    const binary = await exec.call(
+      { command: "head -c 3000 /dev/zero" },
+      { onUpdate: (text) => updates.push(text) },
+    );
+    expect(binary.content).toMatch(/^\[3000 bytes of binary output are not shown\./);
+    expect(updates.join("")).not.toContain("\0");
+    const coloured = await exec.call({ command: "printf 'a \\033[1;31mred\\033[0m word\\007\\n'" });
+    expect(coloured.content).toBe("a red word\uFFFD");
+    const cut = await exec.call({ command: "printf 'x%.0s' {1..59999}; printf 'é%.0s' {1..100000}" });
+    expect(cut.content).not.toContain("\uFFFD");
+  });
+
+  check(name("a signal that ended the command has its name"), async () => {
+    await using exec = await bench("exec", { sandbox });
+    writeFileSync(path.join(exec.workspace, "die.pl"), "kill SEGV => $$; sleep 9;");
+    const killed = await exec.call({ command: "perl die.pl" });
+    expect(killed).toMatchObject({ isError: true, details: { signal: "SIGSEGV" } });
+    expect(killed.content).toContain("SIGSEGV");
+    expect((await exec.call({ command: "exit 255" })).content).toBe("[exit code 255]");
+  });
+
+  check(name("a variable that makes programs run something is not taken from a call"), async () => {
+    await using exec = await bench("exec", { sandbox, env: { LD_LIBRARY_PATH: "/opt/lib" } });
+    for (const variable of [
+      "LD_PRELOAD",
+      "PATH",
+      "BASH_ENV",
+      "GIT_SSH_COMMAND",
+      "NODE_OPTIONS",
+      "PYTHONPATH",
+    ]) {
+      expect(await exec.call({ command: "true", env: { [variable]: "x" } }), variable).toMatchObject({
+        isError: true,
+        content: expect.stringContaining(`"${variable}"`),
+        details: { code: "POLICY_DENIED", variable },
+      });
+    }
+    const env = { NODE_ENV: "test", GIT_AUTHOR_NAME: "me", PYTHONUNBUFFERED: "1" };
+    const result = await exec.call({ command: "echo $NODE_ENV $GIT_AUTHOR_NAME $LD_LIBRARY_PATH", env });
+    expect(result.content).toBe("test me /opt/lib");
+  });
+
+  check(name("memory is limited for all processes together, shared memory included"), async () => {
+    await using exec = await bench("exec", {
+      sandbox,
+      limits: { processes: 64, cpuSeconds: 60, fileMb: 10, openFiles: 64, memoryMb: 64 },
+    });
+    const seconds = uniqueSeconds();
+    writeFileSync(
+      path.join(exec.workspace, "fill.pl"),
+      `my @all; for (1..8) { next if fork; my $x = "x" x (24 << 20); sleep ${seconds}; exit } sleep ${seconds};`,
+    );
+    const result = await exec.call({ command: "perl fill.pl", timeout: 30 });
+    expect(result).toMatchObject({ isError: true, details: { ended: "memory" } });
+    await expect.poll(() => processesWith("fill.pl")).toEqual([]);
+  });
+
+  check(name("a command longer than the system takes is refused with a way out"), async () => {
+    await using exec = await bench("exec", { sandbox });
+    const result = await exec.call({ command: `echo ${"é".repeat(90_000)}` });
+    expect(result).toMatchObject({ isError: true, details: { code: "INVALID_REQUEST" } });
+    expect(result.content).toMatch(/Write it to a file/);
+  });
+
   check(
     name("a hundred commands leave no child and no zombie"),
     async () => {
@@ -225,6 +293,32 @@ test("a bubblewrap that does not work is the same, with what it said", async () 
     code: "SANDBOX_UNAVAILABLE",
     message: expect.stringContaining("setting up uid map: Permission denied"),
   });
+});
+
+test("without a sandbox a gateway that stops at once takes its commands along", async () => {
+  await using exec = await bench("exec", { sandbox: "off" });
+  const seconds = uniqueSeconds();
+  const running = exec.call(
+    { command: `(setsid sleep ${seconds} &); echo started; sleep ${seconds}` },
+    { onUpdate: () => process.listeners("exit").at(-1)?.(0) },
+  );
+  expect(await running).toMatchObject({ isError: true, details: { signal: "SIGKILL" } });
+  await expect.poll(() => processesWith("sleep", seconds)).toEqual([]);
+});
+
+test.skipIf(!hasBwrap)(`device files that were tidied away are made again${needsBwrap}`, async () => {
+  await using exec = await bench("exec");
+  await exec.call({ command: "true" });
+  const folder = readdirSync(tmpdir()).find((name) => name.startsWith(`rclaw-dev-${process.pid}-`));
+  if (folder !== undefined) rmSync(path.join(tmpdir(), folder), { recursive: true });
+  expect(await exec.call({ command: "echo x > /dev/null && echo fine" })).toMatchObject({ content: "fine" });
+});
+
+test("what the model is told fits the configuration", async () => {
+  await using confined = await bench("exec");
+  expect(confined.tool.description).toMatch(/no network/);
+  await using open = await bench("exec", { sandbox: "off" });
+  expect(open.tool.description).not.toMatch(/no network/);
 });
 
 test("without a sandbox what cannot be known by reading is refused", async () => {

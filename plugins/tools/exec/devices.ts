@@ -1,9 +1,10 @@
 import { execFile } from "node:child_process";
-import { chmodSync, statSync } from "node:fs";
+import { chmodSync, existsSync, statSync } from "node:fs";
 import { chmod, mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
+import { leftovers } from "./processes.ts";
 
 /** Name, major and minor number: what programs expect below /dev. */
 const nodes = [
@@ -13,6 +14,7 @@ const nodes = [
   ["random", "1", "8"],
   ["urandom", "1", "9"],
 ] as const;
+const prefix = "rclaw-dev-";
 export const deviceNames: readonly string[] = nodes.map(([name]) => name);
 
 /**
@@ -28,7 +30,8 @@ export async function makeDevices(): Promise<Devices> {
   // Whoever does not own the machine's device files cannot change them from inside either.
   if (statSync("/dev/null").uid !== process.getuid?.()) return { folder: undefined };
   for (const base of [tmpdir(), "/run", "/var/tmp"]) {
-    const folder = await mkdtemp(path.join(base, "rclaw-dev-")).catch(() => undefined);
+    for (const folder of leftovers(base, prefix)) await removeDevices(folder);
+    const folder = await mkdtemp(path.join(base, `${prefix}${process.pid}-`)).catch(() => undefined);
     if (folder === undefined) continue;
     if (await fill(folder)) return { folder };
     await removeDevices(folder);
@@ -52,6 +55,11 @@ async function fill(folder: string): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+/** False when somebody tidied them away, as systems do with old files in /tmp. */
+export function hasDevices(folder: string): boolean {
+  return deviceNames.every((name) => existsSync(path.join(folder, name)));
 }
 
 /** Undoes what an earlier command did to them: it can only have hurt the sandbox itself. */

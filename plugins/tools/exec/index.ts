@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { realpath, stat } from "node:fs/promises";
+import { constants } from "node:os";
 import path from "node:path";
 import {
   definePlugin,
@@ -13,6 +14,7 @@ import {
 } from "@rclaw/plugin-sdk";
 import { isBelow, launch, type Place } from "./bwrap.ts";
 import { execParams } from "./exec.schema.ts";
+import { startsCode } from "./guard/variables.ts";
 import { type Limits, limitWords } from "./limits.ts";
 import { DenyPatterns } from "./patterns.ts";
 import { markerName, run, type RunOptions, type RunResult } from "./run.ts";
@@ -26,6 +28,9 @@ interface ExecConfig {
   readonly limits: Limits;
 }
 
+/** Linux takes 128 KiB in one word. */
+const maxCommandBytes = 120 * 1024;
+
 interface Call {
   readonly command: string;
   readonly workdir?: string;
@@ -38,15 +43,23 @@ export default definePlugin<ExecConfig>({
     const patterns = new DenyPatterns(ctx.config.deny_patterns);
     const sandbox = new Sandbox();
     ctx.defer(() => sandbox.close());
+    const running = new Set<() => void>();
+    const endAll = () => running.forEach((end) => end());
+    // A gateway that is made to stop at once waits for nobody; what runs without a sandbox would live on.
+    process.on("exit", endAll);
+    ctx.defer(() => void process.off("exit", endAll));
     ctx.tools.register(
       defineTool({
         name: "exec",
-        description:
-          "Run a shell command in the workspace. It has no network and sees only the workspace and the system's programs; what it leaves running is ended with it.",
+        description: `Run a shell command in the workspace and get what it prints. ${
+          ctx.config.sandbox === "off"
+            ? "What cannot be judged by reading it is refused"
+            : "It has no network and sees only the workspace and the system's programs"
+        }; nothing can be typed into it, and what it leaves running is ended with it.`,
         params: execParams,
         paths: ["workdir"],
         timeoutMs: 0,
-        execute: (params, call) => execute(params as Call, call, { ctx, patterns, sandbox }),
+        execute: (params, call) => execute(params as Call, call, { ctx, patterns, sandbox, running }),
       }),
     );
   },
@@ -56,6 +69,7 @@ interface Parts {
   readonly ctx: PluginContext<ExecConfig>;
   readonly patterns: DenyPatterns;
   readonly sandbox: Sandbox;
+  readonly running: Set<() => void>;
 }
 
 async function execute(params: Call, call: ToolContext, parts: Parts): Promise<ToolResult> {
@@ -77,6 +91,7 @@ async function execute(params: Call, call: ToolContext, parts: Parts): Promise<T
     const shared = {
       timeoutMs,
       signal: call.signal,
+      running: parts.running,
       ...(call.onUpdate && { onUpdate: (text: string) => call.onUpdate?.(text) }),
     };
     const options =
@@ -94,7 +109,7 @@ async function execute(params: Call, call: ToolContext, parts: Parts): Promise<T
   }
 }
 
-type Start = Pick<RunOptions, "words" | "inputs" | "cwd" | "env" | "namespaced" | "maxProcesses">;
+type Start = Pick<RunOptions, "words" | "inputs" | "cwd" | "env" | "namespaced" | "bounds">;
 
 async function confined(
   { command }: Call,
@@ -108,9 +123,10 @@ async function confined(
     ...limitWords(ctx.config.limits, true),
     ...shell(command),
   ]);
+  const { memoryMb, processes } = ctx.config.limits;
   // The kernel never limits root's processes, whatever uid they show inside.
-  const counted = process.getuid?.() === 0 ? { maxProcesses: ctx.config.limits.processes } : {};
-  return { words, inputs, cwd: "/", env: {}, namespaced: true, ...counted };
+  const bounds = { memoryMb, ...(process.getuid?.() === 0 && { processes }) };
+  return { words, inputs, cwd: "/", env: {}, namespaced: true, bounds };
 }
 
 function openly({ command }: Call, place: Place, config: ExecConfig): Start {
@@ -120,6 +136,7 @@ function openly({ command }: Call, place: Place, config: ExecConfig): Start {
     cwd: place.cwd,
     env,
     namespaced: false,
+    bounds: { memoryMb: config.limits.memoryMb },
   };
 }
 
@@ -137,6 +154,12 @@ async function placeOf(
 ): Promise<Place> {
   if (`${params.command}${params.workdir ?? ""}${Object.values(params.env ?? {}).join("")}`.includes("\0")) {
     throw new RclawError("INVALID_REQUEST", "exec: a NUL character is in the call. Leave it out.");
+  }
+  if (Buffer.byteLength(params.command) > maxCommandBytes) {
+    throw new RclawError(
+      "INVALID_REQUEST",
+      "exec: the command is longer than the system takes. Write it to a file and run that.",
+    );
   }
   const root = await realpath(workspace);
   const wanted = path.resolve(root, params.workdir ?? ".");
@@ -179,6 +202,14 @@ function environment({ env = {} }: Call, ctx: PluginContext<ExecConfig>): Readon
       "INVALID_REQUEST",
       `exec: "${bad.slice(0, 64)}" is no name for an environment variable.`,
     );
+  const risky = Object.keys(env).find(startsCode);
+  if (risky !== undefined) {
+    throw new RclawError(
+      "POLICY_DENIED",
+      `exec: the variable "${risky}" is not taken from a call, because it makes programs load or run something else. Leave it out; the owner can set it in tools.exec.env.`,
+      { details: { tool: "exec", variable: risky } },
+    );
+  }
   return {
     PATH:
       (isOpen ? ctx.env("PATH") : undefined) ??
@@ -206,7 +237,8 @@ interface Run {
 function report(result: RunResult, { place, timeoutMs, sandbox }: Run): ToolResult {
   if (result.ended === "aborted")
     throw new RclawError("ABORTED", "exec: the command was stopped because its run was stopped.");
-  const { exitCode, signal, durationMs, truncated } = result;
+  const { exitCode, durationMs, truncated } = result;
+  const signal = result.signal ?? (exitCode === undefined ? undefined : signalOf(exitCode));
   const details = {
     exitCode,
     signal,
@@ -228,6 +260,14 @@ function noteFor({ ended, exitCode, signal }: RunResult, timeoutMs: number): str
     return `Stopped after ${timeoutMs / 1000} s, with everything it had started. Give a longer timeout if it needs one`;
   if (ended === "output") return "Stopped: it printed more than 64 MB. Redirect to a file, or print less";
   if (ended === "processes") return "Stopped: it started too many processes";
+  if (ended === "memory") return "Stopped: its programs took more memory than tools.exec.limits allows";
   if (exitCode === 0) return undefined;
-  return exitCode === undefined ? `Killed by ${signal ?? "a signal"}` : `exit code ${exitCode}`;
+  if (exitCode === undefined) return `Killed by ${signal ?? "a signal"}`;
+  const killer = signalOf(exitCode);
+  return `exit code ${exitCode}${killer === undefined ? "" : ` (128 + ${killer})`}`;
+}
+
+/** A shell, and bubblewrap, report a program that a signal ended as 128 and its number. */
+function signalOf(exitCode: number): string | undefined {
+  return Object.entries(constants.signals).find(([, number]) => number === exitCode - 128)?.[0];
 }

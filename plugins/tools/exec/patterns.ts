@@ -14,7 +14,8 @@ export class DenyPatterns {
   constructor(patterns: readonly string[]) {
     this.#patterns = patterns.map((pattern, index) => {
       try {
-        return new RegExp(pattern, "i");
+        // Lists written for other languages begin with it; here case never counts.
+        return new RegExp(pattern.replace(/^\(\?i\)/, ""), "i");
       } catch (error) {
         throw new RclawError(
           "CONFIG_INVALID",

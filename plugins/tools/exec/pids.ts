@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdir, rmdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as after } from "node:timers/promises";
+import { leftovers } from "./processes.ts";
 
 /** Bounds how many processes a command may have, where the system's own limit does not count: for root. */
 export interface PidsGroup {
@@ -14,13 +15,14 @@ export interface PidsGroup {
 
 // The first is version 1 with a controller of its own, the second version 2.
 const roots = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"];
+const prefix = "rclaw-";
 /** The sandbox's own processes beside the command's. */
 const overhead = 8;
 
 /** Undefined where groups cannot be made: then only counting from outside is left. */
 export async function openPidsGroup(maxProcesses: number): Promise<PidsGroup | undefined> {
   for (const root of roots) {
-    const folder = path.join(root, `rclaw-${process.pid}-${randomBytes(6).toString("hex")}`);
+    const folder = path.join(root, `${prefix}${process.pid}-${randomBytes(6).toString("hex")}`);
     if (!existsSync(path.join(root, "cgroup.procs"))) continue;
     try {
       await mkdir(folder);
@@ -35,6 +37,12 @@ export async function openPidsGroup(maxProcesses: number): Promise<PidsGroup | u
     }
   }
   return undefined;
+}
+
+/** Removes the groups of gateways that were killed; one that is in use cannot be removed. */
+export async function removeLeftPidsGroups(): Promise<void> {
+  for (const folder of roots.flatMap((root) => leftovers(root, prefix)))
+    await rmdir(folder).catch(() => undefined);
 }
 
 async function remove(folder: string): Promise<void> {

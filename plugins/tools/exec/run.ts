@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import type { Writable } from "node:stream";
 import { openPidsGroup } from "./pids.ts";
 import { Output } from "./output.ts";
+import { type Bounds, childrenOf, contentOf, kill, namesIn, watchBounds } from "./processes.ts";
 
 export interface RunOptions {
   readonly words: readonly string[];
@@ -14,8 +15,10 @@ export interface RunOptions {
   readonly signal: AbortSignal;
   /** All processes hang below a PID namespace and die with its first one. */
   readonly namespaced: boolean;
-  /** More processes than this end the command; for when the system's own limit does not count. */
-  readonly maxProcesses?: number;
+  /** Whoever passes one of them is ended. */
+  readonly bounds?: Bounds;
+  /** Ends of the commands at work, for when the gateway itself has no time left. */
+  readonly running?: Set<() => void>;
   onUpdate?(text: string): void;
 }
 
@@ -25,7 +28,7 @@ export interface RunResult {
   readonly exitCode: number | undefined;
   readonly signal: string | undefined;
   /** Why it was ended from here. */
-  readonly ended: "timeout" | "aborted" | "output" | "processes" | undefined;
+  readonly ended: "timeout" | "aborted" | "output" | "processes" | "memory" | undefined;
   readonly durationMs: number;
 }
 
@@ -37,7 +40,8 @@ export const markerName = "RCLAW_EXEC_ID";
 /** Runs a program to its end and leaves nothing of it behind. */
 export async function run(options: RunOptions): Promise<RunResult> {
   const startedAt = performance.now();
-  const group = options.maxProcesses === undefined ? undefined : await openPidsGroup(options.maxProcesses);
+  const { bounds, running } = options;
+  const group = bounds?.processes === undefined ? undefined : await openPidsGroup(bounds.processes);
   const words = withoutInherited(options.words, 3 + (options.inputs?.length ?? 0));
   const [file = "", ...args] = [...(group?.words ?? []), ...words];
   const child = spawn(file, args, {
@@ -76,7 +80,10 @@ export async function run(options: RunOptions): Promise<RunResult> {
   options.signal.addEventListener("abort", abort, { once: true });
   if (options.signal.aborted) abort();
   const timer = setTimeout(() => end("timeout"), options.timeoutMs);
-  const counting = watchCount(child, options, () => end("processes"));
+  const watching =
+    bounds === undefined || child.pid === undefined ? undefined : watchBounds(child.pid, bounds, end);
+  const endAtOnce = () => killTree(child, options);
+  running?.add(endAtOnce);
   try {
     const { code, signal } = await exited;
     // Whatever it left running in the background would hold the pipes and the machine.
@@ -92,7 +99,8 @@ export async function run(options: RunOptions): Promise<RunResult> {
     };
   } finally {
     clearTimeout(timer);
-    clearInterval(counting);
+    clearInterval(watching);
+    running?.delete(endAtOnce);
     options.signal.removeEventListener("abort", abort);
     output.close();
     child.stdout?.destroy();
@@ -158,52 +166,5 @@ function killMarked(marker: string): void {
     );
     if (found.length === 0) return;
     for (const pid of found) kill(Number(pid));
-  }
-}
-
-function watchCount(
-  child: ChildProcess,
-  { maxProcesses }: RunOptions,
-  exceeded: () => void,
-): NodeJS.Timeout | undefined {
-  if (maxProcesses === undefined || child.pid === undefined) return undefined;
-  const root = child.pid;
-  return setInterval(() => {
-    const seen = [root];
-    for (let index = 0; index < seen.length && seen.length <= maxProcesses; index += 1)
-      seen.push(...childrenOf(seen[index] ?? 0));
-    if (seen.length > maxProcesses) exceeded();
-  }, 100).unref();
-}
-
-/** Each thread has its own list of children. */
-function childrenOf(pid: number): readonly number[] {
-  return namesIn(`/proc/${pid}/task`)
-    .flatMap((thread) => contentOf(`/proc/${pid}/task/${thread}/children`).split(" "))
-    .filter(Boolean)
-    .map(Number);
-}
-
-function namesIn(folder: string): readonly string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
-}
-
-function contentOf(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch {
-    return "";
-  }
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // It ended by itself meanwhile.
   }
 }

@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import { RclawError } from "@rclaw/plugin-sdk";
 import { type Bwrap, launch, type Place } from "./bwrap.ts";
-import { makeDevices, removeDevices } from "./devices.ts";
+import { hasDevices, makeDevices, removeDevices } from "./devices.ts";
+import { removeLeftPidsGroups } from "./pids.ts";
 import { run, type RunResult } from "./run.ts";
 
 /** How long "it does not work" is believed: installing bubblewrap should not need a restart. */
@@ -31,6 +32,11 @@ export class Sandbox {
   async open(place: Place, signal: AbortSignal): Promise<Bwrap> {
     if (this.#probe !== undefined && this.#failedAt > 0 && performance.now() - this.#failedAt > retryMs)
       this.#probe = undefined;
+    if (this.#devices !== undefined && !hasDevices(this.#devices)) {
+      await removeDevices(this.#devices);
+      this.#devices = undefined;
+      this.#probe = undefined;
+    }
     this.#probe ??= this.#try(place, signal);
     const probe = await this.#probe;
     if ("bwrap" in probe) return probe.bwrap;
@@ -48,6 +54,7 @@ export class Sandbox {
     if (process.platform !== "linux") return { reason: `there is no sandbox for ${process.platform} yet` };
     const file = this.#places.find((candidate) => existsSync(candidate));
     if (file === undefined) return { reason: "bubblewrap (bwrap) is not installed" };
+    await removeLeftPidsGroups();
     const devices = await makeDevices();
     if ("reason" in devices) return devices;
     let reason = "bubblewrap did not answer";

@@ -13,7 +13,8 @@ import { codeIn, isInterpreter, opaqueCode } from "./code.ts";
 import { output } from "./printed.ts";
 import { codeProblem, findStarts, isVital, notable, problemOf, readArgs, writeProblem } from "./rules.ts";
 import { isKnown, listed, newScope, remember, type Scope, streamOf, unknown } from "./scope.ts";
-import { changesLoading, isOutside, isStartFile, strictProblem } from "./strict.ts";
+import { isOutside, isStartFile, strictProblem } from "./strict.ts";
+import { changesLoading } from "./variables.ts";
 import { expand, expandJoined } from "./words.ts";
 import { isWrapper, unwrap } from "./wrappers.ts";
 

@@ -16,9 +16,6 @@ const foreign =
 const fetching = /^(npx|pnpx|bunx|uvx|pipx)$/;
 const changing =
   /^(rm|rmdir|unlink|mv|cp|install|ln|tee|truncate|touch|mkdir|chmod|chown|chgrp|shred|dd|tar|unzip|sed|patch)$/;
-const loaderVariables =
-  /^(LD_|DYLD_|BASH_ENV$|ENV$|PS4$|SHELLOPTS$|BASHOPTS$|PROMPT_COMMAND$|IFS$|PATH$|HOME$|ZDOTDIR$|CDPATH$|GIT_|NODE_|npm_|NPM_|PYTHON|PERL|RUBY|JAVA_|_JAVA|CLASSPATH$|LESSOPEN$|LESSCLOSE$|PAGER$|MANPAGER$|EDITOR$|VISUAL$|BROWSER$|SHELL$|GCONV_PATH$|CARGO_|RUSTC|CC$|CXX$|MAKEFLAGS$|BASH_FUNC)/;
-
 /** Why a program with these arguments is refused without a sandbox, or undefined. */
 export function strictProblem(program: string, args: readonly string[], reach: Reach): string | undefined {
   if (foreign.test(program)) return `${program} reaches beyond this command`;
@@ -52,9 +49,6 @@ export function isOutside(word: string, { workspace, scope }: Reach): boolean {
   if (/^\/dev\/(null|stdout|stderr|tty|fd\/\d+|zero)$/.test(place)) return false;
   return ![workspace, "/tmp"].some((folder) => place === folder || place.startsWith(`${folder}/`));
 }
-
-/** Variables by which another program is made to run code. */
-export const changesLoading = (name: string) => loaderVariables.test(name);
 
 /** Files that another shell or program reads later. */
 export function isStartFile(word: string): boolean {
