@@ -9,8 +9,8 @@ export type JsonSchema = Readonly<Record<string, unknown>>;
  * Paths may be relative to the workspace or absolute inside it.
  */
 export interface Files {
-  /** TOO_LARGE above `maxBytes` (default 10 MiB). */
-  read(path: string, options?: { maxBytes?: number }): Promise<Uint8Array>;
+  /** TOO_LARGE above `maxBytes` (default 10 MiB); with `from`, at most `maxBytes` from that byte on instead. */
+  read(path: string, options?: { maxBytes?: number; from?: number }): Promise<Uint8Array>;
   /** Replaces the file as a whole or not at all; missing folders are made. */
   write(path: string, data: string | Uint8Array): Promise<void>;
   list(

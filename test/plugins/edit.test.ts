@@ -51,6 +51,33 @@ test("Windows line ends and a byte order mark are kept", async () => {
   writeFileSync(file, "\uFEFFone\r\ntwo\r\nthree\r\n");
   await edit.call({ path: "win.txt", oldText: "one\ntwo", newText: "1\n2" });
   expect(readFileSync(file, "utf8")).toBe("\uFEFF1\r\n2\r\nthree\r\n");
+  await edit.call({ path: "win.txt", oldText: "three", newText: "3\n4" });
+  expect(readFileSync(file, "utf8")).toBe("\uFEFF1\r\n2\r\n3\r\n4\r\n");
+});
+
+test("text copied with other line ends is found", () => {
+  expect(replaceOnce("a\nb\n", "a\r\nb", "x\r\ny")).toMatchObject({ text: "x\ny\n" });
+  expect(replaceOnce("a\r\nb\nc\n", "b\nc", "x\ny")).toMatchObject({ text: "a\r\nx\ny\n" });
+  expect(replaceOnce("a\n", "a", "x\r\ny")).toMatchObject({ text: "x\r\ny\n" });
+});
+
+test("the same characters in another form of Unicode are found, and the rest of the file keeps its form", () => {
+  expect(replaceOnce("1 café, 2 the\u0301", "café,", "tea,")).toMatchObject({
+    text: "1 tea, 2 the\u0301",
+  });
+  expect(replaceOnce("cafe\u0301 noe\u0308l", "caf\u00E9", "tea")).toMatchObject({ text: "tea noe\u0308l" });
+  expect(replaceOnce("caf\u00E9", "cafe\u0301", "tea")).toMatchObject({ text: "tea" });
+  // Half a character is not the same character.
+  expect(replaceOnce("cafe\u0301", "cafe", "tea")).toMatchObject({ text: "tea\u0301" });
+  expect(replaceOnce("e\u0301 e\u0301", "\u00E9", "e")).toMatchObject({
+    problem: expect.stringMatching(/2 times \(line 1\)/),
+  });
+});
+
+test("typographic quotes are not the same text, but the answer says where they are", () => {
+  expect(replaceOnce("x\nit\u2019s \u201Cfine\u201D\n", 'it\'s "fine"', "ok")).toMatchObject({
+    problem: expect.stringMatching(/line 2 with other quotes, dashes or spaces/),
+  });
 });
 
 test("a file that is not text is left alone", async () => {

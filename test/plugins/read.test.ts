@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { bench } from "./exec.support.ts";
@@ -51,11 +51,60 @@ test("a binary file is said to be one and never poured out", async () => {
   writeFileSync(path.join(read.workspace, "latin1.txt"), Buffer.from([0x63, 0x61, 0x66, 0xe9]));
   writeFileSync(path.join(read.workspace, "empty"), "");
   expect((await read.call({ path: "x.png" })).content).toBe(
-    '"x.png" is a PNG image of 7 bytes, so it is not shown.',
+    '"x.png" (7 bytes) is a PNG image, so it is not shown.',
   );
-  expect((await read.call({ path: "x.bin" })).content).toMatch(/binary file of 3 bytes/);
-  expect((await read.call({ path: "latin1.txt" })).content).toMatch(/not UTF-8/);
+  expect((await read.call({ path: "x.bin" })).content).toMatch(/\(3 bytes\) is a binary file/);
+  expect((await read.call({ path: "latin1.txt" })).content).toMatch(/no UTF-8 text/);
   expect((await read.call({ path: "empty" })).content).toBe('"empty" is empty.');
+});
+
+test("a file of many megabytes is paged like any other", async () => {
+  await using read = await bench("read");
+  const line = (number: number) => `line ${number} ${"é".repeat(20)}`;
+  const count = 300_000;
+  writeFileSync(
+    path.join(read.workspace, "huge.log"),
+    Array.from({ length: count }, (_, index) => line(index + 1)).join("\n"),
+  );
+  const first = (await read.call({ path: "huge.log" })).content.split("\n");
+  expect(first[0]).toBe(line(1));
+  const [, next = ""] = /Continue with offset (\d+)\.\]$/.exec(first.at(-1) ?? "") ?? [];
+  expect(first[Number(next) - 2]).toBe(line(Number(next) - 1));
+  expect((await read.call({ path: "huge.log", offset: Number(next), limit: 1 })).content).toBe(
+    `${line(Number(next))}\n[Lines ${next}-${next} of a very long file. Continue with offset ${Number(next) + 1}.]`,
+  );
+  expect((await read.call({ path: "huge.log", offset: count - 1 })).content).toBe(
+    `${line(count - 1)}\n${line(count)}\n[Lines ${count - 1}-${count} of ${count}.]`,
+  );
+  expect((await read.call({ path: "huge.log", offset: count + 1 })).content).toMatch(
+    /past the end: the file has 300000 lines/,
+  );
+  writeFileSync(path.join(read.workspace, "huge.bin"), Buffer.alloc(11 * 1024 * 1024));
+  expect((await read.call({ path: "huge.bin" })).content).toMatch(/\(11534336 bytes\) is a binary file/);
+});
+
+test("text of Windows programs and files of empty lines are shown", async () => {
+  await using read = await bench("read");
+  writeFileSync(path.join(read.workspace, "wide.txt"), Buffer.from("\uFEFFhéllo\r\n", "utf16le"));
+  expect((await read.call({ path: "wide.txt" })).content.trim()).toBe("héllo");
+  writeFileSync(path.join(read.workspace, "blank"), "\n\n");
+  expect((await read.call({ path: "blank" })).content).toBe("[2 empty lines.]");
+});
+
+test("a long folder comes in pages too", async () => {
+  await using read = await bench("read");
+  for (let index = 1; index <= 5; index += 1) writeFileSync(path.join(read.workspace, `f${index}`), "");
+  expect((await read.call({ path: ".", offset: 2, limit: 2 })).content).toBe(
+    '"." is a folder with 5 entries:\nf2  0\nf3  0\n[Entries 2-3 of 5. Continue with offset 4.]',
+  );
+});
+
+test("where a link leads to outside is not told", async () => {
+  await using read = await bench("read");
+  symlinkSync("/etc/passwd", path.join(read.workspace, "link"));
+  const { content } = await read.call({ path: "link" });
+  expect(content).toMatch(/^"link" goes through a symbolic link that leaves the workspace/);
+  expect(content).not.toContain("/etc");
 });
 
 test("a folder is listed", async () => {

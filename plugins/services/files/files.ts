@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { type FileHandle, lstat, open, readdir, realpath, rename, unlink } from "node:fs/promises";
+import { access, type FileHandle, lstat, open, readdir, realpath, rename, unlink } from "node:fs/promises";
 import path from "node:path";
 import { type Files, isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import { type Folder, type Walk, walk, type WalkOptions } from "./folder.ts";
@@ -18,16 +18,17 @@ const defaultMaxBytes = 10 * 1024 * 1024;
 /** The workspace's files: the one place where a path that somebody else wrote is opened. */
 export function createFiles(root: string, options: FilesOptions = {}): Files {
   return {
-    read: (file, { maxBytes = defaultMaxBytes } = {}) =>
+    read: (file, { maxBytes = defaultMaxBytes, from } = {}) =>
       explained(file, async () => {
         const { folder, name, missing } = await walkIn(root, file, options);
         await using held = folder;
         if (name === undefined) throw notRegular(file, "is a folder");
         if (missing.length > 0) throw notFound(file);
-        return await readFrom(held, name, file, maxBytes);
+        return await readFrom(held, name, file, { maxBytes, from });
       }),
     write: (file, data) =>
       explained(file, async () => {
+        if (/[/\\]\.?$/.test(file)) throw notRegular(file, "names a folder");
         const check = (names: readonly string[]) => refuseProtected(file, names);
         const { folder, name } = await walkIn(root, file, options, { create: true, refuseLink: true, check });
         await using held = folder;
@@ -92,13 +93,27 @@ async function namesOfClosed(root: string, closed: readonly string[]): Promise<r
     .map((relative) => (relative === "" ? [] : relative.split(path.sep)));
 }
 
-async function readFrom(folder: Folder, name: string, file: string, maxBytes: number): Promise<Uint8Array> {
+interface Part {
+  readonly maxBytes: number;
+  readonly from: number | undefined;
+}
+
+async function readFrom(
+  folder: Folder,
+  name: string,
+  file: string,
+  { maxBytes, from }: Part,
+): Promise<Uint8Array> {
   // Opening a device can act by itself, so look first; the open file is looked at again.
   refuseOdd(file, await lstat(folder.at(name)));
   await using handle = await openAt(folder.at(name), constants.O_RDONLY | constants.O_NONBLOCK, file);
   const stat = await handle.stat();
   refuseOdd(file, stat);
   await folder.verify({ name, ino: stat.ino, dev: stat.dev });
+  if (from !== undefined) {
+    const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(maxBytes), 0, maxBytes, from);
+    return buffer.subarray(0, bytesRead);
+  }
   if (stat.size > maxBytes) throw tooLarge(file, stat.size, maxBytes);
   return await readAll(handle, stat.size, file, maxBytes);
 }
@@ -132,6 +147,8 @@ async function replaceIn(
   if (found?.isSymbolicLink() === true) throw outside(file, "is a symbolic link and is not written through");
   if (found !== undefined) refuseOdd(file, found);
   const mode = found === undefined ? 0o666 : found.mode & 0o777;
+  // A new file takes the old one's place, so the system does not ask whether the old one may be written.
+  if (found !== undefined) await refuseReadOnly(folder.at(name), file, mode);
   const temp = `.rclaw-${randomBytes(8).toString("hex")}.tmp`;
   await folder.verify();
   {
@@ -142,8 +159,12 @@ async function replaceIn(
       mode,
     );
     try {
-      // The umask may have taken bits away that the old file had.
-      if (found !== undefined) await handle.chmod(mode);
+      if (found !== undefined) {
+        if (found.uid !== process.geteuid?.())
+          await handle.chown(found.uid, found.gid).catch(unlessForbidden);
+        // The umask may have taken bits away that the old file had.
+        await handle.chmod(mode);
+      }
       await handle.writeFile(data);
       await handle.sync();
       await folder.verify();
@@ -201,12 +222,23 @@ function refuseOdd(
     );
 }
 
+async function refuseReadOnly(at: string, file: string, mode: number): Promise<void> {
+  // Root may write everything, but who takes all write bits away means it.
+  const writable = (mode & 0o222) !== 0 && (await access(at, constants.W_OK).then(() => true, isMissing));
+  if (writable) return;
+  throw new RclawError(
+    "PERMISSION_DENIED",
+    `"${printable(file)}" is read-only and stays as it is. Write to another name, or make it writable first.`,
+    { details: { path: printable(file) } },
+  );
+}
+
 function refuseProtected(file: string, names: readonly string[]): void {
   const reason = protectedReason(names);
   if (reason === undefined) return;
   throw new RclawError(
     "POLICY_DENIED",
-    `"${printable(file)}" is not written: ${reason} is run or trusted by other programs outside the sandbox. Ask the owner to change it.`,
+    `"${printable(file)}" is not written, because other programs run or trust ${reason} outside the sandbox. Ask the owner to change it.`,
     { details: { path: printable(file) } },
   );
 }
@@ -245,6 +277,11 @@ async function explained<T>(file: string, work: () => Promise<T>): Promise<T> {
     if (code === undefined || isRclawError(error)) throw error;
     if (code === "ENOENT") throw notFound(file);
     if (code === "EISDIR") throw notRegular(file, "is a folder");
+    if (code === "ENAMETOOLONG")
+      throw new RclawError(
+        "INVALID_REQUEST",
+        `"${printable(file)}": a name in it is too long. Use a shorter one.`,
+      );
     if (code === "ENOTDIR") throw notRegular(file, "is not a folder");
     const denied = ["EACCES", "EPERM", "EROFS"].includes(code);
     const what = denied
@@ -265,6 +302,13 @@ async function explained<T>(file: string, work: () => Promise<T>): Promise<T> {
 
 function codeOf(error: unknown): string | undefined {
   return error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+}
+
+const isMissing = (error: unknown) => codeOf(error) === "ENOENT";
+
+/** Only root can give a file to its owner; for others it then belongs to who wrote it. */
+function unlessForbidden(error: unknown): void {
+  if (codeOf(error) !== "EPERM") throw error;
 }
 
 function ifMissing(error: unknown): undefined {

@@ -59,10 +59,19 @@ export async function walk(options: WalkOptions): Promise<Walk> {
     check?.(names);
     const step = await walkOnce(real, names, options);
     if (!("link" in step)) return step;
-    if (path.isAbsolute(step.link)) names = namesBelow([real, root], step.link).concat(step.rest);
+    if (path.isAbsolute(step.link)) names = absoluteLink([real, root], step.link, file).concat(step.rest);
     else names = linkNames(step.before, step.link, step.rest, file);
   }
   throw outside(file, "goes through too many symbolic links");
+}
+
+/** Where the link points to is nobody's business who may not go there. */
+function absoluteLink(roots: readonly string[], link: string, file: string): readonly string[] {
+  try {
+    return namesBelow(roots, link);
+  } catch {
+    throw outside(file, "goes through a symbolic link that leaves the workspace");
+  }
 }
 
 /** The names before a link are real folders, so `..` may be resolved by text. */
@@ -76,7 +85,8 @@ function linkNames(
   for (const name of [...link.split(path.sep), ...rest]) {
     if (name === "" || name === ".") continue;
     if (name !== "..") names.push(name);
-    else if (names.pop() === undefined) throw outside(file, "is a symbolic link that leaves the workspace");
+    else if (names.pop() === undefined)
+      throw outside(file, "goes through a symbolic link that leaves the workspace");
   }
   return names;
 }

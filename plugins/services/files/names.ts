@@ -35,7 +35,8 @@ export function namesBelow(roots: readonly string[], file: string): readonly str
 const protectedNames = new Set(
   (
     ".bashrc .bash_profile .bash_login .bash_logout .bash_aliases .profile .zshrc .zshenv .zprofile .zlogin " +
-    ".npmrc .yarnrc .yarnrc.yml .pypirc .netrc _netrc .ssh .gnupg .aws .gitconfig .gitmodules .envrc"
+    ".npmrc .yarnrc .yarnrc.yml .pypirc .netrc _netrc .ssh .gnupg .aws .gitconfig .gitmodules .envrc " +
+    ".husky .exrc .vimrc .gdbinit .lldbinit .pam_environment"
   ).split(" "),
 );
 

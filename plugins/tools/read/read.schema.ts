@@ -5,7 +5,12 @@ export const readParams = Type.Object(
   {
     path: Type.Optional(Type.String({ description: "Required. File or folder, relative to the workspace." })),
     file_path: Type.Optional(Type.String({ description: "Another name for path." })),
-    offset: Type.Optional(Type.Integer({ minimum: 1, description: "First line to return, counted from 1." })),
+    offset: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description: "First line (or entry of a folder) to return, counted from 1.",
+      }),
+    ),
     limit: Type.Optional(
       Type.Integer({ minimum: 1, description: "Lines to return at most (2,000 are, without it)." }),
     ),

@@ -18,7 +18,10 @@ const write = defineTool({
       return { content: error.message, isError: true, details: { code: error.code } };
     }
     const bytes = Buffer.byteLength(content);
-    return { content: `Wrote ${bytes} bytes to "${file}".`, details: { path: file, bytes } };
+    return {
+      content: `Wrote ${bytes} ${bytes === 1 ? "byte" : "bytes"} to "${file}".`,
+      details: { path: file, bytes },
+    };
   },
 });
 
