@@ -10,6 +10,9 @@ const { bypasses, benign } = JSON.parse(
   bypasses: readonly string[];
   benign: readonly string[];
 };
+const { denied: hostile, ordinary } = JSON.parse(
+  readFileSync(path.resolve(import.meta.dirname, "../fixtures/exec-commands.json"), "utf8"),
+) as { denied: readonly string[]; ordinary: readonly string[] };
 const workspace = "/home/user/.rusty_claw/workspace";
 const place = { workspace, cwd: workspace, env: { PATH: "/usr/bin", HOME: "/home/user" }, given: {} };
 const denied = (command: string, strict: boolean, given: Readonly<Record<string, string>> = {}) =>
@@ -44,6 +47,45 @@ test.each(benign)("an ordinary command passes: %j", (command) => {
   expect(denied(command, false)).toBeUndefined();
 });
 
+test.each(hostile)("the hard-deny list holds, in a sandbox or not: %j", (command) => {
+  expect(denied(command, false)).toBeDefined();
+  expect(denied(command, true)).toBeDefined();
+});
+
+test.each(ordinary)("an everyday command passes: %j", (command) => {
+  expect(denied(command, false)).toBeUndefined();
+});
+
+test("without a sandbox a script of the workspace is read before it runs", () => {
+  const files = new Map([
+    [`${workspace}/evil.sh`, "#!/bin/sh\ncd build\nrm -rf /\n"],
+    [`${workspace}/evil.py`, '#!/usr/bin/env python3\nimport os\nos.system("shutdown -h now")\n'],
+    [`${workspace}/good.sh`, "#!/bin/sh\n# never rm -rf /\necho done\n"],
+  ]);
+  const judged = (command: string) =>
+    judge(command, { ...place, strict: true, source: (file) => files.get(file) }).denied;
+  for (const command of [
+    "sh evil.sh",
+    "./evil.sh",
+    ". ./evil.sh",
+    "bash -x ./evil.sh",
+    "timeout 5 ./evil.sh",
+  ])
+    expect(judged(command), command).toMatch(/removes \//);
+  for (const command of ["python3 evil.py", "./evil.py"]) expect(judged(command), command).toMatch(/stops/);
+  expect(judged("sh good.sh && ./good.sh")).toBeUndefined();
+});
+
+test.each([
+  "env -i setsid sleep 9",
+  "env -u RCLAW_EXEC_ID sleep 9",
+  "unset RCLAW_EXEC_ID",
+  "exec -c sleep 9",
+])("without a sandbox a command cannot hide what it starts: %j", (command) => {
+  expect(denied(command, true)).toBeDefined();
+  expect(denied(command, false)).toBeUndefined();
+});
+
 test("without a sandbox most ordinary commands still pass", () => {
   const refused = benign.filter((command) => denied(command, true) !== undefined);
   expect(refused.length).toBeLessThanOrEqual(50);
@@ -74,7 +116,8 @@ test("a variable that comes with the call is read like one that is set in the co
 
 test("twenty wrappers around a command do not hide it", () => {
   expect(denied(`${"env ".repeat(12)}rm -rf /`, false)).toMatch(/removes \//);
-  expect(denied(`${"env ".repeat(40)}rm -rf /`, false)).toMatch(/nested too deeply/);
+  expect(denied(`${"env ".repeat(40)}rm -rf /`, false)).toMatch(/removes \//);
+  expect(denied(`${"env ".repeat(40)}reboot`, false)).toMatch(/nested too deeply/);
 });
 
 test.each([
@@ -99,6 +142,19 @@ test.each([
   ["a long format used often", `printf '${"x".repeat(40_000)}%s' ${"a ".repeat(20_000)} | sh`],
   ["an alias of itself", "alias a='a a a'; a"],
   ["a long word", "a".repeat(100_000)],
+  ["white space in code", `python3 -c 'system${" ".repeat(90_000)}x'`],
+  ["backslashes in an expression", `sed 's/${"\\\\".repeat(40_000)}' f`],
+  ["a long set of characters", `echo ${"a".repeat(40_000)} | tr '${"b".repeat(40_000)}' c | sh`],
+  ["almost a function", `${"a".repeat(90_000)}(`],
+  ["patterns against a long value", `x=${"a".repeat(290)}; echo ${"${x%%*a*a*b}".repeat(200)}`],
+  ["loops in loops", `${"for i in {1..50}; do ".repeat(6)} ls ${"; done".repeat(6)}`],
+  ["loops over lines", `${"while read a; do ".repeat(9)} ls${"; done <<< $'a\\nb\\nc'".repeat(9)}`],
+  [
+    "functions that call two others",
+    `${Array.from("abcdefghij")
+      .map((name, index) => `${name}() { ${"bcdefghijk"[index]}; ${"bcdefghijk"[index]}; }; `)
+      .join("")} a`,
+  ],
   ["many commands", "ls;".repeat(30_000)],
 ])("reading ends soon: %s", (_what, command) => {
   const startedAt = performance.now();

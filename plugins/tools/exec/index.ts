@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { realpath, stat } from "node:fs/promises";
 import { constants } from "node:os";
 import path from "node:path";
@@ -84,6 +84,7 @@ async function execute(params: Call, call: ToolContext, parts: Parts): Promise<T
       cwd,
       env,
       given: params.env ?? {},
+      ...(config.sandbox === "off" && { source: (file: string) => scriptOf(file, workspace) }),
     });
     const why = verdict.denied ?? parts.patterns.match([params.command, ...verdict.commands]);
     if (why !== undefined) throw refused(why, params.command);
@@ -106,6 +107,21 @@ async function execute(params: Call, call: ToolContext, parts: Parts): Promise<T
   } catch (error) {
     if (!isRclawError(error) || error.code === "ABORTED") throw error;
     return { content: error.message, isError: true, details: { code: error.code, ...error.details } };
+  }
+}
+
+const maxScriptBytes = 64 * 1024;
+
+/** A script of the workspace, to be read before it runs where nothing else protects the machine. */
+function scriptOf(file: string, workspace: string): string | undefined {
+  try {
+    const real = realpathSync(file);
+    const stat = statSync(real);
+    if (!isBelow(workspace, real) || !stat.isFile() || stat.size > maxScriptBytes) return undefined;
+    const text = readFileSync(real, "utf8");
+    return text.includes("\0") ? undefined : text;
+  } catch {
+    return undefined;
   }
 }
 

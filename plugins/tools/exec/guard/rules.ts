@@ -50,7 +50,10 @@ export function isVital(word: string, scope: Scope): boolean {
   if (place === undefined) return false;
   const allInside =
     /^[*?.[\]!{},^]+$/.test(path.posix.basename(place)) && /[*?[{]/.test(path.posix.basename(place));
-  const folder = allInside ? path.posix.dirname(place) : place;
+  const folder = (allInside ? path.posix.dirname(place) : place).replace(
+    /^\/proc\/[^/]+\/(root|cwd)(?=\/|$)\/?/,
+    "/",
+  );
   if (folder === "/" || systemFolders.has(folder) || /^\/(home|Users)\/[^/]+$/.test(folder)) return true;
   if (folder === scope.variables.get("HOME") && folder !== "/tmp") return true;
   // "/e*" may be /etc as well as anything else.
@@ -62,15 +65,38 @@ const harmlessDevices =
 const blockDevices =
   /^\/dev\/(sd|hd|vd|xvd|nvme|mmcblk|disk|dm-|md|mapper|loop|ram|zram|nbd|sr|rdisk|mem$|kmem$|port$|mtd)/;
 
-const isBlockDevice = (word: string) => blockDevices.test(path.posix.normalize(word));
-
-/** Why a shell must not open this for writing, or undefined. */
-export function writeProblem(word: string): string | undefined {
-  if (isBlockDevice(word)) return `it writes to the device ${word}`;
-  if (/^\/proc\/(sysrq-trigger|sys\/kernel\/sysrq)$/.test(path.posix.normalize(word)))
+/** Why this must not be opened for writing, or undefined. */
+export function writeProblem(word: string, scope: Scope): string | undefined {
+  const place = placeOf(word, scope) ?? word;
+  if (blockDevices.test(place)) return `it writes to the device ${word}`;
+  if (/^\/proc\/(sysrq-trigger|sys\/kernel\/sysrq)$/.test(place))
     return "it can restart the machine through /proc";
   return undefined;
 }
+
+/** Programs, and the options with which they overwrite a device. */
+const destroying: readonly (readonly [RegExp, RegExp])[] = [
+  [/^sgdisk$/, /^(-\w*[Zzo]|--zap|--clear)/],
+  [/^parted$/, /^(mklabel|mktable|mkpart|rm)$/],
+  [/^cryptsetup$/, /^(luksFormat|luksErase|erase|reencrypt)$/],
+  [/^hdparm$/, /^--(security-erase|trim-sector|write-sector|make-bad)/],
+  [/^nvme$/, /^(format|sanitize|write-zeroes)$/],
+  [/^badblocks$/, /^-\w*w/],
+  [/^zpool$/, /^(destroy|labelclear)$/],
+];
+
+/** The files that a program is told to write. */
+function writtenBy(program: string, args: readonly string[], operands: readonly string[]): readonly string[] {
+  if (/^(rm|shred|srm|wipe|mv|tee|install|truncate|unlink|sponge)$/.test(program)) return operands;
+  if (program === "cp") return operands.slice(-1);
+  if (program === "sfdisk" || program === "fdisk")
+    return args.some((arg) => /^(-\w*[ldxs]|--(list|dump|show|version|help))/.test(arg)) ? [] : operands;
+  if (program !== "curl" && program !== "wget") return [];
+  return args.filter((_, index) => /^(-\w*[oO]|--output|--output-document)$/.test(args[index - 1] ?? ""));
+}
+
+const stopping =
+  /^((poweroff|reboot|halt|kexec|soft-reboot)(\.target)?|(shutdown|rescue|emergency|runlevel[06])\.target)$/;
 
 /** The hard-deny list: why this command never runs, in a sandbox or not. */
 export function problemOf(program: string, args: readonly string[], scope: Scope): string | undefined {
@@ -79,20 +105,31 @@ export function problemOf(program: string, args: readonly string[], scope: Scope
   const hasLong = (name: string) =>
     long.some((option) => option.length > 3 && name.startsWith(option.replace(/=.*/, "")));
   const recursive = /r/i.test(short) || hasLong("--recursive");
-  if (/^(mkfs(\..+)?|mke2fs|mkdosfs|mkntfs|mkswap|wipefs|blkdiscard)$/.test(program))
-    return `${program} formats or empties a device`;
+  const onlyAsks = args.length === 1 && /^(--help|--version|-V)$/.test(args[0] ?? "");
+  if (/^(mkfs(\..+)?|mke2fs|mkdosfs|mkntfs|mkswap|wipefs|blkdiscard|newfs(_.+)?|pvcreate)$/.test(program))
+    return onlyAsks ? undefined : `${program} formats or empties a device`;
   if (/^(shutdown|reboot|poweroff|halt|pm-hibernate|kexec)$/.test(program))
-    return `${program} stops or restarts the machine`;
-  if (/^(rm|shred|srm|wipe|mv|tee|cp|install|truncate|cat)$/.test(program)) {
-    const target = operands.find(isBlockDevice);
-    if (target !== undefined && (program !== "cp" || operands.at(-1) === target) && program !== "cat")
-      return `it writes to the device ${target}`;
-  }
+    return onlyAsks || (program === "shutdown" && args[0] === "-c")
+      ? undefined
+      : `${program} stops or restarts the machine`;
+  const written = writtenBy(program, args, operands)
+    .map((word) => writeProblem(word, scope))
+    .find((problem) => problem !== undefined);
+  if (written !== undefined) return written;
+  if (destroying.some(([name, how]) => name.test(program) && args.some((arg) => how.test(arg))))
+    return `${program} overwrites what is on a device`;
+  if (/login1/.test(args.join(" ")) && /\b(Reboot|PowerOff|Halt|KExec)\b/.test(args.join(" ")))
+    return "it stops or restarts the machine";
   switch (program) {
+    case "rimraf":
+      return vital(operands) === undefined
+        ? undefined
+        : `it removes ${vital(operands)} with all that is in it`;
     case "rm":
     case "srm":
     case "unlink":
       if (long.includes("--no-preserve-root")) return "rm --no-preserve-root is never needed";
+      if (recursive && scope.cwd === "/" && !operands.every(isKnown)) return "it removes what is in /";
       return recursive && vital(operands) !== undefined
         ? `it removes ${vital(operands)} with all that is in it`
         : undefined;
@@ -112,7 +149,12 @@ export function problemOf(program: string, args: readonly string[], scope: Scope
         : undefined;
     case "find": {
       const starts = findStarts(args);
-      return args.includes("-delete") && vital(starts) !== undefined
+      const deletes = args.some(
+        (arg, index) =>
+          arg === "-delete" ||
+          (/^-(exec|ok)(dir)?$/.test(arg) && /(^|\/)(rm|unlink|shred|srm)$/.test(args[index + 1] ?? "")),
+      );
+      return deletes && vital(starts) !== undefined
         ? `it deletes what it finds in ${vital(starts)}`
         : undefined;
     }
@@ -130,13 +172,12 @@ export function problemOf(program: string, args: readonly string[], scope: Scope
         : undefined;
     case "systemctl":
     case "loginctl":
-      return operands.some((word) =>
-        /^(poweroff|reboot|halt|kexec|soft-reboot|(poweroff|reboot|halt|shutdown|kexec|rescue|emergency)\.target)$/.test(
-          word,
-        ),
-      )
+      return !/^(status|show|cat|help|is-|list-)/.test(operands[0] ?? "") &&
+        operands.some((word) => stopping.test(word))
         ? "it stops or restarts the machine"
         : undefined;
+    case "killall5":
+      return "it kills every process";
     case "kill":
       return args.slice(1).includes("-1") ||
         (args.includes("--") && args.slice(args.indexOf("--")).includes("-1"))
@@ -160,37 +201,21 @@ export function findStarts(args: readonly string[]): readonly string[] {
   return starts.length > 0 ? starts : ["."];
 }
 
-/** Programs whose names are worth finding behind a pattern such as `/bin/r?`. */
-export const notable = [
-  "rm",
-  "mkfs",
-  "dd",
-  "shutdown",
-  "reboot",
-  "poweroff",
-  "halt",
-  "sh",
-  "bash",
-  "dash",
-  "env",
-  "sudo",
-  "find",
-  "chmod",
-  "chown",
-  "mv",
-  "systemctl",
-  "init",
-  "kill",
-];
-
 const fileSystemCalls =
-  /\b(rm|rmSync|rmdir|rmdirSync|rmtree|rm_rf|rm_r|remove_tree|removeSync|RemoveAll|deleteTree)\s*\(?\s*\[?\s*["'`](\/|\/\*|~|~\/|\/(etc|usr|home|bin|lib|var|boot|root)\/?)["'`]/;
+  /\b(rm|rmSync|rmdir|rmdirSync|rmtree|rm_rf|rm_r|remove_tree|removeSync|RemoveAll|deleteTree)\s*\(?\s*(?:[\w.]+\s*\(\s*)?\[?\s*["'`](\/|\/\*|~|~\/|\/(etc|usr|home|bin|lib|var|boot|root)\/?)["'`]/;
+
+/** `os.system("reboot")`, `spawn("shutdown", ["now"])`, `exec "poweroff"`. */
+const powerCalls =
+  /\b(system|exec\w*|spawn\w*|popen\w*|Popen|run|call|check_\w+|getoutput|getstatusoutput|shell_exec|passthru|qx)\b[\s(]*\[?\s*["'`](\/?\w+\/)*(shutdown|reboot|poweroff|halt|mkfs(\.\w+)?)(?!\w*\.\w)[\s"'`]|"(shutdown|reboot|poweroff|halt)\b[^"]*"\s*\|\s*(&|getline)/;
 
 /** `exec("rm", "-rf", "/")`, `spawn("rm", ["-rf", "/"])`. */
 const removeWords = /["'`](\/\w+)*\/?rm["'`]\s*,\s*\[?\s*["'`]-\w*r\w*["'`]\s*,\s*["'`](\/\*?|~\/?)["'`]/i;
 
 /** What inline code of another language plainly does; a look, not a reading. */
-export function codeProblem(code: string): string | undefined {
+export function codeProblem(text: string): string | undefined {
+  // Long runs of white space would be tried in every split between the patterns' parts.
+  const code = text.replaceAll(/\s+/g, " ");
+  if (powerCalls.test(code)) return "its code stops or restarts the machine, or formats a device";
   if (fileSystemCalls.test(code) || removeWords.test(code)) return "its code removes a folder of the system";
   if (
     /\bfork\b[\s();]*(while|until)\b|(\bwhile\s*\(?\s*(1|true|True)\b|\bfor\s*\(\s*;\s*;|\bloop\b).{0,60}\bfork\b/s.test(

@@ -1,3 +1,6 @@
+import path from "node:path";
+import type { ParsedScript, SyntaxNode } from "unbash";
+
 /** Stands for a piece of text that only a running shell would know. */
 export const unknown = "\uE000";
 
@@ -8,8 +11,15 @@ export interface Scope {
   readonly aliases: Map<string, string>;
   /** Symbolic links made earlier in the same command, by absolute path. */
   readonly links: Map<string, string>;
+  /** Files copied earlier in the same command, and from where. */
+  readonly copies: Map<string, string>;
+  /** Files written earlier in the same command, and what is in them. */
+  readonly files: Map<string, string>;
+  readonly functions: Map<string, SyntaxNode>;
   /** What process substitutions print, by number. */
   readonly streams: (string | undefined)[];
+  /** Scripts that read what is written to `>(...)`, by the word that stands for it. */
+  readonly sinks: Map<string, ParsedScript>;
   positional: readonly string[] | undefined;
   /** Absolute, or `unknown`. */
   cwd: string;
@@ -33,7 +43,11 @@ export function newScope(env: Readonly<Record<string, string>>, cwd: string): Sc
     arrays: new Map(),
     aliases: new Map(),
     links: new Map(),
+    copies: new Map(),
+    files: new Map(),
+    functions: new Map(),
     streams: [],
+    sinks: new Map(),
     positional: undefined,
     cwd,
   };
@@ -42,7 +56,23 @@ export function newScope(env: Readonly<Record<string, string>>, cwd: string): Sc
 /** A variable's value; one that nobody set is undefined, because commands get no environment but ours. */
 export function valueOf(scope: Scope, name: string): string | undefined {
   if (name === "PWD") return scope.cwd;
+  if (scope.positional !== undefined) {
+    if (/^[1-9]\d*$/.test(name)) return scope.positional[Number(name) - 1];
+    if (name === "@" || name === "*") return scope.positional.join(" ");
+  }
   return scope.variables.get(name) ?? (ownVariables.test(name) ? unknown : undefined);
+}
+
+/** The absolute path of a word, links not followed. */
+export function placed(scope: Scope, word: string): string | undefined {
+  if (!isKnown(word) || !(word.startsWith("/") || isKnown(scope.cwd))) return undefined;
+  return path.posix.resolve(scope.cwd, word);
+}
+
+/** What a file that the same command wrote holds. */
+export function textIn(scope: Scope, file: string): string | undefined {
+  const place = placed(scope, file);
+  return place === undefined ? undefined : scope.files.get(place);
 }
 
 /** Longer values are not followed: doubled often enough, a variable would fill the memory. */

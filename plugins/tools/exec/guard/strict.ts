@@ -19,6 +19,7 @@ const changing =
 /** Why a program with these arguments is refused without a sandbox, or undefined. */
 export function strictProblem(program: string, args: readonly string[], reach: Reach): string | undefined {
   if (foreign.test(program)) return `${program} reaches beyond this command`;
+  if (hidesItself(program, args)) return "what it starts could not be found and ended with it";
   if (
     fetching.test(program) ||
     /^(npm|pnpm|yarn) (exec|x|dlx|create|init)\b/.test(`${program} ${args[0] ?? ""}`)
@@ -40,6 +41,14 @@ export function strictProblem(program: string, args: readonly string[], reach: R
     program === "dd" ? args.filter((arg) => arg.startsWith("of=")).map((arg) => arg.slice(3)) : targets;
   const target = words.find((word) => isOutside(word, reach));
   return target === undefined ? undefined : `${program} changes ${target}, which is outside of the workspace`;
+}
+
+/** Daemons are found by a variable that they inherit. */
+function hidesItself(program: string, args: readonly string[]): boolean {
+  if (args.some((arg) => arg.includes("RCLAW_EXEC_ID"))) return true;
+  if (program === "env")
+    return args.some((arg) => /^(-|-[a-zA-Z]*i[a-zA-Z]*|--ignore-environment)$/.test(arg));
+  return program === "exec" && args.some((arg) => /^-[al]*c/.test(arg));
 }
 
 /** Where a command may write without a sandbox: the workspace, /tmp, and devices that swallow. */

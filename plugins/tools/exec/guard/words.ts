@@ -1,6 +1,7 @@
-import type { ParameterExpansionPart, ParsedScript, Word, WordPart } from "unbash";
+import type { ParameterExpansionPart, ParsedScript, ProcessSubstitutionPart, Word, WordPart } from "unbash";
 import { parse } from "unbash";
-import { remember, type Scope, streamWord, unknown, valueOf } from "./scope.ts";
+import { withoutMatch } from "./glob.ts";
+import { isKnown, remember, type Scope, streamWord, unknown, valueOf } from "./scope.ts";
 
 /** Says what a script prints, or undefined when only running it would tell. */
 export type Printed = (script: ParsedScript | undefined) => string | undefined;
@@ -175,12 +176,18 @@ function textOf(part: WordPart, scope: Scope, printed: Printed): string {
     case "CommandExpansion":
       return printed(part.script)?.replace(/\n+$/, "") ?? unknown;
     case "ProcessSubstitution":
-      return streamWord(scope, part.operator === "<" ? printed(part.script) : undefined);
+      return substituted(part, scope, printed);
     case "ArithmeticExpansion":
       return isPlainSum(part.text, scope) ? "0" : unknown;
     default:
       return unknown;
   }
+}
+
+function substituted(part: ProcessSubstitutionPart, scope: Scope, printed: Printed): string {
+  const word = streamWord(scope, part.operator === "<" ? printed(part.script) : undefined);
+  if (part.operator === ">" && part.script !== undefined) scope.sinks.set(word, part.script);
+  return word;
 }
 
 /** Numbers and variables that hold numbers: whatever comes out, it is a number too. */
@@ -193,7 +200,7 @@ function isPlainSum(text: string, scope: Scope): boolean {
 
 function parameter(part: ParameterExpansionPart, scope: Scope, printed: Printed): string {
   const { operation } = part;
-  if (part.index !== undefined) return unknown;
+  if (part.index !== undefined) return element(part, scope) ?? unknown;
   const direct = valueOf(scope, part.parameter);
   const value = part.prefix === "!" ? (direct === undefined ? undefined : valueOf(scope, direct)) : direct;
   if (part.prefix === "#")
@@ -240,8 +247,19 @@ function parameter(part: ParameterExpansionPart, scope: Scope, printed: Printed)
   }
 }
 
+/** `${a[0]}`, `${a[*]}`, `${#a[@]}`. */
+function element(part: ParameterExpansionPart, scope: Scope): string | undefined {
+  const list = scope.arrays.get(part.parameter);
+  if (list === undefined || part.operation !== undefined || !list.every(isKnown)) return undefined;
+  const index = part.index?.text ?? "";
+  const all = index === "@" || index === "*";
+  if (part.prefix === "#") return all ? String(list.length) : undefined;
+  if (all) return list.join(" ");
+  return /^\d+$/.test(index) ? (list[Number(index)] ?? "") : undefined;
+}
+
 function removed(value: string, operator: string, pattern: string): string {
-  if (/[*?[\]]/.test(pattern)) return unknown;
+  if (/[*?[\]]/.test(pattern)) return withoutMatch(value, operator, pattern) ?? unknown;
   if (operator.startsWith("#")) return value.startsWith(pattern) ? value.slice(pattern.length) : value;
   return value.endsWith(pattern) ? value.slice(0, value.length - pattern.length) : value;
 }

@@ -14,6 +14,21 @@ const userOptions = { short: "ugUhprtTCDR", long: ["--user", "--group", "--shell
 const wrappers: Readonly<Record<string, Wrapper>> = {
   builtin: plain,
   command: plain,
+  fakeroot: plain,
+  eatmydata: plain,
+  chronic: plain,
+  openvt: { short: "c" },
+  choom: { short: "np" },
+  cgexec: { short: "g" },
+  chpst: { short: "ucbmdopfce" },
+  softlimit: { short: "mdsloapcfrtn" },
+  "dbus-launch": plain,
+  "xvfb-run": { short: "efnpsw" },
+  "ssh-agent": { short: "atPO" },
+  npx: { short: "p", long: ["--package"] },
+  bunx: plain,
+  pnpx: plain,
+  sem: { short: "j" },
   exec: { short: "a" },
   nohup: plain,
   setsid: plain,
@@ -91,8 +106,11 @@ export interface Unwrapped {
 /** The command inside a wrapper's arguments. */
 export function unwrap(program: string, args: readonly string[]): Unwrapped {
   const name = known(program);
+  // `command -v` only looks.
+  if (name === "command" && /^-\w*[vV]/.test(args[0] ?? ""))
+    return { argv: [], assignments: [], script: undefined };
   const { short = "", long = [], skip = 0 } = wrappers[name] ?? {};
-  const takesScript = ["su", "runuser", "script", "flock", "sg", "watch"].includes(name)
+  const takesScript = ["su", "runuser", "script", "flock", "sg", "npx", "capsh"].includes(name)
     ? "-c"
     : name === "env"
       ? "-S"
@@ -109,7 +127,10 @@ export function unwrap(program: string, args: readonly string[]): Unwrapped {
     if (arg === "-") continue;
     if (
       takesScript !== undefined &&
-      (arg === takesScript || arg === "--command" || arg === "--split-string")
+      (arg === takesScript ||
+        (takesScript === "-c" && /^-[a-zA-Z]+c$/.test(arg)) ||
+        arg === "--command" ||
+        arg === "--split-string")
     ) {
       script = args.slice(index + 1, name === "env" ? undefined : index + 2).join(" ");
       index += 1;
@@ -126,7 +147,7 @@ export function unwrap(program: string, args: readonly string[]): Unwrapped {
   const assignments = hasAssignments ? rest.slice(0, end === -1 ? rest.length : end) : [];
   const argv = rest.slice(assignments.length).slice(skip);
   // `su root -c ...`, `flock file -c ...`: the option may also come after the operand.
-  const late = takesScript === "-c" ? args.indexOf("-c") : -1;
+  const late = takesScript === "-c" ? args.findIndex((arg) => /^-[a-zA-Z]*c$/.test(arg)) : -1;
   if (late !== -1) script = args[late + 1];
   return {
     argv: argv.slice(argv.findIndex((word) => !/^(--?|-c)$/.test(word)) === 1 ? 1 : 0),
