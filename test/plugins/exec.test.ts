@@ -291,8 +291,10 @@ test("a bubblewrap that does not work is the same, with what it said", async () 
   const failed = new Sandbox([broken]).open(place, new AbortController().signal);
   await expect(failed).rejects.toMatchObject({
     code: "SANDBOX_UNAVAILABLE",
-    message: expect.stringContaining("setting up uid map: Permission denied"),
+    message: expect.stringMatching(/setting up uid map: Permission denied\. Allow user namespaces/),
   });
+  const folder = new Sandbox([exec.workspace]).open(place, new AbortController().signal);
+  await expect(folder).rejects.toMatchObject({ code: "SANDBOX_UNAVAILABLE" });
 });
 
 test("without a sandbox a gateway that stops at once takes its commands along", async () => {

@@ -37,8 +37,7 @@ export async function makeDevices(): Promise<Devices> {
     await removeDevices(folder);
   }
   return {
-    reason:
-      "the gateway runs as root and could not make device files for the sandbox; run it as an ordinary user",
+    reason: "the gateway runs as root and could not make device files for the sandbox",
   };
 }
 

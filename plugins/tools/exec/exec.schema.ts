@@ -10,12 +10,13 @@ export const execParams = Type.Object(
       Type.Number({
         exclusiveMinimum: 0,
         maximum: 86_400,
-        description: "Seconds before the command is stopped.",
+        description: "Seconds before the command is stopped; 120 when not given and not configured.",
       }),
     ),
     env: Type.Optional(
       Type.Record(Type.String({ maxLength: 128 }), Type.String({ maxLength: 32_768 }), {
-        description: "Variables to add.",
+        description:
+          "Variables to add. None that make programs load or run something: PATH, LD_*, GIT_SSH, ...",
       }),
     ),
   },

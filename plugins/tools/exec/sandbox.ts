@@ -15,7 +15,13 @@ const usualPlaces = [
   "/run/current-system/sw/bin/bwrap",
 ];
 
-type Probe = { readonly bwrap: Bwrap } | { readonly reason: string };
+type Probe = { readonly bwrap: Bwrap } | { readonly reason: string; readonly remedy: string };
+
+const install = 'Install bubblewrap (package "bubblewrap")';
+/** What systems say that forbid user namespaces to ordinary users, or to everything in a container. */
+const forbidden = /namespace|uid map|not permitted|Permission denied/i;
+const allow =
+  "Allow user namespaces on this system (sysctl kernel.unprivileged_userns_clone=1, an AppArmor profile for bwrap, or the options of the container)";
 
 /** Finds out once whether commands can be kept in a sandbox here. */
 export class Sandbox {
@@ -44,31 +50,43 @@ export class Sandbox {
     if (signal.aborted) this.#probe = undefined;
     throw new RclawError(
       "SANDBOX_UNAVAILABLE",
-      `exec: the command was not run, because ${probe.reason}. Install bubblewrap (package "bubblewrap"), or allow commands to run ` +
+      `exec: the command was not run, because ${probe.reason}. ${probe.remedy}, or let commands run ` +
         'unprotected on this machine with the config line: tools.exec.sandbox: "off"',
       { details: { tool: "exec", reason: probe.reason, config: 'tools.exec.sandbox: "off"' } },
     );
   }
 
   async #try(place: Place, signal: AbortSignal): Promise<Probe> {
-    if (process.platform !== "linux") return { reason: `there is no sandbox for ${process.platform} yet` };
+    if (process.platform !== "linux")
+      return {
+        reason: `there is no sandbox for ${process.platform} yet`,
+        remedy: "Run the gateway on Linux",
+      };
     const file = this.#places.find((candidate) => existsSync(candidate));
-    if (file === undefined) return { reason: "bubblewrap (bwrap) is not installed" };
+    if (file === undefined) return { reason: "bubblewrap (bwrap) is not installed", remedy: install };
     await removeLeftPidsGroups();
     const devices = await makeDevices();
-    if ("reason" in devices) return devices;
-    let reason = "bubblewrap did not answer";
+    if ("reason" in devices) return { ...devices, remedy: "Run the gateway as an ordinary user" };
+    let said = "it did not answer";
     for (const disableUserns of [true, false]) {
       const bwrap = { file, disableUserns, devices: devices.folder };
-      const result = await this.#hello(bwrap, place, signal);
+      const result = await this.#hello(bwrap, place, signal).catch((error: Error) => ({
+        output: error.message,
+        exitCode: undefined,
+        signal: undefined,
+      }));
       if (result.exitCode === 0 && result.output.trim() === "ready") {
         this.#devices = devices.folder;
         return { bwrap };
       }
-      reason = `bubblewrap (${file}) does not work here: ${result.output.trim().slice(0, 300) || `exit code ${result.exitCode ?? result.signal}`}`;
+      const [line = ""] = result.output.trim().split("\n", 1);
+      said = line.slice(0, 300).replace(/\.+$/, "") || `exit code ${result.exitCode ?? result.signal}`;
     }
     if (devices.folder !== undefined) await removeDevices(devices.folder);
-    return { reason };
+    return {
+      reason: `bubblewrap (${file}) does not work here: ${said}`,
+      remedy: forbidden.test(said) ? allow : install,
+    };
   }
 
   /** Removes what the probe left on the disk. */
