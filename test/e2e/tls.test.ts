@@ -80,7 +80,7 @@ describe("a gateway with TLS", () => {
     expect(await fetchPage("/healthz")).toMatchObject({ status: 200, body: '{"ok":true}' });
     const page = await fetchPage("/");
     expect(page.status).toBe(200);
-    expect(page.headers["content-security-policy"]).toContain("wss:");
+    expect(page.headers["content-security-policy"]).toContain("connect-src 'self';");
     expect(page.body).toContain("<html");
   });
 
