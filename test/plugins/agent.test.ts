@@ -60,6 +60,27 @@ test("a slow stream is one assistant event a piece, chat deltas are throttled, a
   expect(deltas.map(({ payload }) => payload["deltaText"]).join("")).toBe("One two three.");
 });
 
+test("a very long answer does not drown those who listen, and nothing of it is lost", async () => {
+  const piece = "lorem ipsum ".repeat(400);
+  async function* flood(): AsyncIterable<Chunk> {
+    for (let count = 0; count < 300; count++) {
+      yield { type: "text", delta: piece };
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    yield end;
+  }
+  await using bench = await agentBench({ providers: [scriptedProvider([() => flood()])] });
+  await bench.call("chat.send", send);
+  const final = await bench.until("c1", "final");
+  const whole = piece.repeat(300).trim();
+  expect(chatText(final)).toBe(whole);
+  const deltas = bench.events.filter(({ payload }) => payload["state"] === "delta");
+  expect(deltas.map(({ payload }) => payload["deltaText"]).join("")).toBe(whole);
+  const sent = bench.events.reduce((sum, { payload }) => sum + JSON.stringify(payload).length, 0);
+  // Every event holds all that came before: 300 of them would be some two hundred times the answer.
+  expect(sent).toBeLessThan(50 * whole.length);
+});
+
 test("agent answers twice: accepted at once, then the result with its accounting", async () => {
   await using bench = await agentBench({ providers: [scriptedProvider([hello])] });
   const accepted: unknown[] = [];
@@ -408,7 +429,7 @@ test("runs of one session follow each other, and the next one knows what was sai
 });
 
 test("pictures reach the model; other attachments are left out and oversized ones refused", async () => {
-  const provider = scriptedProvider(["a cat"]);
+  const provider = scriptedProvider(["a cat", "a picture"]);
   await using bench = await agentBench({ providers: [provider] });
   const png = Buffer.from("not really a png").toString("base64");
   const attachments = [
@@ -420,6 +441,17 @@ test("pictures reach the model; other attachments are left out and oversized one
     { type: "image", mimeType: "image/png", data: png },
   ]);
   expect(bench.logs.join("\n")).toContain("a.pdf");
+  const gif = Buffer.from("GIF89a and so on").toString("base64");
+  const misnamed = [{ mimeType: "image/jpeg", content: gif }];
+  await bench.call("agent", { message: "and this", idempotencyKey: "a3", attachments: misnamed });
+  expect(provider.requests[1]?.messages.at(-1)?.content[1]).toMatchObject({ mimeType: "image/gif" });
+  const half = { mimeType: "image/png", content: "A".repeat(4_000_000) };
+  await expect(
+    bench.call("agent", { message: "x", idempotencyKey: "a4", attachments: [half, half] }),
+  ).rejects.toThrow("7.75 MiB with its attachments");
+  await expect(
+    bench.call("agent", { message: " ", idempotencyKey: "a5", attachments: [attachments[1]] }),
+  ).rejects.toThrow("only pictures");
   const big = { mimeType: "image/png", content: "A".repeat(7_100_000) };
   await expect(
     bench.call("agent", { message: "x", idempotencyKey: "a2", attachments: [big] }),

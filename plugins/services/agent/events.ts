@@ -15,6 +15,12 @@ export interface RunEventsOptions {
 export type StopReason = "rpc" | "stop" | "timeout";
 
 const chatDeltaMs = 150;
+/**
+ * Every delta carries the whole text so far, so what an answer costs grows with its square.
+ * From here on its events come the less often the longer it is: about 4 MB of them a second.
+ */
+const longText = 65_536;
+const charsPerMs = 4_096;
 
 /**
  * The events of one run, in the order clients were built against. Text is gathered
@@ -29,6 +35,7 @@ export class RunEvents {
   #sent = 0;
   #chatSent = 0;
   #chatAt = 0;
+  #agentAt = 0;
   #replace = false;
   #flush: NodeJS.Immediate | undefined;
   #later: NodeJS.Timeout | undefined;
@@ -146,6 +153,7 @@ export class RunEvents {
     clearImmediate(this.#flush);
     this.#flush = undefined;
     if (this.#ended) return;
+    if (!last && this.#text.length > longText && this.#isTooSoon(this.#text.length)) return;
     // Trailing white space waits for what follows it; a lone line end is no news.
     const text = this.#text.trimEnd();
     if (text.length <= this.#sent && text.length <= this.#chatSent) return;
@@ -157,15 +165,27 @@ export class RunEvents {
     this.#chatDelta(text, last);
   }
 
+  #isTooSoon(length: number): boolean {
+    const now = this.#options.now();
+    const wait = this.#agentAt + length / charsPerMs - now;
+    if (wait > 0) this.#emitIn(wait);
+    else this.#agentAt = now;
+    return wait > 0;
+  }
+
+  #emitIn(ms: number): void {
+    this.#later ??= setTimeout(() => {
+      this.#later = undefined;
+      this.#emit(false);
+    }, ms).unref();
+  }
+
   #chatDelta(text: string, last: boolean): void {
     if (text.length <= this.#chatSent) return;
     const now = this.#options.now();
     const wait = this.#chatAt + chatDeltaMs - now;
     if (wait > 0 && !last) {
-      this.#later ??= setTimeout(() => {
-        this.#later = undefined;
-        this.#emit(false);
-      }, wait).unref();
+      this.#emitIn(wait);
       return;
     }
     clearTimeout(this.#later);

@@ -50,7 +50,7 @@ export function requestOf(
   const fromPlugin = isFromPlugin(principal);
   const text = cleanInput(string(params, method === "wake" ? "text" : "message") ?? "", method);
   const images = imagesOf(params["attachments"], method, log);
-  if (text.trim() === "" && images.length === 0) throw invalid(method, "message or attachment required");
+  if (text.trim() === "" && images.length === 0) throw invalid(method, nothingIn(params));
   // Accepting it would be a promise to keep it.
   if (isTooLong(text, images))
     throw invalid(method, "the message is larger than 7.75 MiB with its attachments; send less at once");
@@ -138,12 +138,16 @@ function imagesOf(attachments: unknown, method: string, log: Logger): Image[] {
     if (!/^[A-Za-z0-9+/]*={0,2}$/.test(data)) throw invalid(method, `${name}: content is not base64`);
     if ((data.length * 3) / 4 > maxAttachmentBytes + 2)
       throw invalid(method, `${name}: larger than ${maxAttachmentBytes} bytes`);
-    if (/^image\/(?:png|jpeg|gif|webp)$/.test(type)) return [{ type: "image", mimeType: type, data }];
-    log.warn(
-      { mimeType: type, fileName: name },
-      "only pictures can be attached; this attachment was left out",
-    );
-    return [];
+    if (!isPicture(type)) {
+      log.warn(
+        { mimeType: type, fileName: name },
+        "only pictures can be attached; this attachment was left out",
+      );
+      return [];
+    }
+    return [
+      { type: "image", mimeType: pictureType(data) ?? type.toLowerCase().replace("jpg", "jpeg"), data },
+    ];
   });
 }
 
@@ -151,6 +155,23 @@ function isTooLong(text: string, images: readonly Image[]): boolean {
   const room = images.reduce((left, { data }) => left - data.length, maxMessageBytes);
   // One character becomes six at most.
   return text.length * 6 > room && Buffer.byteLength(JSON.stringify(text)) > room;
+}
+
+const isPicture = (type: string): boolean => /^image\/(?:png|jpe?g|gif|webp)$/i.test(type);
+
+/** What the bytes say: a provider refuses a picture with another one's name, and with it every later message. */
+function pictureType(data: string): string | undefined {
+  const head = Buffer.from(data.slice(0, 24), "base64").toString("latin1");
+  if (head.startsWith("\x89PNG")) return "image/png";
+  if (head.startsWith("\xff\xd8\xff")) return "image/jpeg";
+  if (/^GIF8[79]a/.test(head)) return "image/gif";
+  return /^RIFF[^]{4}WEBP/.test(head) ? "image/webp" : undefined;
+}
+
+function nothingIn({ attachments }: Params): string {
+  return Array.isArray(attachments) && attachments.length > 0
+    ? "only pictures (PNG, JPEG, GIF, WebP) can be attached; write something about the rest"
+    : "message or attachment required";
 }
 
 export function invalid(method: string, what: string): RclawError {
