@@ -30,6 +30,7 @@ export interface Usage {
 /** One step of a stream. It ends with exactly one `end`; a stream that stops without it was cut and is an error. */
 export type Chunk =
   | { readonly type: "text"; readonly delta: string }
+  /** Without words and signature it only says that the model is still at work, so that nobody takes it for dead. */
   | { readonly type: "thinking"; readonly delta: string; readonly signature?: string }
   /** Complete: a provider gathers the fragments of the arguments itself. */
   | { readonly type: "tool_use"; readonly id: string; readonly name: string; readonly input: unknown }

@@ -6,7 +6,7 @@ import { settingsOf } from "../../plugins/services/agent/config.ts";
 import { type LoopEvent, runLoop } from "../../plugins/services/agent/loop.ts";
 import type { HistoryMessage } from "../../plugins/services/agent/messages.ts";
 import { createModels } from "../../plugins/services/agent/models.ts";
-import { agentBench, end, usage } from "./agent.support.ts";
+import { agentBench, end, textTool, usage } from "./agent.support.ts";
 
 const choice = { provider: "scripted", model: "script-1", reason: "configured", isNamed: true };
 const history: HistoryMessage[] = [{ role: "user", content: [{ type: "text", text: "hi" }] }];
@@ -99,6 +99,58 @@ test("a long result is shortened for the model, and a hundred calls at once are 
   expect(results[99]).toMatchObject({ isError: true, content: expect.stringContaining("not run") });
 });
 
+test("calls get an id of their own when the model gave none, or one that was used before", async () => {
+  const call = (id: string): Chunk => ({ type: "tool_use", id, name: "look", input: {} });
+  const stop: Chunk = { type: "end", stopReason: "toolUse", usage };
+  const { seen } = await collect(
+    [
+      [call("a"), call("a"), call(""), stop],
+      [call("a"), stop],
+      [{ type: "text", delta: "Seen." }, end],
+    ],
+    async () => ({ content: "ok" }),
+  );
+  const blocks = seen[2]?.flatMap(({ content }) => content) ?? [];
+  const asked = blocks.flatMap((block) => (block.type === "tool_use" ? [block.id] : []));
+  const answered = blocks.flatMap((block) => (block.type === "tool_result" ? [block.id] : []));
+  expect(asked).toEqual([
+    "a",
+    expect.stringMatching(/^a_/),
+    expect.stringMatching(/^call_/),
+    expect.stringMatching(/^a_/),
+  ]);
+  expect(new Set(asked).size).toBe(4);
+  expect(answered).toEqual(asked);
+});
+
+test("a call that was cut off at the limit of tokens is told so, and a sign of life leaves no trace", async () => {
+  const { events } = await collect(
+    [
+      [
+        { type: "thinking", delta: "" },
+        { type: "tool_use", id: "t1", name: "write", input: '{"path":"a.txt","content":"once up' },
+        { type: "end", stopReason: "length", usage },
+      ],
+      [{ type: "text", delta: "Shorter then." }, end],
+    ],
+    () => Promise.reject(new Error("must not run")),
+  );
+  expect(events.find(({ type }) => type === "assistant")).toMatchObject({ content: [{ type: "tool_use" }] });
+  expect(events.find(({ type }) => type === "tool-result")).toMatchObject({
+    outcome: {
+      isError: true,
+      content: expect.stringContaining("limit of tokens before the arguments of write"),
+    },
+  });
+});
+
+test("an answer without end is stopped before it fills the memory", async () => {
+  const endless = Array.from({ length: 300 }, (): Chunk => ({ type: "text", delta: "x".repeat(10_000) }));
+  await expect(collect([endless], async () => ({ content: "" }))).rejects.toThrow(
+    "scripted/script-1 wrote more than 2 million characters and was stopped",
+  );
+});
+
 const retry = { attempts: 3, baseDelayMs: 1, maxDelayMs: 20, idleTimeoutMs: 40 };
 const busy = new RclawError("UNAVAILABLE", "scripted is overloaded (529)", { retryable: true });
 
@@ -148,6 +200,8 @@ test.each([
   ],
   ["a stream that was cut before any text", [{ type: "thinking", delta: "so" }] satisfies Chunk[]],
   ["a stream that is cut at once", []],
+  ["an empty answer", [end]],
+  ["an answer of white space", [{ type: "text", delta: " \n" }, end] satisfies Chunk[]],
 ])("%s is asked again", async (_what, step) => {
   const { text, providers } = asking({ a: [step, step, "here"] });
   expect(await text()).toBe("a: here");
@@ -180,6 +234,34 @@ test("when all fail there is one message with every attempt in it", async () => 
     message: "No model could answer. a/m refused the key. b/m: scripted is overloaded (529)",
   });
   await expect(text([])).rejects.toThrow("no provider is ready");
+});
+
+test("who only ever gets empty answers is told so", async () => {
+  const { text } = asking({ a: [[end], [end], [end]] });
+  await expect(text()).rejects.toMatchObject({
+    code: "UNAVAILABLE",
+    message: "a/m gave an empty answer; ask again",
+  });
+  const thinker = asking({
+    a: [
+      [
+        { type: "thinking", delta: "so" },
+        { type: "end", stopReason: "length", usage },
+      ],
+    ],
+  });
+  await expect(thinker.text()).rejects.toThrow(
+    /^a\/m reached its limit of tokens.*raise agents\.defaults\.maxTokens/,
+  );
+});
+
+test("after a tool an empty answer is one: there is nothing to add", async () => {
+  const call: Chunk = { type: "tool_use", id: "t1", name: "look", input: {} };
+  const provider = scriptedProvider([[call, { type: "end", stopReason: "toolUse", usage }], [end]]);
+  await using bench = await agentBench({ providers: [provider], tools: [textTool("look", () => "seen")] });
+  await bench.call("chat.send", { sessionKey: "main", message: "look", idempotencyKey: "c1" });
+  expect((await bench.until("c1", "final")).payload["message"]).toBeUndefined();
+  expect(provider.requests).toHaveLength(2);
 });
 
 test("a provider that failed is tried last for a while, and first again when it worked", async () => {
@@ -220,6 +302,19 @@ test("a stop ends a hanging provider and a wait at once", async () => {
   const stopped = first.text();
   first.controller.abort();
   await expect(stopped).rejects.toSatisfy((error) => isRclawError(error) && error.code === "ABORTED");
+});
+
+test("what breaks off in the middle names the whole model, and its kind", async () => {
+  const broken = async function* (): AsyncIterable<Chunk> {
+    yield { type: "text", delta: "Half" };
+    throw new RclawError("RATE_LIMITED", "scripted is limiting requests; try again in a minute");
+  };
+  await using bench = await agentBench({ providers: [scriptedProvider([broken])] });
+  await bench.call("chat.send", { sessionKey: "main", message: "hi", idempotencyKey: "c1" });
+  expect((await bench.until("c1", "error")).payload).toMatchObject({
+    errorMessage: "scripted/script-1 is limiting requests; try again in a minute",
+    errorKind: "rate_limit",
+  });
 });
 
 test("a partial text is kept in the transcript when its stream is cut", async () => {

@@ -190,6 +190,8 @@ test("what another provider left in the history does not break the request", () 
             { type: "thinking", text: "unsigned" },
             { type: "text", text: "  " },
             { type: "tool_use", id: "call|1", name: "x", input: undefined },
+            { type: "tool_use", id: "call2", name: "", input: {} },
+            { type: "tool_use", id: "call3", name: "a.b c", input: {} },
           ],
         },
         { role: "user", content: [{ type: "tool_result", id: "call|1", content: "ok" }] },
@@ -197,7 +199,11 @@ test("what another provider left in the history does not break the request", () 
     }),
   );
   expect(messages.map(({ role }) => role)).toEqual(["user", "assistant", "user"]);
-  expect(messages[1]?.content).toEqual([{ type: "tool_use", id: "call_1", name: "x", input: {} }]);
+  expect(messages[1]?.content).toEqual([
+    { type: "tool_use", id: "call_1", name: "x", input: {} },
+    { type: "tool_use", id: "call2", name: "unnamed", input: {} },
+    { type: "tool_use", id: "call3", name: "a_b_c", input: {} },
+  ]);
   expect(messages[2]?.content).toMatchObject([{ tool_use_id: "call_1" }]);
 });
 

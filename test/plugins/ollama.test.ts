@@ -35,9 +35,9 @@ async function server(answer: (url: string) => unknown) {
   };
 }
 
-async function streaming(status: number, body: string) {
+async function streaming(status: number, body: string, type = "text/event-stream") {
   const http = createServer((_incoming, response) => {
-    response.writeHead(status, { "content-type": status === 200 ? "text/event-stream" : "application/json" });
+    response.writeHead(status, { "content-type": status === 200 ? type : "application/json" });
     response.end(body);
   });
   await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
@@ -166,11 +166,22 @@ test.each([
   ],
   [401, "", "UNAUTHORIZED", /refused the API key \(401\); check models\.providers\.ollama\.apiKey/],
   [429, "", "RATE_LIMITED", /limiting requests/],
-  [503, "", "UNAVAILABLE", /is overloaded \(503\)/],
+  [503, '{"error":"overloaded"}', "UNAVAILABLE", /^ollama is overloaded \(503\); try again/],
+  [400, '{"error":"bad thing"}', "INVALID_REQUEST", /\(400\): bad thing; if it stays like that, .*\/new$/],
 ])("%i becomes one sentence that says what to do", async (status, body, code, message) => {
   await using http = await streaming(status, body);
   const answer = said((await ollamaAt(http.url)).stream({ ...hello, model: "m" }, signal));
   await expect(answer).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
+});
+
+test.each([
+  ["text/html", "<h1>Log in</h1>", /answered with text\/html instead of a stream; check .*baseUrl/],
+  ["application/json", '{"error":{"message":"no GPU left"}}', /ollama failed \(500\): no GPU left/],
+  ["application/json", '{"hello":"world"}', /answered with application\/json instead of a stream/],
+])("%s that is no answer is told as what it is", async (type, body, message) => {
+  await using http = await streaming(200, body, type);
+  const answer = said((await ollamaAt(http.url)).stream({ ...hello, model: "m" }, signal));
+  await expect(answer).rejects.toThrow(message);
 });
 
 test("who stops listening closes the connection", async () => {

@@ -29,7 +29,7 @@ export async function* streamMessages(
       // Without these the SDK would look into the environment and the home folder itself.
       authToken: null,
       baseURL: baseUrl ?? "https://api.anthropic.com",
-      fetch: options.fetch,
+      fetch: onlyStreams(options.fetch),
       maxRetries: 0,
       logLevel: "off",
     });
@@ -45,4 +45,17 @@ export async function* streamMessages(
   }
   // The SDK ends the stream without a word when it is aborted.
   if (signal.aborted) throw new RclawError("ABORTED", "the request to anthropic was stopped");
+}
+
+/** What is no stream would be read as one that was cut, and asked for again in vain. */
+function onlyStreams(guarded: typeof fetch): typeof fetch {
+  return async (...request) => {
+    const response = await guarded(...request);
+    const type = response.headers.get("content-type") ?? "";
+    if (!response.ok || !/^(?:text\/html|application\/(?:json|xml|xhtml))/i.test(type)) return response;
+    throw new RclawError(
+      "INVALID_REQUEST",
+      `anthropic answered with ${type.split(";")[0]} instead of a stream; check models.providers.anthropic.baseUrl`,
+    );
+  };
 }

@@ -6,22 +6,31 @@ import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
  * with the provider's id, in whose place the agent puts the model's whole name.
  */
 export function toRclawError(error: unknown, apiKey: string): RclawError {
-  if (isRclawError(error)) return error;
+  if (isRclawError(error)) return withName(error, "broke off its answer", "ask again");
   if (error instanceof APIUserAbortError)
     return new RclawError("ABORTED", "the request to anthropic was stopped");
-  // The guarded fetch refuses with its own words, which say more than "connection error".
   const cause = (error as { cause?: unknown } | undefined)?.cause;
-  if (isRclawError(cause)) return cause;
-  if (error instanceof APIConnectionError) {
-    const reason = (cause as { code?: unknown } | undefined)?.code;
-    return unavailable(
-      `could not be reached${typeof reason === "string" ? ` (${reason})` : ""}; check the network and models.providers.anthropic.baseUrl`,
-      error,
-    );
-  }
+  const next = "check the network and models.providers.anthropic.baseUrl";
+  // The guarded fetch refuses with its own words, which say more than "connection error".
+  if (isRclawError(cause)) return withName(cause, "could not be reached", next);
+  if (error instanceof APIConnectionError) return unavailable(`could not be reached; ${next}`, error);
   if (!(error instanceof APIError))
     return unavailable("broke off its answer or sent something unreadable; ask again", error);
   return fromStatus(error, apiKey);
+}
+
+/** An error of the guarded fetch speaks of a host; whoever reads it knows a model, and wants to know what to do. */
+function withName(error: RclawError, what: string, next: string): RclawError {
+  if (error.message.startsWith("anthropic")) return error;
+  const { code, message, retryable, details } = error;
+  const reason = /\(([A-Z_]+)\)$/.exec(message)?.[1];
+  const said = code === "UNAVAILABLE" && reason ? ` ${what} (${reason})` : `: ${message}`;
+  const advice = code === "UNAVAILABLE" || code === "TIMEOUT" ? `; ${next}` : "";
+  return new RclawError(code, `anthropic${said}${advice}`, {
+    cause: error,
+    retryable,
+    ...(details && { details }),
+  });
 }
 
 function fromStatus(error: APIError, apiKey: string): RclawError {
@@ -41,12 +50,16 @@ function fromStatus(error: APIError, apiKey: string): RclawError {
     const message = `anthropic is limiting requests (429)${words}; ${again(retryAfterMs)}`;
     return new RclawError("RATE_LIMITED", message, { cause: error, retryable: true, details });
   }
-  if (status === 401 || status === 403) {
+  if (status === 401) {
     return new RclawError(
       "UNAUTHORIZED",
-      `anthropic refused the API key (${status}); check ANTHROPIC_API_KEY or run: rclaw plugin add anthropic`,
+      "anthropic refused the API key (401); check ANTHROPIC_API_KEY or run: rclaw plugin add anthropic",
       { details },
     );
+  }
+  if (status === 403) {
+    const message = `anthropic does not allow this with the API key (403)${words}; choose another model, or check the key's rights`;
+    return new RclawError("UNAUTHORIZED", message, { details });
   }
   if (status === 402)
     return new RclawError("UNAUTHORIZED", "anthropic wants payment (402); check the account's credit", {
@@ -56,7 +69,10 @@ function fromStatus(error: APIError, apiKey: string): RclawError {
     return unavailable(`is overloaded (${status}); ${again(retryAfterMs)}`, error, details);
   if (status === 408 || status === 409 || status >= 500)
     return unavailable(`failed (${status})${words}; ${again(retryAfterMs)}`, error, details);
-  const next = status === 404 ? "; choose another model, or check its name" : "";
+  const next =
+    status === 404
+      ? "; choose another model, or check its name"
+      : "; if it stays like that, start a new session with /new";
   return new RclawError("INVALID_REQUEST", `anthropic refused the request (${status})${words}${next}`, {
     cause: error,
     details,

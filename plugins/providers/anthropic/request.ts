@@ -82,7 +82,12 @@ function toBlock(block: Block): Anthropic.ContentBlockParam[] {
       ];
     case "tool_use":
       return [
-        { type: "tool_use", id: safeId(block.id), name: block.name, input: objectOf(block.input ?? {}) },
+        {
+          type: "tool_use",
+          id: safeId(block.id),
+          name: safeName(block.name),
+          input: objectOf(block.input ?? {}),
+        },
       ];
     default:
       return [
@@ -104,6 +109,9 @@ function objectOf(input: unknown): unknown {
 
 /** Ids that another provider made may hold what this one refuses. */
 const safeId = (id: string): string => id.replaceAll(/[^a-zA-Z0-9_-]/g, "_");
+
+/** A name that a model made up may hold what the API refuses, in this request and in every later one. */
+const safeName = (name: string): string => name.replaceAll(/[^a-zA-Z0-9_-]/g, "_").slice(0, 64) || "unnamed";
 
 /** So that the next turn finds everything up to here in the cache. */
 function markLast(messages: Anthropic.MessageParam[]): Anthropic.MessageParam[] {

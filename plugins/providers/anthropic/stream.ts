@@ -19,11 +19,21 @@ interface OpenTool {
   json: string;
 }
 
+/** A long file takes minutes to write, and nothing else is heard of it before it is whole. */
+const atWork: Chunk = { type: "thinking", delta: "" };
+const signEveryMs = 1_000;
+
 /** The API's events as chunks. Without `message_stop` there is no `end`: the stream was cut, and whoever reads it must know. */
 export async function* toChunks(events: AsyncIterable<Anthropic.MessageStreamEvent>): AsyncGenerator<Chunk> {
   const tools = new Map<number, OpenTool>();
   let usage: Usage = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 };
   let stop: string | null = null;
+  let signAt = Date.now();
+  const isDue = (): boolean => {
+    const isLate = Date.now() - signAt >= signEveryMs;
+    if (isLate) signAt = Date.now();
+    return isLate;
+  };
   for await (const event of events) {
     switch (event.type) {
       case "message_start":
@@ -43,7 +53,10 @@ export async function* toChunks(events: AsyncIterable<Anthropic.MessageStreamEve
         else if (delta.type === "thinking_delta") yield { type: "thinking", delta: delta.thinking };
         else if (delta.type === "signature_delta")
           yield { type: "thinking", delta: "", signature: delta.signature };
-        else if (delta.type === "input_json_delta") append(tools.get(event.index), delta.partial_json);
+        else if (delta.type === "input_json_delta") {
+          append(tools.get(event.index), delta.partial_json);
+          if (isDue()) yield atWork;
+        }
         break;
       }
       case "content_block_stop": {

@@ -1,5 +1,5 @@
 import { type Chunk, type CompletionRequest, isRclawError, RclawError } from "@rclaw/plugin-sdk";
-import { broken, refusal, unreachable } from "./errors.ts";
+import { broken, noStream, refusal, unreachable, withName } from "./errors.ts";
 import { headersOf, type Server } from "./server.ts";
 import { type Event, Gathering, toBody } from "./wire.ts";
 
@@ -25,7 +25,7 @@ export async function* streamChat(
     yield* gathering.end();
   } catch (error) {
     if (signal.aborted) throw new RclawError("ABORTED", `the request to ${server.provider} was stopped`);
-    throw isRclawError(error) ? error : broken(server, error);
+    throw isRclawError(error) ? withName(server, error) : broken(server, error);
   } finally {
     signal.removeEventListener("abort", onAbort);
     controller.abort();
@@ -64,8 +64,13 @@ async function* eventsOf(
   response: Response,
   place: { model: string; server: Server },
 ): AsyncGenerator<Event> {
-  if (/^application\/json/i.test(response.headers.get("content-type") ?? "")) {
-    yield whole((await response.json()) as Whole);
+  const type = response.headers.get("content-type") ?? "";
+  if (/^text\/html/i.test(type)) throw noStream(place.server, type);
+  if (/^application\/json/i.test(type)) {
+    const document = (await response.json()) as Whole;
+    if (document.error !== undefined) throw refusal(500, JSON.stringify(document), place);
+    if (!document.choices?.length) throw noStream(place.server, type);
+    yield whole(document);
     return;
   }
   for await (const line of linesOf(response)) {
@@ -81,6 +86,7 @@ async function* eventsOf(
 interface Whole {
   readonly choices?: readonly { readonly message?: object; readonly finish_reason?: string }[];
   readonly usage?: Event["usage"];
+  readonly error?: unknown;
 }
 
 function whole({ choices = [], usage }: Whole): Event {
@@ -104,6 +110,10 @@ async function* linesOf({ body }: Response): AsyncGenerator<string> {
 }
 
 function retryAfter(headers: Headers): number | undefined {
-  const seconds = Number(headers.get("retry-after") ?? Number.NaN);
-  return seconds >= 0 ? seconds * 1_000 : undefined;
+  const value = headers.get("retry-after");
+  if (!value) return undefined;
+  const seconds = Number(value);
+  if (seconds >= 0) return seconds * 1_000;
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
 }

@@ -14,33 +14,21 @@ export function refusal(
   { server, model, retryAfterMs }: { server: Server; model: string; retryAfterMs?: number | undefined },
 ): RclawError {
   const { provider, place } = server;
-  const said = wordsIn(body)
-    .slice(0, 300)
-    .trim()
-    .replace(/[.;:\s]+$/, "");
-  const words = said === "" ? "" : `: ${said}`;
+  const said = wordsIn(body).slice(0, 300).trim();
+  const words = sayable(said);
   const details = { status, ...(retryAfterMs !== undefined && { retryAfterMs }) };
   if (status !== 429 && tooLong.test(said)) {
     const message = `${provider} cannot read a conversation this long; start a new one with /new`;
     return new RclawError("INVALID_REQUEST", message, { details: { ...details, kind: "context_length" } });
   }
-  if (status === 401 || status === 403)
-    return new RclawError(
-      "UNAUTHORIZED",
-      `${provider} refused the API key (${status}); check ${place}.apiKey`,
-      {
-        details,
-      },
-    );
-  if (status === 429)
-    return new RclawError(
-      "RATE_LIMITED",
-      `${provider} is limiting requests (429)${words}; try again in a minute`,
-      {
-        retryable: true,
-        details,
-      },
-    );
+  if (status === 401 || status === 403) {
+    const message = `${provider} refused the API key (${status})${words}; check ${place}.apiKey`;
+    return new RclawError("UNAUTHORIZED", message, { details });
+  }
+  if (status === 429) {
+    const message = `${provider} is limiting requests (429)${words}; ${again(retryAfterMs)}`;
+    return new RclawError("RATE_LIMITED", message, { retryable: true, details });
+  }
   if (status === 404) {
     const next = `check the name of the model, "${model}", and ${place}.baseUrl`;
     return new RclawError("INVALID_REQUEST", `${provider} does not know it (404)${words}; ${next}`, {
@@ -49,19 +37,56 @@ export function refusal(
   }
   if (status === 408 || status === 409 || status >= 500) {
     const what = status === 503 || status === 529 ? "is overloaded" : "failed";
-    return new RclawError("UNAVAILABLE", `${provider} ${what} (${status})${words}; try again in a minute`, {
-      retryable: true,
-      details,
-    });
+    const message = `${provider} ${what} (${status})${words}; ${again(retryAfterMs)}`;
+    return new RclawError("UNAVAILABLE", message, { retryable: true, details });
   }
-  return new RclawError("INVALID_REQUEST", `${provider} refused the request (${status})${words}`, {
+  const next = "if it stays like that, start a new session with /new";
+  return new RclawError("INVALID_REQUEST", `${provider} refused the request (${status})${words}; ${next}`, {
     details,
   });
+}
+
+const emptyWords =
+  /^(?:\W|the|is|are|an?|your|request|server|service|internal|error|failed|currently|temporarily|unavailable|overloaded|bad|gateway|timeout|rate|limit|limited|exceeded|too|many|requests)*$/i;
+
+/** What the server said, unless that is only the status once more. */
+function sayable(said: string): string {
+  const text = said.replace(/[.;:\s]+$/, "");
+  return emptyWords.test(text) ? "" : `: ${text}`;
+}
+
+function again(afterMs: number | undefined): string {
+  if (afterMs === undefined) return "try again in a minute";
+  const seconds = Math.ceil(afterMs / 1_000);
+  return seconds <= 90 ? `try again in ${seconds} s` : `try again in ${Math.ceil(seconds / 60)} minutes`;
 }
 
 export function broken({ provider }: Pick<Server, "provider">, cause?: unknown): RclawError {
   const message = `${provider} broke off its answer or sent something unreadable; ask again`;
   return new RclawError("UNAVAILABLE", message, { cause, retryable: true });
+}
+
+/** An error of the guarded fetch speaks of a host; whoever reads it knows a model, and wants to know what to do. */
+export function withName({ provider }: Pick<Server, "provider">, error: RclawError): RclawError {
+  if (error.message.startsWith(provider)) return error;
+  const { code, message, retryable, details } = error;
+  const reason = /\(([A-Z_]+)\)$/.exec(message)?.[1];
+  const said = code === "UNAVAILABLE" && reason ? ` broke off its answer (${reason})` : `: ${message}`;
+  const advice = code === "UNAVAILABLE" || code === "TIMEOUT" ? "; ask again" : "";
+  return new RclawError(code, `${provider}${said}${advice}`, {
+    cause: error,
+    retryable,
+    ...(details && { details }),
+  });
+}
+
+/** A page or the like. It would be read as a stream that was cut, and asked for again in vain. */
+export function noStream({ provider, place }: Server, type: string): RclawError {
+  const what = type.split(";")[0];
+  return new RclawError(
+    "INVALID_REQUEST",
+    `${provider} answered with ${what} instead of a stream; check ${place}.baseUrl, which ends in /v1 for most servers`,
+  );
 }
 
 export function unreachable({ provider, baseUrl, place }: Server, cause: unknown): RclawError {
@@ -75,7 +100,7 @@ export function unreachable({ provider, baseUrl, place }: Server, cause: unknown
     cause?: { code?: unknown };
   };
   const reason = [details?.reason, deeper?.code, code].find(
-    (word) => typeof word === "string" && /^E[A-Z]+$/.test(word),
+    (word) => typeof word === "string" && /^[A-Z_]{3,}$/.test(word),
   );
   const because = typeof reason === "string" ? ` (${reason})` : "";
   return new RclawError(

@@ -51,8 +51,15 @@ function toMessages({ role, content }: Message): Json[] {
 function toCall({ id, name, input }: Extract<Block, { type: "tool_use" }>): Json {
   const isObject = typeof input === "object" && input !== null && !Array.isArray(input);
   const args = JSON.stringify(isObject ? input : { unreadable: input });
-  return { id, type: "function", function: { name, arguments: args } };
+  return { id, type: "function", function: { name: safeName(name), arguments: args } };
 }
+
+/** A name that a model made up may hold what servers refuse, in this request and in every later one. */
+const safeName = (name: string): string => name.replaceAll(/[^a-zA-Z0-9_.-]/g, "_").slice(0, 64) || "unnamed";
+
+/** A long file takes minutes to write, and nothing else is heard of it before it is whole. */
+const atWork: Chunk = { type: "thinking", delta: "" };
+const signEveryMs = 1_000;
 
 interface OpenCall {
   readonly index: number;
@@ -89,6 +96,7 @@ export class Gathering {
   readonly #calls: OpenCall[] = [];
   #usage: Usage = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 };
   #finish: string | undefined;
+  #signAt = Date.now();
 
   *add({ choices, usage }: Event): Generator<Chunk> {
     if (usage) {
@@ -103,6 +111,10 @@ export class Gathering {
     if (thinking) yield { type: "thinking", delta: thinking };
     if (delta?.content) yield { type: "text", delta: delta.content };
     for (const fragment of delta?.tool_calls ?? []) this.#gather(fragment);
+    if (delta?.tool_calls && Date.now() - this.#signAt >= signEveryMs) {
+      this.#signAt = Date.now();
+      yield atWork;
+    }
     this.#finish = choice.finish_reason ?? this.#finish;
   }
 

@@ -26,7 +26,7 @@ export async function* stream(
       organization: null,
       project: null,
       adminAPIKey: null,
-      fetch: endpoint.fetch,
+      fetch: onlyStreams(endpoint),
       maxRetries: 0,
       logLevel: "off",
     });
@@ -47,4 +47,17 @@ export async function* stream(
   }
   // The SDK ends the stream without a word when it is aborted.
   if (signal.aborted) throw new RclawError("ABORTED", `the request to ${provider} was stopped`);
+}
+
+/** What is no stream would be read as one that was cut, and asked for again in vain. */
+function onlyStreams({ fetch: guarded, provider }: Endpoint): typeof fetch {
+  return async (...request) => {
+    const response = await guarded(...request);
+    const type = response.headers.get("content-type") ?? "";
+    if (!response.ok || !/^(?:text\/html|application\/(?:json|xml|xhtml))/i.test(type)) return response;
+    throw new RclawError(
+      "INVALID_REQUEST",
+      `${provider} answered with ${type.split(";")[0]} instead of a stream; check models.providers.openai.baseUrl, which ends in /v1 for most servers`,
+    );
+  };
 }

@@ -1,6 +1,13 @@
 import type { OpenAI } from "openai";
 import type { Block, Chunk, CompletionRequest, Message, Usage } from "@rclaw/plugin-sdk";
-import { effortOf, type Endpoint, parseArguments, writeArguments } from "./endpoint.ts";
+import {
+  createSigns,
+  effortOf,
+  type Endpoint,
+  parseArguments,
+  safeName,
+  writeArguments,
+} from "./endpoint.ts";
 
 type Params = OpenAI.Chat.ChatCompletionCreateParamsStreaming;
 type Param = OpenAI.Chat.ChatCompletionMessageParam;
@@ -59,7 +66,7 @@ function fromAssistant(content: readonly Block[]): Param[] {
           {
             id: shortId(block.id),
             type: "function" as const,
-            function: { name: block.name, arguments: writeArguments(block.input ?? {}) },
+            function: { name: safeName(block.name), arguments: writeArguments(block.input ?? {}) },
           },
         ]
       : [],
@@ -90,6 +97,7 @@ export async function* completionChunks(
   events: AsyncIterable<OpenAI.Chat.ChatCompletionChunk>,
 ): AsyncGenerator<Chunk> {
   const calls: OpenCall[] = [];
+  const signs = createSigns();
   let usage: Usage = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 };
   let finish: string | undefined;
   for await (const event of events) {
@@ -103,6 +111,7 @@ export async function* completionChunks(
     if (thinking) yield { type: "thinking", delta: thinking };
     if (delta?.content) yield { type: "text", delta: delta.content };
     for (const fragment of delta?.tool_calls ?? []) gather(calls, fragment);
+    if (delta?.tool_calls) yield* signs();
     finish = choice.finish_reason ?? finish;
   }
   if (finish === undefined) return;

@@ -1,4 +1,4 @@
-import type { CompletionRequest } from "@rclaw/plugin-sdk";
+import type { Chunk, CompletionRequest } from "@rclaw/plugin-sdk";
 
 /** One server that speaks OpenAI's API. */
 export interface Endpoint {
@@ -42,4 +42,20 @@ export function parseArguments(json: string): unknown {
 export function writeArguments(input: unknown): string {
   const isObject = typeof input === "object" && input !== null && !Array.isArray(input);
   return JSON.stringify(isObject ? input : { unreadable: input });
+}
+
+/** A name that a model made up may hold what servers refuse, in this request and in every later one. */
+export const safeName = (name: string): string =>
+  name.replaceAll(/[^a-zA-Z0-9_-]/g, "_").slice(0, 64) || "unnamed";
+
+const signEveryMs = 1_000;
+
+/** A long file takes minutes to write, and nothing else is heard of it before it is whole: a sign of life now and then. */
+export function createSigns(): () => readonly Chunk[] {
+  let at = Date.now();
+  return () => {
+    if (Date.now() - at < signEveryMs) return [];
+    at = Date.now();
+    return [{ type: "thinking", delta: "" }];
+  };
 }

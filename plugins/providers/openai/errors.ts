@@ -8,22 +8,36 @@ import type { Endpoint } from "./endpoint.ts";
  */
 export function toRclawError(error: unknown, endpoint: Endpoint): RclawError {
   const { provider, baseUrl } = endpoint;
-  if (isRclawError(error)) return error;
+  if (isRclawError(error)) return withName(error, provider, ["broke off its answer", "ask again"]);
   if (error instanceof APIUserAbortError)
     return new RclawError("ABORTED", `the request to ${provider} was stopped`);
-  // The guarded fetch refuses with its own words, which say more than "connection error".
   const cause = (error as { cause?: unknown } | undefined)?.cause;
-  if (isRclawError(cause)) return cause;
-  if (error instanceof APIConnectionError) {
-    const reason = (cause as { code?: unknown } | undefined)?.code;
-    return unavailable(
-      `${provider} could not be reached at ${new URL(baseUrl).host}${typeof reason === "string" ? ` (${reason})` : ""}; check the network and models.providers.openai.baseUrl`,
-      error,
-    );
-  }
+  const unreached = `could not be reached at ${new URL(baseUrl).host}`;
+  const next = "check the network and models.providers.openai.baseUrl";
+  // The guarded fetch refuses with its own words, which say more than "connection error".
+  if (isRclawError(cause)) return withName(cause, provider, [unreached, next]);
+  if (error instanceof APIConnectionError) return unavailable(`${provider} ${unreached}; ${next}`, error);
   if (!(error instanceof APIError))
     return unavailable(`${provider} broke off its answer or sent something unreadable; ask again`, error);
   return fromStatus(error, endpoint);
+}
+
+/** An error of the guarded fetch speaks of a host; whoever reads it knows a model, and wants to know what to do. */
+function withName(
+  error: RclawError,
+  provider: string,
+  [what, next]: readonly [what: string, next: string],
+): RclawError {
+  if (error.message.startsWith(provider)) return error;
+  const { code, message, retryable, details } = error;
+  const reason = /\(([A-Z_]+)\)$/.exec(message)?.[1];
+  const said = code === "UNAVAILABLE" && reason ? ` ${what} (${reason})` : `: ${message}`;
+  const advice = code === "UNAVAILABLE" || code === "TIMEOUT" ? `; ${next}` : "";
+  return new RclawError(code, `${provider}${said}${advice}`, {
+    cause: error,
+    retryable,
+    ...(details && { details }),
+  });
 }
 
 function fromStatus(error: APIError, endpoint: Endpoint): RclawError {
@@ -58,8 +72,7 @@ export function failure(
   { status: given, code, said, retryAfterMs, cause }: Refusal,
   { provider, keyHint }: Pick<Endpoint, "provider" | "keyHint">,
 ): RclawError {
-  const limited = code === "rate_limit_exceeded" || code === "rate_limit_error";
-  const status = given ?? (limited ? 429 : code === "invalid_prompt" ? 400 : 500);
+  const status = given ?? statusOfCode[code ?? ""] ?? 500;
   const number = given === undefined ? "" : ` (${status})`;
   const words = sayable(said);
   const details = { status, ...(retryAfterMs !== undefined && { retryAfterMs }) };
@@ -78,21 +91,37 @@ export function failure(
     const message = `${provider} is limiting requests${number}${words}; ${again(retryAfterMs)}`;
     return new RclawError("RATE_LIMITED", message, { cause, retryable: true, details });
   }
-  if (status === 401 || status === 403)
+  if (status === 401)
     return new RclawError("UNAUTHORIZED", `${provider} refused the API key${number}; ${keyHint}`, {
       details,
     });
+  if (status === 403) {
+    const message = `${provider} does not allow this with the API key${number}${words}; choose another model, or check the key's rights`;
+    return new RclawError("UNAUTHORIZED", message, { details });
+  }
   if (status === 503 || status === 529)
     return unavailable(`${provider} is overloaded${number}; ${again(retryAfterMs)}`, cause, details);
   if (status === 408 || status === 409 || status >= 500)
     return unavailable(`${provider} failed${number}${words}; ${again(retryAfterMs)}`, cause, details);
   const next =
-    code === "model_not_found" || status === 404 ? "; choose another model, or check its name" : "";
+    code === "model_not_found" || status === 404
+      ? "; choose another model, or check its name"
+      : "; if it stays like that, start a new session with /new";
   return new RclawError("INVALID_REQUEST", `${provider} refused the request${number}${words}${next}`, {
     cause,
     details,
   });
 }
+
+const statusOfCode: Readonly<Record<string, number>> = {
+  rate_limit_exceeded: 429,
+  rate_limit_error: 429,
+  invalid_prompt: 400,
+  invalid_request_error: 400,
+  overloaded_error: 503,
+  server_overloaded: 503,
+  slow_down: 503,
+};
 
 const emptyWords =
   /^(?:\W|the|is|are|an?|your|request|server|service|internal|error|failed|currently|temporarily|unavailable|overloaded|bad|gateway|timeout|rate|limit|limited|exceeded|too|many|requests)*$/i;

@@ -1,6 +1,13 @@
 import type { OpenAI } from "openai";
 import type { Block, Chunk, CompletionRequest, Message, RclawError, Usage } from "@rclaw/plugin-sdk";
-import { effortOf, type Endpoint, parseArguments, writeArguments } from "./endpoint.ts";
+import {
+  createSigns,
+  effortOf,
+  type Endpoint,
+  parseArguments,
+  safeName,
+  writeArguments,
+} from "./endpoint.ts";
 import { failure } from "./errors.ts";
 import { shortId } from "./completions.ts";
 
@@ -62,7 +69,7 @@ function toItem(block: Block, { reasons }: Endpoint): Item[] {
         {
           type: "function_call",
           call_id: shortId(block.id),
-          name: block.name,
+          name: safeName(block.name),
           arguments: writeArguments(block.input ?? {}),
         },
       ];
@@ -89,6 +96,7 @@ export async function* responseChunks(
   events: AsyncIterable<OpenAI.Responses.ResponseStreamEvent>,
   endpoint: Pick<Endpoint, "provider" | "keyHint">,
 ): AsyncGenerator<Chunk> {
+  const signs = createSigns();
   let hasCalls = false;
   let refused = false;
   for await (const event of events) {
@@ -143,6 +151,7 @@ export async function* responseChunks(
       case "error":
         throw failed(event.code, event.message, endpoint);
       default:
+        yield* signs();
         break;
     }
   }

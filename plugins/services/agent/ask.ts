@@ -148,9 +148,35 @@ async function open(
   for (;;) {
     const next = await stream.next();
     if (next.done) break;
-    hidden.push(next.value);
-    if (next.value.type === "text" || next.value.type === "end") break;
+    const chunk = next.value;
+    if (chunk.type !== "thinking" || chunk.delta !== "" || chunk.signature !== undefined) hidden.push(chunk);
+    if (chunk.type === "end")
+      refuseEmpty(hidden, chunk.stopReason, { what: `${provider}/${model}`, messages });
+    if (chunk.type === "end" || (chunk.type === "text" && chunk.delta.trim() !== "")) break;
   }
   stream.replay(hidden);
   return { choice, chunks: stream };
+}
+
+/**
+ * A person who asked and reads nothing must be told so. After a tool's result the same is
+ * an answer: the model did what it was asked, and has nothing to add.
+ */
+function refuseEmpty(
+  chunks: readonly Chunk[],
+  stopReason: Extract<Chunk, { type: "end" }>["stopReason"],
+  { what, messages }: { readonly what: string; readonly messages: readonly HistoryMessage[] },
+): void {
+  const hasSomething = chunks.some(
+    (chunk) => chunk.type === "tool_use" || (chunk.type === "text" && chunk.delta.trim() !== ""),
+  );
+  if (hasSomething || stopReason === "refusal") return;
+  if (stopReason === "length")
+    throw new RclawError(
+      "UNAVAILABLE",
+      `${what} reached its limit of tokens before it said anything; raise agents.defaults.maxTokens, or let it think less with /think low`,
+    );
+  const isAfterTools = messages.at(-1)?.content.some(({ type }) => type === "tool_result") ?? false;
+  if (!isAfterTools)
+    throw new RclawError("UNAVAILABLE", `${what} gave an empty answer; ask again`, { retryable: true });
 }

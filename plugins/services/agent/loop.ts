@@ -1,7 +1,8 @@
+import { randomUUID } from "node:crypto";
 import { type Block, isRclawError, RclawError, type ToolResult, type Usage } from "@rclaw/plugin-sdk";
 import type { Answer } from "./ask.ts";
 import type { HistoryMessage, ToolOutcome } from "./messages.ts";
-import type { ModelRef } from "./models.ts";
+import { allFailed, type ModelRef } from "./models.ts";
 import { shorten } from "./text.ts";
 
 export type LoopEvent =
@@ -30,6 +31,8 @@ export interface LoopOptions {
 
 /** A model that asks for a hundred tools at once has lost its way. */
 const maxCallsPerTurn = 32;
+/** More than any model writes, and less than a line of the transcript holds; a server may never end its answer. */
+const maxAnswerChars = 2_000_000;
 
 /**
  * The loop itself: ask the model, run the tools it asked for, ask again. It only yields
@@ -45,25 +48,38 @@ export async function* runLoop(
   for (let turn = 0; turn < options.maxTurns; turn++) {
     const { choice, chunks } = await options.ask(messages);
     const content: Block[] = [];
-    for await (const chunk of chunks) {
-      if (chunk.type === "text") {
-        addText(content, chunk.delta);
-        yield chunk;
-      } else if (chunk.type === "thinking") {
-        addThinking(content, chunk.delta, chunk.signature);
-        if (chunk.delta) yield chunk;
-      } else if (chunk.type === "tool_use") {
-        content.push(chunk);
-      } else {
-        yield { type: "assistant", content, stopReason: chunk.stopReason, usage: chunk.usage, from: choice };
+    let size = 0;
+    let isCut = false;
+    try {
+      for await (const chunk of chunks) {
+        if (chunk.type === "text") {
+          size += chunk.delta.length;
+          addText(content, chunk.delta);
+          yield chunk;
+        } else if (chunk.type === "thinking") {
+          size += chunk.delta.length;
+          addThinking(content, chunk.delta, chunk.signature);
+          if (chunk.delta) yield chunk;
+        } else if (chunk.type === "tool_use") {
+          size += JSON.stringify(chunk.input ?? null).length;
+          content.push({ ...chunk, id: ownId(chunk.id, [...messages, { role: "assistant", content }]) });
+        } else {
+          const { stopReason, usage } = chunk;
+          isCut = stopReason === "length";
+          yield { type: "assistant", content, stopReason, usage, from: choice };
+        }
+        if (size > maxAnswerChars) throw tooLong(choice);
       }
+    } catch (error) {
+      throw options.signal.aborted ? error : allFailed([{ choice, error }]);
     }
     const calls = content.filter((block) => block.type === "tool_use");
     if (calls.length === 0) return;
     const results: Block[] = [];
     for (const [index, { id, name, input }] of calls.entries()) {
       yield { type: "tool-start", id, name, input };
-      const outcome = index < maxCallsPerTurn ? await callTool(id, name, input, options) : tooMany(id, name);
+      const outcome =
+        index < maxCallsPerTurn ? await callTool({ id, name, input, isCut }, options) : tooMany(id, name);
       results.push({ type: "tool_result", id, content: outcome.content, isError: outcome.isError });
       yield { type: "tool-result", outcome };
     }
@@ -81,12 +97,11 @@ export async function* runLoop(
 
 /** A refused or failed tool is an answer, not the end: the model reads why. Only a stop ends the run. */
 async function callTool(
-  id: string,
-  name: string,
-  input: unknown,
+  { id, name, input, isCut }: Pick<ToolOutcome, "id" | "name"> & { input: unknown; isCut: boolean },
   options: LoopOptions,
 ): Promise<ToolOutcome> {
-  if (typeof (input ?? {}) !== "object" || Array.isArray(input)) return unreadable(id, name, input);
+  if (typeof (input ?? {}) !== "object" || Array.isArray(input))
+    return isCut ? cutOff(id, name) : unreadable(id, name, input);
   try {
     const { content, isError = false, details } = await options.callTool(id, name, input);
     return {
@@ -116,6 +131,12 @@ function unreadable(id: string, name: string, input: unknown): ToolOutcome {
   return { id, name, content, isError: true };
 }
 
+/** Told that its JSON was wrong, a model would only write the same call again. */
+function cutOff(id: string, name: string): ToolOutcome {
+  const content = `not run: your answer reached its limit of tokens before the arguments of ${name} were complete; do it in smaller steps, for example write a long file in several parts`;
+  return { id, name, content, isError: true };
+}
+
 function tooMany(id: string, name: string): ToolOutcome {
   return {
     id,
@@ -125,14 +146,29 @@ function tooMany(id: string, name: string): ToolOutcome {
   };
 }
 
+/** Small servers leave the id out or begin anew with every answer; a provider refuses a conversation that has one twice. */
+function ownId(id: string, messages: readonly HistoryMessage[]): string {
+  const isUsed = (block: Block): boolean => block.type === "tool_use" && block.id === id;
+  if (id !== "" && !messages.some(({ content }) => content.some(isUsed))) return id;
+  return `${id || "call"}_${randomUUID().slice(0, 8)}`;
+}
+
+function tooLong({ provider, model }: ModelRef): RclawError {
+  return new RclawError(
+    "TOO_LARGE",
+    `${provider}/${model} wrote more than ${maxAnswerChars / 1_000_000} million characters and was stopped; ask for less at once`,
+  );
+}
+
 function addText(content: Block[], delta: string): void {
   const last = content.at(-1);
   if (last?.type === "text") content[content.length - 1] = { type: "text", text: last.text + delta };
   else content.push({ type: "text", text: delta });
 }
 
-/** A signature closes its block: what follows is another one. */
+/** A signature closes its block: what follows is another one. Without words and signature it only says "still at work". */
 function addThinking(content: Block[], delta: string, signature: string | undefined): void {
+  if (delta === "" && signature === undefined) return;
   const last = content.at(-1);
   const open = last?.type === "thinking" && last.signature === undefined ? last : undefined;
   const block: Block = {

@@ -118,7 +118,7 @@ export class WatchedStream implements AsyncIterableIterator<Chunk, undefined> {
       this.#timer = setTimeout(this.#check, idleMs - idle).unref();
       return;
     }
-    const message = `${what} sent nothing for ${Math.round(idleMs / 1_000)} s`;
+    const message = `${what} sent nothing for ${Math.round(idleMs / 1_000)} s; ask again`;
     this.#stop(new RclawError("TIMEOUT", message, { retryable: true }));
   };
 
