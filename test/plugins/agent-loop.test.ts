@@ -373,3 +373,44 @@ test("when nothing is configured the best ready provider answers, and another on
   const answer = await bench.call("agent", { message: "x", idempotencyKey: "1" });
   expect(answer).toMatchObject({ result: { payloads: [{ text: "guide here" }] } });
 });
+
+test("a provider that has just got its key answers soon, and one that is slow to say it is not is seldom asked", async () => {
+  let time = 0;
+  let hasKey = false;
+  let delayMs = 0;
+  let asked = 0;
+  const { context } = createTestContext();
+  const models = createModels({
+    providers: {
+      ...context.providers,
+      ids: () => ["guide", "keyed"],
+      ready(id) {
+        if (id === "guide")
+          return Promise.resolve({ ok: true, reason: "", defaultModel: "guide", rank: 100 });
+        asked++;
+        time += delayMs;
+        return Promise.resolve({ ok: hasKey, reason: "", defaultModel: "best", rank: 10 });
+      },
+    },
+    settings: settingsOf({}),
+    log: context.log,
+    signal: context.signal,
+    now: () => time,
+  });
+  const who = async (): Promise<string | undefined> =>
+    (await models.candidates({ agentId: "main" }))[0]?.model;
+  expect(await who()).toBe("guide");
+  hasKey = true;
+  time += 1_000;
+  expect(await who()).toBe("guide");
+  time += 1_000;
+  expect(await who()).toBe("best");
+
+  delayMs = 1_000;
+  time += 2_000;
+  await who();
+  const before = asked;
+  time += 20_000;
+  await who();
+  expect(asked).toBe(before);
+});

@@ -40,7 +40,10 @@ export interface ModelsOptions {
   now?(): number;
 }
 
-const readyFreshMs = 30_000;
+/** Whoever just added a key wants to hear the model with the next message; who never answers is not asked every time. */
+const readyFreshMs = 2_000;
+const slowReadyFreshMs = 30_000;
+const slowReadyMs = 200;
 const readyTimeoutMs = 2_000;
 /** How long the start screen waits for the slow ones once somebody could answer. */
 const glanceMs = 100;
@@ -52,7 +55,7 @@ export type Models = ReturnType<typeof createModels>;
 
 /** Which model answers, and who stands in when it does not. */
 export function createModels({ providers, settings, log, signal, now = Date.now }: ModelsOptions) {
-  let best: (Search & { readonly at: number }) | undefined;
+  let best: (Search & { until: number }) | undefined;
   const lists = new Map<string, { readonly models: Promise<readonly ModelInfo[]>; readonly at: number }>();
   const failures = new Map<string, { count: number; until: number }>();
 
@@ -88,8 +91,15 @@ export function createModels({ providers, settings, log, signal, now = Date.now 
 
   /** The ready provider with the lowest rank. Asked again after a while, or when a run failed. */
   function latest(fresh = false): Search {
-    if (fresh || !best || now() - best.at > readyFreshMs) best = { ...search(), at: now() };
-    return best;
+    if (!fresh && best && now() < best.until) return best;
+    const at = now();
+    const started = { ...search(), until: Number.POSITIVE_INFINITY };
+    best = started;
+    void started.choice.then(() => {
+      const took = now() - at;
+      started.until = now() + (took < slowReadyMs ? readyFreshMs : slowReadyFreshMs);
+    });
+    return started;
   }
 
   /** What a provider says it has, or nothing when it does not say so soon. */
