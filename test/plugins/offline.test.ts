@@ -78,7 +78,21 @@ test.each([
   ["bye", "Goodbye"],
   ["how are you?", "All is well"],
   ["how do I add an API key", "ANTHROPIC_API_KEY"],
-  ["how can I use claude", "rclaw config set models.providers.anthropic.apiKey"],
+  ["how can I use claude", "rclaw plugin add anthropic"],
+  ["can I have gpt?", "needs a language model"],
+  ["how do I set up ollama", "ollama pull"],
+  ["telegram", "rclaw pairing approve telegram CODE"],
+  ["what tools do you have?", "- `exec`: exec"],
+  ["bonjour", "I only understand a little English"],
+  ["こんにちは", "I only understand a little English"],
+  ["write a file", "What shall I write, and where?"],
+  ["run a command", "Which command?"],
+  ["read a file", "Which file?"],
+  ["delete old.txt", "run `rm old.txt`"],
+  ["how do I stop you?", "/stop"],
+  ["???", 'Say "help"'],
+  ["👍", "All right."],
+  ["/start", "- list the files"],
   ["write me a poem about the sea", "needs a language model"],
   ["what is the capital of France?", "ollama serve"],
 ])("%s gets an honest answer", async (message, expected) => {
@@ -106,11 +120,86 @@ test.each([
   ["write hello to notes.txt", "write", { path: "notes.txt", content: "hello" }],
   ['write "hello world" into the file a/b.txt', "write", { path: "a/b.txt", content: "hello world" }],
   ["create a file called todo.md with buy milk", "write", { path: "todo.md", content: "buy milk" }],
+  ["Hello there! Could you please list the files for me?", "exec", { command: "ls" }],
+  ["list the files in src", "read", { path: "src" }],
+  ["what files are in docs/old?", "read", { path: "docs/old" }],
+  ["list the folder src", "read", { path: "src" }],
+  ["show me the readme", "read", { path: "README.md" }],
+  ['open "my notes.txt"', "read", { path: "my notes.txt" }],
+  ["pwd", "exec", { command: "pwd" }],
+  ["run cd src; ls", "exec", { command: "cd src; ls" }],
+  ["do you know what time it is?", "exec", { command: "date" }],
+  ["whats the time", "exec", { command: "date" }],
 ])("%s asks for a tool", async (message, name, input) => {
   expect(await chunks([said(message)])).toMatchObject([
     { type: "tool_use", name, input },
     { type: "end", stopReason: "toolUse" },
   ]);
+});
+
+test.each([
+  "list the files, then read README.md",
+  "list the files and then read README.md",
+  "run `ls`; read README.md",
+])("%s is two requests", async (message) => {
+  expect(await chunks([said(message)])).toMatchObject([
+    { type: "tool_use", name: "exec", input: { command: "ls" } },
+    { type: "tool_use", name: "read", input: { path: "README.md" } },
+    { type: "end", stopReason: "toolUse" },
+  ]);
+});
+
+test("a key that somebody pastes goes nowhere and is not repeated", async () => {
+  for (const [key, plugin] of [
+    ["sk-ant-api03-abcdefghijklmnopqrstuvwxyz", "anthropic"],
+    ["sk-proj-abcdefghijklmnopqrstuvwxyz", "openai"],
+    ["123456789:AAHfiqksKZ8WmR2zSjiQ7abcdefghijklmno", "telegram"],
+  ] as const) {
+    const list = await chunks([said(`write ${key} to key.txt`)]);
+    expect(list.some(({ type }) => type === "tool_use")).toBe(false);
+    expect(textOf(list)).toContain(`rclaw plugin add ${plugin}`);
+    expect(textOf(list)).not.toContain(key);
+  }
+});
+
+test("what was said once is not said again at length", async () => {
+  const first = textOf(await chunks([said("tell me a joke")]));
+  expect(first).toContain("rclaw plugin add anthropic");
+  const before: Message = { role: "assistant", content: [{ type: "text", text: first }] };
+  const second = textOf(await chunks([said("tell me a joke"), before, said("and another one")]));
+  expect(second).toBe(
+    'I cannot answer that: it needs a language model, and none is connected. Say "add a key" to see how to connect one, or "help" for what I can do.',
+  );
+});
+
+test("where commands cannot run, folders are still read and the time is still told", async () => {
+  const asked = (command: string): Message => ({
+    role: "assistant",
+    content: [{ type: "tool_use", id: "t", name: "exec", input: { command } }],
+  });
+  const refused: Message = {
+    role: "user",
+    content: [{ type: "tool_result", id: "t", content: "there is no sandbox here", isError: true }],
+  };
+  expect(await chunks([said("ls"), asked("ls"), refused])).toMatchObject([
+    { type: "tool_use", name: "read", input: { path: "." } },
+    {},
+  ]);
+  expect(textOf(await chunks([said("date"), asked("date"), refused]))).toContain(
+    String(new Date().getFullYear()),
+  );
+});
+
+test("nobody can keep it busy with a long message", async () => {
+  const started = performance.now();
+  for (const text of [
+    "what list ".repeat(40_000),
+    "write a to ".repeat(40_000),
+    "`".repeat(200_000),
+    "run ".repeat(900),
+  ])
+    await chunks([said(text)]);
+  expect(performance.now() - started).toBeLessThan(2_000);
 });
 
 test.each(["run away with me", "read between the lines", "time flies", "I like files"])(
