@@ -15,8 +15,11 @@ describe.each([
   ["anthropic", anthropic],
   ["openai", openai],
 ] as const)("%s", (id, plugin) => {
-  async function answer(fetch: typeof globalThis.fetch): Promise<readonly Chunk[]> {
-    const env = { ANTHROPIC_API_KEY: "sk-ant-test-0000000000", OPENAI_API_KEY: "sk-test-0000000000" };
+  async function answer(
+    fetch: typeof globalThis.fetch,
+    key = "sk-test-0000000000",
+  ): Promise<readonly Chunk[]> {
+    const env = { ANTHROPIC_API_KEY: key, OPENAI_API_KEY: key };
     const bench = createTestContext({ id, config: {}, env, fetch });
     await bench.activate(definePlugin(plugin as Parameters<typeof definePlugin>[0]));
     const provider = bench.contributions.providers.get(id);
@@ -24,6 +27,22 @@ describe.each([
     const request = { model: "m", system: "", messages: [], tools: [] };
     return collect(provider.stream(request, new AbortController().signal));
   }
+
+  test("a key is taken without the white space around it, and one that cannot be a key is named", async () => {
+    const seen: (string | null)[] = [];
+    const listening: typeof fetch = (_url, init) => {
+      seen.push(new Headers(init?.headers).get("authorization"));
+      return Promise.reject(new RclawError("UNAVAILABLE", "could not reach it"));
+    };
+    await expect(answer(listening, " sk-test-1111111111\n")).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    expect(seen).toEqual(["Bearer sk-test-1111111111"]);
+    await expect(answer(listening, "sk-test 2222\n3333")).rejects.toMatchObject({
+      code: "UNAUTHORIZED",
+      message: expect.stringMatching(/what stands in \w+_API_KEY is no API key/),
+    });
+    await expect(answer(listening, " \n")).rejects.toThrow("no API key; set");
+    expect(seen).toHaveLength(1);
+  });
 
   test("a page instead of a stream is no answer that broke off: it is the wrong address", async () => {
     const page: typeof fetch = () =>

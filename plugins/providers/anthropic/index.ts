@@ -74,8 +74,10 @@ async function keyOf({
   secrets,
 }: PluginContext<AnthropicConfig>): Promise<{ key: string; from: string }> {
   if (config.apiKey) {
+    const from = "models.providers.anthropic.apiKey";
+    let stored: string;
     try {
-      return { key: await secrets.resolve(config.apiKey), from: "models.providers.anthropic.apiKey" };
+      stored = await secrets.resolve(config.apiKey);
     } catch (error) {
       throw new RclawError(
         "UNAUTHORIZED",
@@ -83,12 +85,23 @@ async function keyOf({
         { cause: error },
       );
     }
+    return { key: usable(stored, from), from };
   }
-  const key = env("ANTHROPIC_API_KEY");
-  if (key) return { key, from: "ANTHROPIC_API_KEY" };
+  const key = env("ANTHROPIC_API_KEY")?.trim();
+  if (key) return { key: usable(key, "ANTHROPIC_API_KEY"), from: "ANTHROPIC_API_KEY" };
   throw new RclawError(
     "UNAUTHORIZED",
     "anthropic: no API key; set ANTHROPIC_API_KEY or run: rclaw plugin add anthropic",
+  );
+}
+
+/** A header cannot hold more, and a key that was pasted with its line end is meant without. */
+function usable(given: string, from: string): string {
+  const key = given.trim();
+  if (/^[\x21-\x7e]+$/.test(key)) return key;
+  throw new RclawError(
+    "UNAUTHORIZED",
+    `anthropic: what stands in ${from} is no API key: it is empty, or holds a space, a line end or a letter that is not ASCII`,
   );
 }
 

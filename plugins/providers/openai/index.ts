@@ -97,8 +97,10 @@ async function keyOf({
   secrets,
 }: PluginContext<OpenAiConfig>): Promise<{ key: string; from: string }> {
   if (config.apiKey) {
+    const from = "models.providers.openai.apiKey";
+    let stored: string;
     try {
-      return { key: await secrets.resolve(config.apiKey), from: "models.providers.openai.apiKey" };
+      stored = await secrets.resolve(config.apiKey);
     } catch (error) {
       throw new RclawError(
         "UNAUTHORIZED",
@@ -106,12 +108,23 @@ async function keyOf({
         { cause: error },
       );
     }
+    return { key: usable(stored, from), from };
   }
-  const key = env("OPENAI_API_KEY");
-  if (key) return { key, from: "OPENAI_API_KEY" };
+  const key = env("OPENAI_API_KEY")?.trim();
+  if (key) return { key: usable(key, "OPENAI_API_KEY"), from: "OPENAI_API_KEY" };
   throw new RclawError(
     "UNAUTHORIZED",
     "openai: no API key; set OPENAI_API_KEY or run: rclaw plugin add openai",
+  );
+}
+
+/** A header cannot hold more, and a key that was pasted with its line end is meant without. */
+function usable(given: string, from: string): string {
+  const key = given.trim();
+  if (/^[\x21-\x7e]+$/.test(key)) return key;
+  throw new RclawError(
+    "UNAUTHORIZED",
+    `openai: what stands in ${from} is no API key: it is empty, or holds a space, a line end or a letter that is not ASCII`,
   );
 }
 

@@ -233,10 +233,14 @@ export function repair(messages: readonly HistoryMessage[]): HistoryMessage[] {
   return result;
 }
 
+/** Of a run that a person stopped as well as of one that a crash ended: the transcript does not say which. */
+const unanswered =
+  "This call has no result: it was interrupted by a stop or by a restart of the gateway, and not run again. Nothing is known about its effects.";
+
 const missing = (id: string): Extract<Block, { type: "tool_result" }> => ({
   type: "tool_result",
   id,
-  content: interrupted,
+  content: unanswered,
   isError: true,
 });
 
