@@ -1,5 +1,3 @@
-import { mkdir, writeFile } from "node:fs/promises";
-import path from "node:path";
 import {
   type Channel,
   type Command,
@@ -36,7 +34,7 @@ export function createRegistries(): Registries {
 
 export interface LookupOptions {
   catalog(): Catalog;
-  readonly host: Pick<PluginHost, "activate" | "isActive">;
+  readonly host: Pick<PluginHost, "activate" | "report">;
   readonly registries: Registries;
 }
 
@@ -58,10 +56,12 @@ export function createLookup({ catalog, host, registries }: LookupOptions) {
     await host.activate(owner);
     const item = registries[kind].get(name);
     if (item) return item as Item;
-    throw new RclawError(
+    const error = new RclawError(
       "PLUGIN_FAILED",
       `plugin "${owner}" declares ${what} "${name}" but registered none; see: rclaw plugin info ${owner}`,
     );
+    host.report(owner, `${what} ${name}`, error);
+    throw error;
   };
 }
 
@@ -69,6 +69,7 @@ export type Lookup = ReturnType<typeof createLookup>;
 
 export interface ToolPortOptions {
   catalog(): Catalog;
+  readonly host: Pick<PluginHost, "isActive" | "status">;
   readonly lookup: Lookup;
   readonly policy: Policy;
   readonly log: Logger;
@@ -78,38 +79,53 @@ export interface ToolPortOptions {
 
 export function toolPort({
   catalog,
+  host,
   lookup,
   policy,
   log,
   workspace,
   filesIn,
 }: ToolPortOptions): Pick<PluginContext["tools"], "list" | "call"> {
+  type Offers = ReturnType<PluginContext["tools"]["list"]>;
+  async function offer(
+    name: string,
+    place: Parameters<PluginContext["tools"]["list"]>[0],
+  ): Promise<Awaited<Offers>> {
+    const owner = catalog().owner("tools", name);
+    if (!owner || policy.refusal(name, owner, place) !== undefined) return [];
+    const asleep = host.isActive(owner) ? undefined : host.status(owner);
+    if (asleep?.enabled === false) return [];
+    const looking = lookup("tools", name);
+    if (asleep?.error !== undefined) {
+      // Somebody waits for an answer: what failed to start is tried again behind their back.
+      looking.catch(() => undefined);
+      return [];
+    }
+    try {
+      const { description, params } = await looking;
+      return [{ name, description, params }];
+    } catch (error) {
+      // One broken tool must not cost the person the answer.
+      log.warn({ err: error, tool: name, plugin: owner }, "tool is not offered");
+      return [];
+    }
+  }
+
   return {
     async list(place) {
-      const offered: { name: string; description: string; params: Tool["params"] }[] = [];
-      for (const name of catalog().names("tools")) {
-        const owner = catalog().owner("tools", name);
-        if (!owner || policy.refusal(name, owner, place) !== undefined) continue;
-        try {
-          const { description, params } = await lookup("tools", name);
-          offered.push({ name, description, params });
-        } catch (error) {
-          // One broken tool must not cost the person the answer.
-          log.warn({ err: error, tool: name, plugin: owner }, "tool is not offered");
-        }
-      }
-      return offered;
+      const names = catalog().names("tools");
+      return (await Promise.all(names.map((name) => offer(name, place)))).flat();
     },
     async call(name, params, { signal, onUpdate, ...place }) {
       const owner = catalog().owner("tools", name);
-      // A model may ask for what it was not offered: the answer must not depend on what is installed.
-      const refusal = owner === undefined ? undefined : policy.refusal(name, owner, place);
       if (!owner)
         throw new RclawError("NOT_FOUND", `there is no tool "${name}"`, { details: { tool: name } });
-      if (refusal) throw new RclawError("POLICY_DENIED", refusal, { details: { tool: name } });
+      // A model may ask for what it was not offered.
+      policy.admit(name, owner, place);
       const tool = await lookup("tools", name);
       const root = await workspace(place.agentId);
-      const given = typeof params === "object" && params !== null ? (params as Record<string, unknown>) : {};
+      // The call's own: what the caller keeps, such as a conversation, is not for a tool to change.
+      const given = typeof params === "object" ? { ...(params as Record<string, unknown> | null) } : {};
       const call = { tool, plugin: owner, params: given, place: { ...place, workspace: root } };
       return policy.callTool(call, { files: filesIn(root), ...(onUpdate && { onUpdate }) }, signal);
     },
@@ -133,36 +149,17 @@ export function providerPort(
 /** Makes each agent's workspace once; afterwards the answer costs nothing. */
 export function createWorkspaces(
   folderOf: (agentId: string) => string,
+  make: (folder: string) => Promise<string>,
 ): (agentId: string) => Promise<string> {
   const made = new Map<string, Promise<string>>();
   return (agentId) => {
     const folder = folderOf(agentId);
     let ready = made.get(folder);
     if (!ready) {
-      ready = makeWorkspace(folder);
+      ready = make(folder);
       made.set(folder, ready);
       ready.catch(() => made.delete(folder));
     }
     return ready;
   };
-}
-
-const welcome = `# Workspace
-
-This folder belongs to your assistant: its tools read and write here and nowhere else.
-Put files here that it should work with. Files with these names are read before every
-answer, when they are there:
-
-- AGENTS.md: rules it should follow
-- SOUL.md: how it should sound
-- USER.md: what it should know about you
-- IDENTITY.md: its own name
-- TOOLS.md: notes about this machine
-`;
-
-/** A new workspace says what it is; one that exists is left alone. */
-async function makeWorkspace(folder: string): Promise<string> {
-  const created = await mkdir(folder, { recursive: true, mode: 0o700 });
-  if (created !== undefined) await writeFile(path.join(folder, "README.md"), welcome, { mode: 0o600 });
-  return folder;
 }

@@ -4,6 +4,8 @@ const name = (pattern: string, description: string) => Type.String({ pattern, de
 const names = (pattern: string, description: string) =>
   Type.Array(name(pattern, description), { uniqueItems: true, maxItems: 256 });
 const strict = { additionalProperties: false } as const;
+/** One line for people: a line break or a control character could make it look like something rclaw says. */
+const oneLine = "^[^\\p{Cc}\\p{Zl}\\p{Zp}\\u202A-\\u202E\\u2066-\\u2069]+$";
 
 const scope = Type.Union([
   Type.Literal("operator.admin"),
@@ -48,9 +50,13 @@ const contributes = Type.Object(
       ),
     ),
     commands: Type.Optional(
-      Type.Record(Type.String({ pattern: "^[a-z][a-z0-9-]{0,31}$" }), Type.String({ maxLength: 120 }), {
-        description: "Commands of the rclaw program with a one-line summary.",
-      }),
+      Type.Record(
+        Type.String({ pattern: "^[a-z][a-z0-9-]{0,31}$" }),
+        Type.String({ maxLength: 120, pattern: oneLine }),
+        {
+          description: "Commands of the rclaw program with a one-line summary.",
+        },
+      ),
     ),
   },
   strict,
@@ -86,8 +92,8 @@ const permissions = Type.Object(
 export const manifestSchema = Type.Object(
   {
     id: Type.String({ pattern: "^[a-z][a-z0-9-]{0,63}$" }),
-    name: Type.String({ minLength: 1, maxLength: 64 }),
-    description: Type.String({ minLength: 1, maxLength: 200 }),
+    name: Type.String({ minLength: 1, maxLength: 64, pattern: oneLine }),
+    description: Type.String({ minLength: 1, maxLength: 200, pattern: oneLine }),
     version: Type.Optional(Type.String({ pattern: "^\\d+\\.\\d+\\.\\d+" })),
     runtime: Type.Union([Type.Literal("in-process"), Type.Literal("worker"), Type.Literal("wasm")]),
     entry: Type.String({

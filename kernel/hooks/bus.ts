@@ -6,6 +6,7 @@ import {
   type Logger,
   RclawError,
 } from "@rclaw/plugin-sdk";
+import { deadline } from "@rclaw/plugin-sdk/services/in-time";
 import { type HookRow, hookTable } from "./table.ts";
 
 /** What a manifest or a live plugin wants to hear, and only when the filter's fields match. */
@@ -208,22 +209,6 @@ function isThenable(value: unknown): value is Promise<unknown> {
   return (
     typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function"
   );
-}
-
-/** Rejects with TIMEOUT when `promise` takes too long; the late answer is dropped, not awaited. */
-export async function deadline<T>(promise: Promise<T>, timeoutMs: number, what: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(
-      () => reject(new RclawError("TIMEOUT", `${what} took longer than ${timeoutMs} ms`)),
-      timeoutMs,
-    );
-  });
-  try {
-    return await Promise.race([promise, expired]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** True for a refusal by a guard that failed, as opposed to a bug in the caller. */

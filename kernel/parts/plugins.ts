@@ -162,14 +162,17 @@ export async function createPluginParts(options: PluginPartsOptions) {
     ],
   });
 
-  const workspace = createWorkspaces((agentId) => {
-    const configured = valueAt(settings.config(), "agents.defaults.workspace");
-    const base =
-      typeof configured === "string" && configured
-        ? expandHome(configured, env)
-        : path.join(paths.stateDir, "workspace");
-    return agentId === "main" ? base : `${base}-${agentId}`;
-  });
+  const workspace = createWorkspaces(
+    (agentId) => {
+      const configured = valueAt(settings.config(), "agents.defaults.workspace");
+      const base =
+        typeof configured === "string" && configured
+          ? expandHome(configured, env)
+          : path.join(paths.stateDir, "workspace");
+      return agentId === "main" ? base : `${base}-${agentId}`;
+    },
+    async (folder) => (await services.get("files")).makeWorkspace(folder),
+  );
   const filesByRoot = new Map<string, Files>();
   function filesIn(folder: string): Files {
     const known = filesByRoot.get(folder);
@@ -207,6 +210,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
     provideMethod: (plugin, method) => methods.provide(plugin, method),
     tools: toolPort({
       catalog: () => catalog,
+      host,
       lookup,
       policy: {
         ...policy,
@@ -396,7 +400,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
           isServing: options.isServing,
           forget: (id) => storage.remove(id),
           isService(id) {
-            if (!catalog.plugins.get(id)?.manifest.contributes.services) return undefined;
+            if (!isBuiltIn(id) || !catalog.plugins.get(id)?.manifest.contributes.services) return undefined;
             return { id, enabled: true, state: services.isLoaded(id) ? "active" : "inactive", restarts: 0 };
           },
         }),

@@ -57,7 +57,12 @@ export function createCatalog(
     const claims = kinds.flatMap((kind) =>
       contributed(manifest, kind).map((name) => ({ kind, name, key: `${kind} ${name}` })),
     );
-    const taken = claims.find(({ key }) => owners.has(key) || kernelNames.has(key));
+    // The more exact route answers, so one below a built-in's folder would take a page out of it.
+    const folderOf = (key: string): string | undefined =>
+      [...owners].find(([other, owner]) => plugins.get(owner)?.builtIn && isBelow(key, other))?.[1];
+    const ownerOf = (key: string): string | undefined =>
+      owners.get(key) ?? (kernelNames.has(key) ? "the kernel" : builtIn ? undefined : folderOf(key));
+    const taken = claims.find(({ key }) => ownerOf(key) !== undefined);
     const unknown = hooksOf(manifest).find(({ name }) => !Object.hasOwn(hookTable, name));
     if (manifest.contributes.services && !builtIn) {
       conflicts.set(id, "only what ships with rclaw may offer services");
@@ -66,8 +71,10 @@ export function createCatalog(
     } else if (unknown) {
       conflicts.set(id, `there is no hook "${unknown.name}"`);
     } else if (taken) {
-      const owner = owners.get(taken.key) ?? "the kernel";
-      conflicts.set(id, `${taken.kind.replace(/s$/, "")} "${taken.name}" already belongs to ${owner}`);
+      conflicts.set(
+        id,
+        `${taken.kind.replace(/s$/, "")} "${taken.name}" already belongs to ${ownerOf(taken.key)}`,
+      );
     } else {
       for (const { key } of claims) owners.set(key, id);
     }
@@ -81,6 +88,10 @@ export function createCatalog(
     names: (kind) =>
       [...owners.keys()].filter((key) => key.startsWith(`${kind} `)).map((key) => key.slice(kind.length + 1)),
   };
+}
+
+function isBelow(route: string, folder: string): boolean {
+  return folder.startsWith("routes ") && folder.endsWith("/*") && route.startsWith(folder.slice(0, -1));
 }
 
 export function contributed({ contributes }: Manifest, kind: Kind): readonly string[] {

@@ -12,6 +12,7 @@ import type {
   Tool,
 } from "@rclaw/plugin-sdk";
 import { RclawError } from "@rclaw/plugin-sdk";
+import { checkContribution } from "@rclaw/plugin-sdk/services/contribution-check";
 import { boundedLog } from "@rclaw/plugin-sdk/services/bounded-log";
 import type { HookBus } from "../hooks/bus.ts";
 import type { Lifetime } from "../lifetime.ts";
@@ -102,6 +103,7 @@ export function createPluginContext({
     },
     methods: {
       register: (method) => {
+        checkContribution(id, "methods", method);
         declared(manifest, "methods", method.name);
         return own.keep(() => kernel.provideMethod(id, inside(method)));
       },
@@ -162,6 +164,7 @@ function registrar<T extends object>(
 ) {
   return {
     register(item: T): Disposable {
+      checkContribution(manifest.id, kind, item);
       const name = nameOf(item);
       declared(manifest, kind, name);
       return keep(() => registry.register(manifest.id, name, inside(item)));

@@ -73,10 +73,10 @@ async function readAll(
         throw new RclawError("MANIFEST_INVALID", `${file} is larger than ${maxBytes} bytes`);
       const manifest = parseManifest(await readFile(file, "utf8"), file);
       const entry = entryOf(file, manifest);
-      if (!builtIn && !(await isBelow(path.dirname(file), entry))) {
+      if (!builtIn && !(await isFileBelow(path.dirname(file), entry))) {
         throw new RclawError(
           "MANIFEST_INVALID",
-          `${file}: entry "${manifest.entry}" is not there, or leaves the plugin's folder`,
+          `${file}: entry "${manifest.entry}" is no file, or leaves the plugin's folder`,
         );
       }
       if (manifest.id !== expected) {
@@ -94,7 +94,8 @@ async function readAll(
 }
 
 /** Links are followed: what counts is where the code really stands. */
-async function isBelow(folder: string, file: string): Promise<boolean> {
+async function isFileBelow(folder: string, file: string): Promise<boolean> {
   const [root, real] = await Promise.all([realpath(folder), realpath(file).catch(() => "")]);
-  return real.startsWith(root + path.sep);
+  // Opening a pipe waits for whoever writes to it, and keeps a thread of the process waiting.
+  return real.startsWith(root + path.sep) && (await stat(real)).isFile();
 }

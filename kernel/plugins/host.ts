@@ -6,7 +6,7 @@ import {
   type PluginContext,
   RclawError,
 } from "@rclaw/plugin-sdk";
-import { deadline } from "../hooks/bus.ts";
+import { deadline, untilAborted } from "@rclaw/plugin-sdk/services/in-time";
 import { Lifetime } from "../lifetime.ts";
 import type { Catalog } from "./catalog.ts";
 import type { FoundManifest, PluginState, PluginStatus } from "@rclaw/plugin-sdk/services/plugin-admin";
@@ -106,7 +106,7 @@ export function createPluginHost(options: PluginHostOptions) {
         `plugin "${id}" failed (${slot.error}) and is kept off for ${Math.ceil(wait / 1_000)} s; to try now: rclaw plugin reload ${id}`,
         {
           retryable: true,
-          details: { plugin: id, retryAfterMs: wait },
+          details: { plugin: id, retryAfterMs: Math.ceil(wait) },
         },
       );
     }
@@ -121,13 +121,12 @@ export function createPluginHost(options: PluginHostOptions) {
     slot.lifetime = lifetime;
     const begun = performance.now();
     try {
-      const plugin = await deadline(load(item), activateMs, `loading plugin "${id}"`);
+      // Whoever stops it, or the gateway, does not wait for one that hangs.
+      const inTime = <T>(work: Promise<T>, what: string): Promise<T> =>
+        untilAborted(deadline(work, activateMs, `${what} plugin "${id}"`), lifetime.signal, `plugin "${id}"`);
+      const plugin = await inTime(load(item), "loading");
       const loaded = performance.now();
-      await deadline(
-        Promise.resolve(plugin.activate(context(item, lifetime))),
-        activateMs,
-        `activating plugin "${id}"`,
-      );
+      await inTime(Promise.resolve(plugin.activate(context(item, lifetime))), "activating");
       await onActive?.(item, lifetime);
       if (lifetime.signal.aborted)
         throw new RclawError("ABORTED", `plugin "${id}" was stopped while it started`);
@@ -192,6 +191,7 @@ export function createPluginHost(options: PluginHostOptions) {
     if (!slot?.lifetime) return log.error({ err: error, plugin: id }, `plugin "${id}" failed after its end`);
     const { lifetime } = slot;
     fail(found(id), slot, error);
+    note(id, "outside of any call", error);
     await end(id, lifetime);
   }
 

@@ -1,65 +1,13 @@
-/**
- * Tool lists as people write them: names, `*` wildcards, `group:*` and plugin ids,
- * in any case. Groups and profiles are OpenClaw's.
- */
-const groups: Readonly<Record<string, readonly string[]>> = {
-  "group:memory": ["memory_search", "memory_get"],
-  "group:web": ["web_search", "web_fetch"],
-  "group:fs": ["read", "write", "edit", "apply_patch"],
-  "group:runtime": ["exec", "process"],
-  "group:sessions": [
-    "sessions_list",
-    "sessions_history",
-    "sessions_send",
-    "sessions_spawn",
-    "subagents",
-    "session_status",
-  ],
-  "group:ui": ["browser", "canvas"],
-  "group:automation": ["cron", "gateway"],
-  "group:messaging": ["message"],
-  "group:nodes": ["nodes"],
-  "group:openclaw": [
-    ...[
-      "browser",
-      "canvas",
-      "nodes",
-      "cron",
-      "message",
-      "gateway",
-      "agents_list",
-      "sessions_list",
-      "sessions_history",
-    ],
-    ...[
-      "sessions_send",
-      "sessions_spawn",
-      "subagents",
-      "session_status",
-      "memory_search",
-      "memory_get",
-      "web_search",
-    ],
-    ...["web_fetch", "image"],
-  ],
-};
-
-/** undefined: no restriction. */
-export const profiles: Readonly<Record<string, readonly string[] | undefined>> = {
-  minimal: ["session_status"],
-  coding: ["group:fs", "group:runtime", "group:sessions", "group:memory", "image"],
-  messaging: ["group:messaging", "sessions_list", "sessions_history", "sessions_send", "session_status"],
-  full: undefined,
-};
-
-/** The name OpenClaw's configurations use for `exec`. */
-const aliases: Readonly<Record<string, string>> = { bash: "exec" };
+import { aliases, groups } from "@rclaw/plugin-sdk/services/tool-groups";
 
 export interface NameList {
   has(tool: string, plugin: string): boolean;
 }
 
-/** A list is read on every tool call and changes with the configuration only, which makes new arrays. */
+/**
+ * Tool lists as people write them: names, `*` wildcards, `group:*` and plugin ids, in any case.
+ * A list is read on every tool call and changes with the configuration only, which makes new arrays.
+ */
 export function nameLists(builtIn: (plugin: string) => boolean): (entries: readonly string[]) => NameList {
   const lists = new WeakMap<readonly string[], NameList>();
   return (entries) => {
@@ -75,11 +23,11 @@ function nameList(entries: readonly string[], builtIn: (plugin: string) => boole
   let allPlugins = false;
   for (const raw of entries) {
     const entry = raw.trim().toLowerCase();
-    const members = groups[entry];
+    const members = groups.get(entry);
     if (entry === "group:plugins") allPlugins = true;
     else if (members) for (const member of members) exact.add(member);
     else if (entry.includes("*")) patterns.push(wildcard(entry));
-    else exact.add(aliases[entry] ?? entry);
+    else exact.add(aliases.get(entry) ?? entry);
   }
   return {
     has(tool, plugin) {

@@ -6,8 +6,10 @@ import {
   type ToolContext,
   type ToolResult,
 } from "@rclaw/plugin-sdk";
-import { deadline, type HookBus } from "../hooks/bus.ts";
+import { deadline, untilAborted } from "@rclaw/plugin-sdk/services/in-time";
+import type { HookBus } from "../hooks/bus.ts";
 import { compiler, describeIssues } from "@rclaw/plugin-sdk/schema/check";
+import { plainResult } from "@rclaw/plugin-sdk/services/tool-result";
 
 /** Where a tool is called from: everything a gate may decide by, besides the params. */
 export type Place = Omit<ToolContext, "signal" | "files" | "onUpdate">;
@@ -76,9 +78,7 @@ export function createPolicy({ gates, hooks, log, now = () => performance.now() 
       const verdict = gate.offer?.(tool.name, plugin, place) ?? (await gate.check?.(current)) ?? current;
       if (typeof verdict === "string") {
         trace.push({ gate: gate.name, outcome: "refused", reason: verdict });
-        throw new RclawError("POLICY_DENIED", verdict, {
-          details: { gate: gate.name, tool: tool.name, trace: [...trace] },
-        });
+        throw denied(tool.name, verdict, trace);
       }
       trace.push({ gate: gate.name, outcome: verdict === current ? "pass" : "changed" });
       if (verdict === current) continue;
@@ -100,12 +100,8 @@ export function createPolicy({ gates, hooks, log, now = () => performance.now() 
     try {
       signal.throwIfAborted();
       const run = tool.execute(params, { ...place, ...rest, signal: signals });
-      const result = await untilAborted(
-        limit > 0 ? deadline(run, limit, `tool ${tool.name} of plugin "${plugin}"`) : run,
-        signal,
-      );
-      if (typeof result?.content !== "string") throw new TypeError(`returned no content`);
-      return result;
+      const inTime = limit > 0 ? deadline(run, limit, `tool ${tool.name} of plugin "${plugin}"`) : run;
+      return plainResult(await untilAborted(inTime, signal, `tool ${tool.name}`));
     } catch (error) {
       if (isRclawError(error)) throw error;
       if (signal.aborted) throw new RclawError("ABORTED", `tool ${tool.name} was stopped`, { cause: error });
@@ -138,6 +134,17 @@ export function createPolicy({ gates, hooks, log, now = () => performance.now() 
       return undefined;
     },
 
+    /** Throws what `refusal` says: a tool that is not offered need not be brought to life to be refused. */
+    admit(tool: string, plugin: string, place: Parameters<NonNullable<PolicyGate["offer"]>>[2]): void {
+      const trace: Decision[] = [];
+      for (const { name, offer } of gates) {
+        const reason = offer?.(tool, plugin, place);
+        if (offer)
+          trace.push(reason ? { gate: name, outcome: "refused", reason } : { gate: name, outcome: "pass" });
+        if (reason) throw denied(tool, reason, trace);
+      }
+    },
+
     /** The only way to run a tool: nothing else in the product calls `execute`. */
     async callTool(
       call: ToolCall,
@@ -161,14 +168,21 @@ export function createPolicy({ gates, hooks, log, now = () => performance.now() 
         );
       try {
         const result = await execute(allowed, rest, signal);
-        await report({ result });
+        await report({ result: { ...result } });
         return { ...result, details: { ...asRecord(result.details), policy: trace } };
       } catch (error) {
         await report({ error: (error as Error).message });
-        throw error;
+        if (!isRclawError(error)) throw error;
+        const { code, message, cause, retryable, details } = error;
+        throw new RclawError(code, message, { cause, retryable, details: { ...details, policy: trace } });
       }
     },
   };
+}
+
+function denied(tool: string, reason: string, trace: readonly Decision[]): RclawError {
+  const details = { gate: trace.at(-1)?.gate, tool, policy: [...trace] };
+  return new RclawError("POLICY_DENIED", reason, { details });
 }
 
 function asRecord(details: unknown): Record<string, unknown> {
@@ -176,18 +190,4 @@ function asRecord(details: unknown): Record<string, unknown> {
   return typeof details === "object" && details !== null && !Array.isArray(details)
     ? { ...details }
     : { value: details };
-}
-
-/** A tool that ignores its signal must not hold up the person who pressed stop. */
-async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  let onAbort: (() => void) | undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(new RclawError("ABORTED", "stopped", { cause: signal.reason }));
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    if (onAbort) signal.removeEventListener("abort", onAbort);
-  }
 }

@@ -252,19 +252,10 @@ function arrayRules(node: JsonSchema, scope: Scope): Rule[] {
   ];
   if (node["uniqueItems"] === true) {
     rules.push((value, path, out) => {
-      if (!Array.isArray(value)) return true;
-      for (let i = value.length - 1; i > 0; i--) {
-        for (let j = i - 1; j >= 0; j--) {
-          if (!equal(value[i], value[j])) continue;
-          return fail(
-            out,
-            path,
-            "uniqueItems",
-            `must NOT have duplicate items (items ## ${j} and ${i} are identical)`,
-          );
-        }
-      }
-      return true;
+      const [first, second] = (Array.isArray(value) && duplicateIn(value)) || [];
+      if (first === undefined) return true;
+      const message = `must NOT have duplicate items (items ## ${first} and ${second} are identical)`;
+      return fail(out, path, "uniqueItems", message);
     });
   }
   if (node["items"] !== undefined && !Array.isArray(node["items"])) {
@@ -281,6 +272,31 @@ function arrayRules(node: JsonSchema, scope: Scope): Rule[] {
     });
   }
   return rules;
+}
+
+/** Where the last item that was there before stands, and where it was. Comparing all with all would take a stranger's list minutes. */
+function duplicateIn(items: readonly unknown[]): readonly [number, number] | undefined {
+  const plain = new Map<unknown, number>();
+  const nested = new Map<string, number>();
+  let found: readonly [number, number] | undefined;
+  for (const [index, item] of items.entries()) {
+    const isNested = typeof item === "object" && item !== null;
+    const seen: Map<unknown, number> = isNested ? nested : plain;
+    const key = isNested ? canonical(item) : item;
+    const before = seen.get(key);
+    if (before !== undefined) found = [before, index];
+    seen.set(key, index);
+  }
+  return found;
+}
+
+/** The same text for values that are equal, whatever the order of their keys. */
+function canonical(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;
+  if (typeof value === "string") return JSON.stringify(value);
+  if (!isObject(value)) return String(value === 0 ? 0 : value);
+  const keys = Object.keys(value).sort();
+  return `{${keys.map((key) => `${JSON.stringify(key)}:${canonical(value[key])}`).join()}}`;
 }
 
 function objectRules(node: JsonSchema, scope: Scope): Rule[] {

@@ -10,4 +10,6 @@ export interface FilesService {
   createFiles(root: string, options?: FilesOptions): Files;
   /** Where a path really is, for a check before a tool runs; throws like `Files`. */
   checkPath(root: string, file: string, options?: FilesOptions): Promise<string>;
+  /** Makes the folder when it is missing, with a note that says what it is for; resolves with the folder. */
+  makeWorkspace(folder: string): Promise<string>;
 }

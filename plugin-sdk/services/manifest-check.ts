@@ -1,28 +1,34 @@
 import { RclawError } from "../errors.ts";
 import type { Manifest } from "../manifest.ts";
+import type { JsonSchema } from "../tool.ts";
 import { manifestSchema } from "../manifest.schema.ts";
 import { compile, describeIssues } from "../schema/check.ts";
+import { withDefaults } from "../schema/defaults.ts";
 import { isInRange, sdkVersion } from "./version-range.ts";
 
 const schema = compile(manifestSchema);
+const maxDepth = 64;
+/** What egress understands: host, *.host.tld, either with a port; or the host of a URL in the plugin's settings. */
+const grant =
+  /^(?:config:[\w*-]+(?:\.[\w*-]+)*|(?:\*\.(?=[^.]+\.[^.])[^:[\]/@?#\s*]+|\[[0-9a-f:.]+\]|[^:[\]/@?#\s*]+)(?::\d{1,5})?)$/i;
 
-/**
- * A manifest's data as a Manifest, or MANIFEST_INVALID with the file and what is wrong. JSON5 lets
- * `__proto__` through as a plain key, so prototype keys are refused before anything reads the object.
- */
+/** A manifest's data as a Manifest, or MANIFEST_INVALID with the file and what is wrong. */
 export function checkManifest(raw: unknown, file: string): Manifest {
   const refuse = (reason: string): never => {
     throw new RclawError("MANIFEST_INVALID", `${file}: ${reason}`);
   };
-  const bad = prototypeKey(raw);
-  if (bad) refuse(`the key "${bad}" is not allowed`);
+  const bad = unsafe(raw);
+  if (bad) refuse(bad);
   const issues = schema.issues(raw);
   if (issues.length > 0) refuse(describeIssues(issues));
   const manifest = raw as Manifest;
-  for (const host of manifest.permissions?.net ?? []) {
-    if (/^\*?$|^\*\.[^.]*$|\s|\/|^\*.*\*/.test(host))
-      refuse(`permissions.net "${host}" must be a host name; a wildcard needs at least two labels after it`);
-  }
+  const host = manifest.permissions?.net?.find((entry) => !grant.test(entry));
+  if (host !== undefined)
+    refuse(
+      `permissions.net ${JSON.stringify(host)} must be a host name, such as "api.example.org", "*.example.org" or "127.0.0.1:8080", or "config:" and a setting; a wildcard needs at least two labels after it`,
+    );
+  const mistake = manifest.configSchema && schemaMistake(manifest.configSchema);
+  if (mistake !== undefined) refuse(`configSchema is no JSON Schema that is understood: ${mistake}`);
   const range = manifest.engines?.sdk;
   if (range === undefined) return manifest;
   const fits = isInRange(sdkVersion, range);
@@ -34,12 +40,25 @@ export function checkManifest(raw: unknown, file: string): Manifest {
   return manifest;
 }
 
-function prototypeKey(value: unknown): string | undefined {
+/** JSON5 lets `__proto__` through as a plain key, and whoever walks the object later would run out of stack. */
+function unsafe(value: unknown, depth = 0): string | undefined {
   if (typeof value !== "object" || value === null) return undefined;
-  for (const key of Object.keys(value)) {
-    if (key === "__proto__" || key === "constructor" || key === "prototype") return key;
-    const inner = prototypeKey((value as Record<string, unknown>)[key]);
+  if (depth > maxDepth) return `it is nested deeper than ${maxDepth} levels`;
+  for (const [key, item] of Object.entries(value)) {
+    if (key === "__proto__" || key === "constructor" || key === "prototype")
+      return `the key "${key}" is not allowed`;
+    const inner = unsafe(item, depth + 1);
     if (inner) return inner;
   }
   return undefined;
+}
+
+/** Tried here, because the next to use it is whoever reads the configuration: everybody. */
+function schemaMistake(configSchema: JsonSchema): string | undefined {
+  try {
+    compile(configSchema).issues(withDefaults(configSchema, {}));
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }

@@ -14,7 +14,7 @@ import type { Client } from "../support/ws-client.ts";
 
 const poll = { timeout: 20_000, interval: 50 };
 const fixtures = path.resolve(import.meta.dirname, "../fixtures/plugins");
-const ids = ["grumbles", "floods", "undeclared", "clings", "stray-socket", "polite"];
+const ids = ["grumbles", "floods", "undeclared", "clings", "stray-socket", "mumbles", "polite"];
 
 interface Row {
   readonly id: string;
@@ -107,6 +107,13 @@ test("a plugin that does not let go is named and still gone", async () => {
   expect(await ask(client, "plugins.disable", { id: "clings" })).toMatchObject({ state: "disabled" });
   expect((await client.request("clings.greet")).ok).toBe(false);
   expect(await state.read("logs/gateway.log")).toContain("I will not let go");
+});
+
+test("a tool without its words is its plugin's failure, and nobody's answer is worse for it", async () => {
+  expect((await say(client, "what time is it")).payload.state).toBe("final");
+  await expect
+    .poll(async () => (await row("mumbles")).error, poll)
+    .toBe('plugin "mumbles" registers a tool whose "description" is no string');
 });
 
 test("a socket that fails where nobody listens is its plugin's failure, not the gateway's", async () => {

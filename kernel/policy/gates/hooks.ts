@@ -11,7 +11,13 @@ export function hooksGate(hooks: HookBus): PolicyGate {
       try {
         const { params, block, blockReason } = await hooks.run(
           "before_tool_call",
-          { toolName: call.tool.name, params: call.params },
+          {
+            toolName: call.tool.name,
+            // A copy for whoever listens: a change counts when it is answered, and only then is it checked again.
+            get params() {
+              return structuredClone(call.params);
+            },
+          },
           { sessionKey, agentId, toolName: call.tool.name },
         );
         if (block) return blockReason ?? `a plugin blocked ${call.tool.name}`;

@@ -1,4 +1,5 @@
-import { type NameList, profiles } from "../names.ts";
+import { profiles } from "@rclaw/plugin-sdk/services/tool-groups";
+import type { NameList } from "../names.ts";
 import type { PolicyGate } from "../pipeline.ts";
 
 export interface ToolRules {

@@ -1,7 +1,11 @@
+import { execFileSync } from "node:child_process";
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { netGrants } from "@rclaw/plugin-sdk/services/net-grants";
 import { sdkVersion } from "@rclaw/plugin-sdk/services/version-range";
+import fc from "fast-check";
+import JSON5 from "json5";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { configPathOf, contributed, createCatalog } from "../../../kernel/plugins/catalog.ts";
 import { discoverInstalled, parseManifest } from "../../../kernel/plugins/discover.ts";
@@ -106,6 +110,15 @@ test.each([
   expect(catalog.conflicts.has("ours")).toBe(false);
 });
 
+test("SEC-187: a stranger cannot put a page of its own among a built-in's, only beside them", () => {
+  const builtIn = found({ id: "chat", contributes: { routes: ["GET /chat/*"] } });
+  const among = found({ id: "evil", contributes: { routes: ["GET /chat/app.js"] } }, false);
+  const beside = found({ id: "nice", contributes: { routes: ["GET /*", "POST /chat/hook"] } }, false);
+  const below = found({ id: "late", contributes: { routes: ["GET /late"] } }, false);
+  const { conflicts } = createCatalog([among, beside, below, builtIn], none);
+  expect([...conflicts]).toEqual([["evil", 'route "GET /chat/app.js" already belongs to chat']]);
+});
+
 test.each([
   [{ id: "evil", configPath: "gateway" }, /configPath "gateway" is not its own/],
   [{ id: "evil", configPath: "channels.telegram" }, /is not its own/],
@@ -151,6 +164,50 @@ test("a manifest is JSON5 and complete", () => {
 
 test.each([
   ["an unknown key", withField("surprise: 1"), /unexpected property 'surprise'/],
+  [
+    "endless nesting",
+    withField(`configSchema: ${'{ "a": '.repeat(9_000)}1${"}".repeat(9_000)}`),
+    /^x: it is nested deeper than/,
+  ],
+  [
+    "a name of two lines",
+    minimal.replace('"Demo"', '"Demo\\nState  all is well"'),
+    /at \/name: must match pattern/,
+  ],
+  [
+    "a description that paints",
+    minimal.replace("A demo", "\\u001b[31mA demo"),
+    /at \/description: must match/,
+  ],
+  [
+    "a command that is two",
+    withField('contributes: { commands: { x: "a\\u2028b" } }'),
+    /at \/contributes\/commands\/x/,
+  ],
+  ["a host with a user", withField('permissions: { net: ["me@example.org"] }'), /must be a host name/],
+  [
+    "an address for a host",
+    withField('permissions: { net: ["https://example.org/"] }'),
+    /must be a host name/,
+  ],
+  [
+    "a schema with a broken pattern",
+    withField('configSchema: { properties: { a: { pattern: "((" } } }'),
+    /configSchema is no JSON Schema/,
+  ],
+  [
+    "a schema with a hole",
+    withField("configSchema: { type: 'object', properties: { a: null } }"),
+    /configSchema is no JSON Schema/,
+  ],
+  ["a schema that is itself", withField('configSchema: { $ref: "#" }'), /configSchema is no JSON Schema/],
+  [
+    "a list of ten thousand tools",
+    withField(
+      `contributes: { tools: [${Array.from({ length: 10_000 }, (_unused, i) => `"t${i}"`).join()}] }`,
+    ),
+    /must NOT have more than 256 items$/,
+  ],
   ["an id with a slash", minimal.replace('"demo"', '"a/../b"'), /at \/id: must match pattern/],
   ["an id with a confusable letter", minimal.replace('"demo"', '"d\u0435mo"'), /at \/id: must match pattern/],
   [
@@ -174,6 +231,59 @@ test.each([
   ["text that is no JSON5", "{ id: ", /JSON5/],
 ])("SEC-166: a manifest with %s is refused", (_what, text, reason) => {
   expect(() => parseManifest(text, "x")).toThrow(reason);
+});
+
+test("SEC-166: whatever stands in a manifest, it is taken whole or refused with its file", () => {
+  const base = JSON5.parse<Record<string, unknown>>(minimal);
+  const key = fc.constantFrom(
+    ...Object.keys(base),
+    "permissions",
+    "configSchema",
+    "configPath",
+    "engines",
+    "activation",
+    "constructor",
+  );
+  const part = fc.dictionary(
+    fc.constantFrom(
+      "tools",
+      "hooks",
+      "methods",
+      "routes",
+      "commands",
+      "services",
+      "net",
+      "env",
+      "type",
+      "properties",
+      "items",
+      "$ref",
+      "pattern",
+      "default",
+    ),
+    fc.oneof(
+      fc.jsonValue(),
+      fc.array(fc.constantFrom("read", "GET /*", "before_tool_call", "*", "((", "#/a")),
+    ),
+    { maxKeys: 3 },
+  );
+  fc.assert(
+    fc.property(fc.array(fc.tuple(key, fc.oneof(fc.jsonValue(), part)), { maxLength: 3 }), (changes) => {
+      const text = JSON.stringify({ ...base, ...Object.fromEntries(changes) });
+      try {
+        const manifest = parseManifest(text, "x.json5");
+        const { plugins } = createCatalog([{ manifest, entry: "/x", file: "x.json5", builtIn: false }], none);
+        expect([...plugins.keys()]).toEqual([manifest.id]);
+        expect(netGrants(manifest, {})).toBeInstanceOf(Array);
+      } catch (error) {
+        expect(error).toMatchObject({
+          code: "MANIFEST_INVALID",
+          message: expect.stringMatching(/^x\.json5: ./),
+        });
+      }
+    }),
+    { numRuns: 1_000 },
+  );
 });
 
 test.each([
@@ -231,8 +341,18 @@ describe("in the plugins folder", () => {
     const { found: plugins, refused } = await discoverInstalled(folder);
     expect(plugins).toEqual([]);
     expect(refused.map(({ id }) => id)).toEqual(["demo", "gone", "http", "linked"]);
-    for (const { reason } of refused) expect(reason).toMatch(/is not there, or leaves the plugin's folder$/);
+    for (const { reason } of refused) expect(reason).toMatch(/is no file, or leaves the plugin's folder$/);
   });
+
+  test.skipIf(process.platform === "win32")(
+    "an entry that is a pipe is refused: opening it would never end",
+    async () => {
+      await put("demo", minimal, "");
+      execFileSync("mkfifo", [path.join(folder, "demo/index.js")]);
+      const { refused } = await discoverInstalled(folder);
+      expect(refused.map(({ reason }) => reason)).toEqual([expect.stringContaining("is no file")]);
+    },
+  );
 
   test("SEC-155 SEC-164: an id that is not the folder's name is refused", async () => {
     await put("te1egram", minimal.replace('"demo"', '"telegram"'));

@@ -59,6 +59,17 @@ test.each<[string, Plugin["activate"], RegExp]>([
   expect(await codeOf(host.activate("demo"))).toBe("UNAVAILABLE");
 });
 
+test("nobody who stops a plugin waits for one that hangs in activate", async () => {
+  const host = hostOf(
+    { demo: { activate: () => new Promise(() => undefined) } },
+    { timing: { activateMs: 3_600_000 } },
+  );
+  const starting = codeOf(host.activate("demo"));
+  await host.close();
+  expect(await starting).toBe("ABORTED");
+  expect(host.status("demo")).toMatchObject({ state: "inactive" });
+});
+
 test("what a failed plugin had already started is undone", async () => {
   const undone: string[] = [];
   const host = hostOf({
