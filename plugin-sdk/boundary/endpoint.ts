@@ -1,5 +1,7 @@
 import type { MessagePort } from "node:worker_threads";
+import { errorCodes } from "../errors.ts";
 import { type ErrorCode, isRclawError, RclawError } from "../index.ts";
+import { compile } from "../schema/check.ts";
 
 /**
  * The two sides of a plugin boundary speak the gateway's own frames: a worker
@@ -18,6 +20,49 @@ export interface WireError {
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
+const id = { type: "integer", minimum: 1 };
+const wireError = {
+  type: "object",
+  required: ["code", "message"],
+  properties: {
+    code: { enum: errorCodes },
+    message: { type: "string", maxLength: 65_536 },
+    retryable: { type: "boolean" },
+    details: { type: "object" },
+  },
+};
+/** What comes from the far side may be forged: it is checked before anything reads it. */
+const frameCheck = compile({
+  anyOf: [
+    {
+      type: "object",
+      required: ["type", "id", "method"],
+      properties: { type: { const: "req" }, id, method: { type: "string", maxLength: 128 } },
+    },
+    {
+      type: "object",
+      required: ["type", "id", "ok"],
+      properties: { type: { const: "res" }, id, ok: { const: true } },
+    },
+    {
+      type: "object",
+      required: ["type", "id", "ok", "error"],
+      properties: { type: { const: "res" }, id, ok: { const: false }, error: wireError },
+    },
+    {
+      type: "object",
+      required: ["type", "event", "payload"],
+      properties: {
+        type: { const: "event" },
+        event: { const: "abort" },
+        payload: { type: "object", required: ["id"], properties: { id } },
+      },
+    },
+  ],
+});
+/** More than that at once is no plugin at work but a flood. */
+const maxRunning = 256;
+
 export interface Endpoint extends Disposable {
   call(method: string, params: unknown, signal?: AbortSignal): Promise<unknown>;
 }
@@ -25,7 +70,7 @@ export interface Endpoint extends Disposable {
 export type Handler = (method: string, params: unknown, signal: AbortSignal) => Promise<unknown>;
 
 export interface EndpointOptions {
-  /** Hears what the far side is not told: the real error behind PLUGIN_FAILED. */
+  /** Hears what the far side is not told: the real error behind PLUGIN_FAILED, and frames that are none. */
   onFailure?(method: string, error: unknown): void;
 }
 
@@ -60,22 +105,41 @@ export function portEndpoint(
   const send = (frame: Frame): void => port.postMessage(frame);
 
   async function answer({ id, method, params }: Extract<Frame, { type: "req" }>): Promise<void> {
+    const refuse = (error: unknown): void => sendError(id, error);
+    if (running.has(id)) return refuse(new RclawError("CONFLICT", `call ${id} is still running`));
+    if (running.size >= maxRunning)
+      return refuse(new RclawError("RATE_LIMITED", `${maxRunning} calls are running`, { retryable: true }));
     const controller = new AbortController();
     running.set(id, controller);
     try {
       send({ type: "res", id, ok: true, payload: await handle(method, params, controller.signal) });
     } catch (error) {
       if (!isRclawError(error)) onFailure?.(method, error);
-      if (!closed) send({ type: "res", id, ok: false, error: toWireError(error) });
+      refuse(error);
     } finally {
       running.delete(id);
     }
   }
 
+  function sendError(id: number, error: unknown): void {
+    const { details, ...plain } = toWireError(error);
+    try {
+      send({ type: "res", id, ok: false, error: { ...plain, ...(details && { details }) } });
+    } catch {
+      // Details that cannot be copied are not worth the answer.
+      send({ type: "res", id, ok: false, error: plain });
+    }
+  }
+
+  /** An answer to a call that was aborted meanwhile has nobody waiting. */
+  function take(id: number): Pending | undefined {
+    const call = pending.get(id);
+    pending.delete(id);
+    return call;
+  }
+
   function settle(frame: Extract<Frame, { type: "res" }>): void {
-    // An answer to a call that was aborted meanwhile has nobody waiting.
-    const call = pending.get(frame.id);
-    pending.delete(frame.id);
+    const call = take(frame.id);
     if (frame.ok) call?.resolve(frame.payload);
     else call?.reject(fromWireError(frame.error));
   }
@@ -90,11 +154,27 @@ export function portEndpoint(
     port.close();
   }
 
-  port.on("message", (frame: Frame) => {
+  function receive(value: unknown): void {
+    if (!frameCheck.valid(value)) {
+      const error = new RclawError("PLUGIN_FAILED", "the far side sent something that is no frame");
+      onFailure?.("frame", error);
+      // Whoever waits for just this answer need not wait any longer.
+      const { type, id } = (typeof value === "object" && value !== null ? value : {}) as {
+        type?: unknown;
+        id?: unknown;
+      };
+      if (type === "res" && typeof id === "number") take(id)?.reject(error);
+      return;
+    }
+    const frame = value as Frame;
     if (frame.type === "req") void answer(frame);
     else if (frame.type === "res") settle(frame);
     else running.get(frame.payload.id)?.abort();
-  });
+  }
+
+  port.on("message", receive);
+  // What cannot be read may have been an answer: nobody would ever know.
+  port.on("messageerror", end);
   port.on("close", end);
 
   return {
@@ -122,7 +202,12 @@ export function portEndpoint(
           };
         pending.set(id, { resolve: settled(resolve), reject: settled(reject) });
         signal?.addEventListener("abort", onAbort, { once: true });
-        send({ type: "req", id, method, params });
+        try {
+          send({ type: "req", id, method, params });
+        } catch (error) {
+          const reason = `${method} was given what cannot be sent: ${(error as Error).message}`;
+          take(id)?.reject(new RclawError("INVALID_REQUEST", reason, { cause: error }));
+        }
       });
     },
     [Symbol.dispose]: end,

@@ -36,14 +36,22 @@ const offerCheck = compile({
           description: { type: "string" },
           params: { type: "object" },
           paths: { type: "array", items: { type: "string" } },
-          timeoutMs: { type: "number" },
+          timeoutMs: { type: "number", minimum: 0 },
         },
       },
     },
     hooks: {
       type: "array",
       maxItems: 64,
-      items: { type: "object", required: ["name"], properties: { name: { type: "string" } } },
+      items: {
+        type: "object",
+        required: ["name"],
+        properties: {
+          name: { type: "string" },
+          priority: { type: "number" },
+          timeoutMs: { type: "number", minimum: 1 },
+        },
+      },
     },
   },
 });
@@ -97,6 +105,17 @@ export function servePlugin(
   host: (partial: Pick<PluginContext, "tools" | "hooks" | "config" | "id" | "version">) => PluginContext,
 ): Handler {
   const tools = new Map<string, Tool>();
+  const unavailable = (what: string) => () => {
+    throw new RclawError(
+      "PERMISSION_DENIED",
+      `this plugin uses ${what}, which its runtime cannot carry yet; only "in-process" can`,
+    );
+  };
+  const files: ToolContext["files"] = {
+    read: unavailable("files.read"),
+    write: unavailable("files.write"),
+    list: unavailable("files.list"),
+  };
   const hooks: (HookOptions & { name: HookName; handler(event: object, context: object): unknown })[] = [];
 
   async function activate({
@@ -108,12 +127,6 @@ export function servePlugin(
     version: string;
     config: unknown;
   }): Promise<Offer> {
-    const unavailable = (what: string) => () => {
-      throw new RclawError(
-        "PERMISSION_DENIED",
-        `plugin "${id}" uses ${what}, which this runtime cannot carry yet`,
-      );
-    };
     const local = {
       id,
       version,
@@ -159,7 +172,7 @@ export function servePlugin(
         } = params as { name: string; params: unknown; where: RemoteToolContext };
         const tool = tools.get(name);
         if (!tool) throw new RclawError("NOT_FOUND", `there is no tool "${name}"`);
-        return tool.execute(args, { ...where, signal } as ToolContext);
+        return tool.execute(args, { ...where, files, signal });
       }
       case "hook": {
         const { index, event, context } = params as { index: number; event: object; context: object };

@@ -348,7 +348,7 @@ describe("in the plugins folder", () => {
     "an entry that is a pipe is refused: opening it would never end",
     async () => {
       await put("demo", minimal, "");
-      execFileSync("mkfifo", [path.join(folder, "demo/index.js")]);
+      execFileSync("/usr/bin/env", ["mkfifo", path.join(folder, "demo/index.js")]);
       const { refused } = await discoverInstalled(folder);
       expect(refused.map(({ reason }) => reason)).toEqual([expect.stringContaining("is no file")]);
     },

@@ -1,4 +1,4 @@
-import { MessageChannel } from "node:worker_threads";
+import { MessageChannel, type MessagePort } from "node:worker_threads";
 import {
   definePlugin,
   isRclawError,
@@ -9,7 +9,7 @@ import {
   type ToolContext,
 } from "@rclaw/plugin-sdk";
 import { afterEach, expect, test } from "vitest";
-import { type Endpoint, portEndpoint } from "@rclaw/plugin-sdk/boundary/endpoint";
+import { type Endpoint, type Handler, portEndpoint } from "@rclaw/plugin-sdk/boundary/endpoint";
 import { remotePlugin, servePlugin } from "@rclaw/plugin-sdk/boundary/remote";
 
 const open: Endpoint[] = [];
@@ -146,6 +146,140 @@ test("calls that wait when the far side goes away are rejected", async () => {
   const call = tools.get("wait")?.execute({}, context());
   far[Symbol.dispose]();
   await expect(call).rejects.toThrow(/stopped/);
+});
+
+/** One end of a port as a plugin gone bad would use it, against our endpoint. */
+async function againstForger(
+  answer: (frame: { id: number; method: string }, port: MessagePort) => void,
+  handle: Handler = async () => "fine",
+) {
+  const { port1, port2 } = new MessageChannel();
+  const failures: unknown[] = [];
+  const near = portEndpoint(port1, handle, { onFailure: (_method, error) => failures.push(error) });
+  open.push(near);
+  port2.on("message", (frame: { type: string; id: number; method: string }) => {
+    if (frame.type === "req") answer(frame, port2);
+  });
+  return { near, far: port2, failures };
+}
+
+test.each([
+  [null],
+  [undefined],
+  [7],
+  ["abort"],
+  [[]],
+  [{}],
+  [{ type: "event" }],
+  [{ type: "event", event: "abort" }],
+  [{ type: "event", event: "abort", payload: null }],
+  [{ type: "req", id: "1", method: "x" }],
+  [{ type: "req", id: 1, method: { toString: 1 } }],
+  [{ type: "req", id: 1, method: "x".repeat(1_000) }],
+  [{ type: "res", id: 1 }],
+  [{ type: "res", id: 99, ok: false }],
+  [{ __proto__: null, type: "constructor" }],
+  [new Map([["type", "req"]])],
+])("a forged frame %j is named, answered by nobody, and the next call works", async (forged) => {
+  const { near, far, failures } = await againstForger(({ id }, port) => {
+    port.postMessage(forged);
+    port.postMessage({ type: "res", id, ok: true, payload: "real" });
+  });
+  const answers: unknown[] = [];
+  far.on("message", (frame: { type: string }) => frame.type === "res" && answers.push(frame));
+  // A forged answer to the very call that waits ends it; every other one is as if it had not come.
+  const outcome = await near.call("ask", {}).catch((error: unknown) => (error as RclawError).code);
+  expect(["real", "PLUGIN_FAILED"]).toContain(outcome);
+  expect(await near.call("again", {})).toBe("real");
+  expect(failures.length).toBeGreaterThan(0);
+  expect(answers).toEqual([]);
+});
+
+test.each([
+  [{ code: "NO_SUCH_CODE", message: "x" }],
+  [{ code: "UNAVAILABLE" }],
+  [{ code: "UNAVAILABLE", message: { evil: true } }],
+  ["just a string"],
+])("a forged error %j ends the call that waits for it", async (error) => {
+  const { near } = await againstForger(({ id }, port) =>
+    port.postMessage({ type: "res", id, ok: false, error }),
+  );
+  await expect(near.call("ask", {})).rejects.toMatchObject({ code: "PLUGIN_FAILED" });
+});
+
+test("an answer that comes late or twice, or to nothing, is dropped", async () => {
+  const { near, failures } = await againstForger(({ id }, port) => {
+    for (const payload of ["first", "second"]) port.postMessage({ type: "res", id, ok: true, payload });
+    port.postMessage({ type: "res", id: id + 1_000, ok: true, payload: "to nothing" });
+  });
+  const controller = new AbortController();
+  const gone = near.call("ask", {}, controller.signal).catch((error: unknown) => (error as RclawError).code);
+  controller.abort();
+  expect(await gone).toBe("ABORTED");
+  expect(await near.call("ask", {})).toBe("first");
+  expect(await near.call("ask", {})).toBe("first");
+  expect(failures).toEqual([]);
+});
+
+test("a flood of calls is held, and a call's number is one call's", async () => {
+  let release: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => (release = resolve));
+  const { far } = await againstForger(
+    () => undefined,
+    async () => held.then(() => "done"),
+  );
+  const answers: { id: number; ok: boolean; error?: { code: string } }[] = [];
+  const all = new Promise<void>((resolve) =>
+    far.on("message", (frame) => {
+      answers.push(frame);
+      // 44 are above the limit, one has another's number; only then are the others let go.
+      if (answers.length === 45) release();
+      if (answers.length === 301) resolve();
+    }),
+  );
+  for (let id = 1; id <= 300; id++) far.postMessage({ type: "req", id, method: "x", params: {} });
+  far.postMessage({ type: "req", id: 1, method: "x", params: {} });
+  await all;
+  expect(answers.filter(({ ok }) => ok)).toHaveLength(256);
+  expect(answers.filter(({ error }) => error?.code === "RATE_LIMITED")).toHaveLength(44);
+  expect(answers.filter(({ error }) => error?.code === "CONFLICT")).toHaveLength(1);
+});
+
+test("what cannot be copied is refused on the side that sends it", async () => {
+  const { near } = await againstForger(() => undefined);
+  const { signal } = new AbortController();
+  await expect(near.call("ask", { run: () => 1 }, signal)).rejects.toMatchObject({ code: "INVALID_REQUEST" });
+  const { tools } = await across({
+    activate(ctx) {
+      const details = { run: () => 1 };
+      ctx.tools.register({
+        name: "odd",
+        description: "d",
+        params: {},
+        execute: () => Promise.reject(new RclawError("RATE_LIMITED", "slow down", { details })),
+      });
+    },
+  });
+  await expect(tools.get("odd")?.execute({}, context())).rejects.toMatchObject({
+    code: "RATE_LIMITED",
+    message: "slow down",
+  });
+});
+
+test("a tool that wants the workspace over a port is told that it cannot have it", async () => {
+  const { tools } = await across({
+    activate(ctx) {
+      ctx.tools.register({
+        name: "reader",
+        description: "d",
+        params: {},
+        execute: async (_params, { files }) => ({ content: String(await files.read("a")) }),
+      });
+    },
+  });
+  await expect(tools.get("reader")?.execute({}, context())).rejects.toMatchObject({
+    code: "PERMISSION_DENIED",
+  });
 });
 
 test("a listener is not left on a signal that outlives the call", async () => {
