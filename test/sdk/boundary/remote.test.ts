@@ -237,8 +237,8 @@ test("a flood of calls is held, and a call's number is one call's", async () => 
       if (answers.length === 301) resolve();
     }),
   );
-  for (let id = 1; id <= 300; id++) far.postMessage({ type: "req", id, method: "x", params: {} });
-  far.postMessage({ type: "req", id: 1, method: "x", params: {} });
+  for (let id = 1; id <= 300; id++) far.postMessage({ type: "req", id, method: "x", params: {} }, []);
+  far.postMessage({ type: "req", id: 1, method: "x", params: {} }, []);
   await all;
   expect(answers.filter(({ ok }) => ok)).toHaveLength(256);
   expect(answers.filter(({ error }) => error?.code === "RATE_LIMITED")).toHaveLength(44);
