@@ -11,7 +11,7 @@ import type { Methods } from "../gateway/methods.ts";
 import type { HookBus } from "../hooks/bus.ts";
 import type { Lookup } from "../ports.ts";
 import type { KeyRules } from "@rclaw/plugin-sdk/session-key";
-import { canonicalKey } from "@rclaw/plugin-sdk/session-key";
+import { canonicalKey, parseKey } from "@rclaw/plugin-sdk/session-key";
 import type {
   LiveStore,
   Lock,
@@ -135,24 +135,25 @@ export function createSessionParts(options: SessionPartsOptions) {
   }
 
   const events: SessionEvents = {
-    async beforeReset(sessionKey, { reason }) {
+    async beforeReset(sessionKey, { entry, reason }) {
       await stopRuns(sessionKey);
       await countMessages(sessionKey);
       const sessionFile = opened?.sessionFile(sessionKey);
       const event = { reason, ...(sessionFile !== undefined && { sessionFile }) };
-      await hooks.run("before_reset", event, { sessionKey });
+      const sessionId = entry && { sessionId: entry.sessionId };
+      await hooks.run("before_reset", event, { ...agentOf(sessionKey), sessionKey, ...sessionId });
     },
-    async beforeDelete(sessionKey) {
+    async beforeDelete(sessionKey, { emitHooks }) {
       await stopRuns(sessionKey);
-      await countMessages(sessionKey);
+      if (emitHooks) await countMessages(sessionKey);
     },
     // The next session starts when somebody writes to it, and whoever runs it says so then.
     onEnd(sessionKey, before) {
-      const messageCount = ending.get(sessionKey) ?? 0;
+      const messageCount = ending.get(sessionKey);
       ending.delete(sessionKey);
-      if (!before) return;
+      if (!before || messageCount === undefined) return;
       const { sessionId } = before;
-      void hooks.run("session_end", { sessionId, messageCount }, { sessionId });
+      void hooks.run("session_end", { sessionId, messageCount }, { ...agentOf(sessionKey), sessionId });
     },
   };
 
@@ -220,6 +221,11 @@ export function createSessionParts(options: SessionPartsOptions) {
       await lock?.release();
     },
   };
+}
+
+function agentOf(sessionKey: string): { agentId?: string } {
+  const { agentId } = parseKey(sessionKey);
+  return agentId === undefined ? {} : { agentId };
 }
 
 /** What the operator chose as the model, for lists that show it; who answers is another plugin's business. */

@@ -53,3 +53,9 @@ export const profiles: Readonly<Record<string, readonly string[] | undefined>> =
 
 /** The name OpenClaw's configurations use for `exec`. */
 export const aliases: ReadonlyMap<string, string> = new Map([["bash", "exec"]]);
+
+/** An entry of a list that is written like a group and is none: in a deny list such a slip would go unnoticed. */
+export function isStrayGroup(entry: string): boolean {
+  const name = entry.trim().toLowerCase();
+  return name.startsWith("group:") && !name.includes("*") && name !== "group:plugins" && !groups.has(name);
+}

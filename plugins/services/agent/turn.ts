@@ -280,12 +280,17 @@ async function converse(work: Work, options: TurnOptions, parts: TurnParts): Pro
   const fit = (limit: number): void => parts.conversations.fit(conversation, limit);
   fit(room.chars);
   work.asked = choices[0];
+  /** Says what is asked, to each model that is: a hook must not hear of a question only when it is answered. */
+  let announce: (choice: ModelRef) => void = () => undefined;
   const asking = {
     providers: context.providers,
     models,
     retry: settings.retry,
     log: context.log,
-    onTry: (choice: ModelRef): void => void (work.asked = choice),
+    onTry(choice: ModelRef): void {
+      work.asked = choice;
+      announce(choice);
+    },
   };
   const askModel = askingForLess((messages) => {
     const { hasThinking } = conversation;
@@ -297,21 +302,22 @@ async function converse(work: Work, options: TurnOptions, parts: TurnParts): Pro
     resultLimit: Math.min(400_000, Math.floor(settings.contextChars * 0.3)),
     async ask(messages) {
       signal.throwIfAborted();
-      const answer = await askModel(messages);
-      const { provider, model } = answer.choice;
-      const about = { runId: run.id, sessionId: session.entry.sessionId, provider, model };
-      void hooks.run(
-        "llm_input",
-        {
-          ...about,
-          systemPrompt: system,
-          prompt: text,
-          historyMessages: messages,
-          imagesCount: request.images.length,
-        },
-        place,
-      );
-      return answer;
+      announce = ({ provider, model }) =>
+        void hooks.run(
+          "llm_input",
+          {
+            runId: run.id,
+            sessionId: session.entry.sessionId,
+            provider,
+            model,
+            systemPrompt: system,
+            prompt: text,
+            historyMessages: messages,
+            imagesCount: request.images.length,
+          },
+          place,
+        );
+      return askModel(messages);
     },
     callTool: (id, name, input) =>
       context.tools.call(name, input, {

@@ -2,6 +2,7 @@ import type { KeyPath } from "@rclaw/plugin-sdk/services/config";
 import { isIP } from "node:net";
 import type { Static } from "typebox";
 import type { configSchema } from "@rclaw/plugin-sdk/services/config.schema";
+import { isStrayGroup } from "@rclaw/plugin-sdk/services/tool-groups";
 import type { Finding } from "./sources.ts";
 
 const placeholders: ReadonlySet<string> = new Set(["", "undefined", "null"]);
@@ -9,7 +10,7 @@ const shortestSecret = 16;
 
 /** What a schema cannot say: rules between keys, and values of the right type that are still wrong. */
 export function ruleFindings(config: unknown, env: NodeJS.ProcessEnv): Finding[] {
-  const { gateway, messages, egress, session } = config as Static<typeof configSchema>;
+  const { gateway, messages, egress, session, tools } = config as Static<typeof configSchema>;
   return [
     ...authFindings(gateway, env),
     ...bindFindings(gateway),
@@ -17,6 +18,7 @@ export function ruleFindings(config: unknown, env: NodeJS.ProcessEnv): Finding[]
     ...remoteFindings(gateway),
     ...linkFindings(session.identityLinks),
     ...originFindings(gateway),
+    ...toolFindings(tools),
     ...gateway.trustedProxies.flatMap((range, index) =>
       isRange(range)
         ? []
@@ -45,6 +47,22 @@ export function ruleFindings(config: unknown, env: NodeJS.ProcessEnv): Finding[]
         : [{ path, message: "is not a valid regular expression; it matches nothing", isWarning: true }];
     }),
   ];
+}
+
+function toolFindings(tools: Static<typeof configSchema>["tools"]): Finding[] {
+  return (["allow", "alsoAllow", "deny"] as const).flatMap((list) =>
+    (tools[list] ?? []).flatMap((entry, index) =>
+      isStrayGroup(entry)
+        ? [
+            {
+              path: ["tools", list, index],
+              message: `there is no ${entry}; it matches nothing`,
+              isWarning: true,
+            },
+          ]
+        : [],
+    ),
+  );
 }
 
 type GatewayConfig = Static<typeof configSchema>["gateway"];

@@ -33,3 +33,14 @@ test("TLS that cannot work keeps the gateway on this machine", async () => {
   );
   expect((await home.load()).config.gateway).toMatchObject({ bind: "loopback", tls: { enabled: false } });
 });
+
+test("a group of tools that there is not is a warning: a deny list with a slip would deny nothing", async () => {
+  const home = await configHome(
+    `{ gateway: { auth: { token: "${token}" } }, tools: { deny: ["group:runtme", "Group:FS", "exec"], allow: ["group:plugins", "*"] } }`,
+  );
+  const { issues, warnings } = await home.load();
+  expect(issues).toEqual([]);
+  expect(warnings).toEqual([
+    { path: "tools.deny.0", message: "there is no group:runtme; it matches nothing" },
+  ]);
+});
