@@ -1,8 +1,6 @@
-import { homedir } from "node:os";
 import { isRclawError } from "@rclaw/plugin-sdk";
 import type { Kernel } from "./kernel.ts";
 import type { GlobalOptions } from "./options.ts";
-import type { Started } from "./parts/serving.ts";
 
 /** `rclaw gateway`: serves until it is told to stop. Resolves with the exit code. */
 export async function serve(options: GlobalOptions, args: readonly string[]): Promise<number> {
@@ -18,10 +16,15 @@ export async function serve(options: GlobalOptions, args: readonly string[]): Pr
   const stopWatching = watchForStrays(kernel);
   try {
     const at = await kernel.start(options.port === undefined ? {} : { port: options.port });
-    if (options.json)
-      process.stdout.write(`${JSON.stringify({ ...at, pid: process.pid, stateDir: kernel.stateDir })}\n`);
-    else await printScreen(kernel, at, options);
-    if (options.openUi) await openPage(kernel.pageUrl(at.url));
+    const { stateDir, configFile } = kernel;
+    const page = kernel.pageUrl(at.url);
+    if (options.json) process.stdout.write(`${JSON.stringify({ ...at, pid: process.pid, stateDir })}\n`);
+    else {
+      const { showStart } = await kernel.service("terminal");
+      const [model, warnings] = [await kernel.defaultModel(), kernel.warnings()];
+      await showStart({ ...at, version: options.version, page, model, configFile, stateDir, warnings });
+    }
+    if (options.openUi) await (await kernel.service("terminal")).openPage(page);
     const code = await stopped.done;
     // A timer or socket that a plugin left behind must not hold the process.
     setTimeout(() => process.exit(code), 1_000).unref();
@@ -49,13 +52,18 @@ function startUnoptimised(): void {
   }, 1_500).unref();
 }
 
+/** npm passes on what the terminal has sent to the whole group already, as timeout(1) does: one Ctrl-C comes twice. */
+const echoMs = process.env["npm_lifecycle_event"] === "start" ? 200 : 2;
+
 function stopOnSignals(kernel: Kernel, { json }: GlobalOptions): { done: Promise<number>; forget(): void } {
-  let asked = false;
+  let askedAt = Number.NaN;
   let finish: (code: number) => void = () => undefined;
   const done = new Promise<number>((resolve) => (finish = resolve));
   const onSignal = (signal: NodeJS.Signals): void => {
-    if (asked) process.exit(130);
-    asked = true;
+    const now = performance.now();
+    if (now - askedAt < echoMs) return;
+    if (askedAt > 0) process.exit(130);
+    askedAt = now;
     if (!json)
       process.stderr.write("\nStopping: running answers get up to 10 s. Ctrl-C again ends it at once.\n");
     kernel.stop(signal).then(
@@ -95,42 +103,4 @@ function watchForStrays(kernel: Kernel): () => void {
     process.off("uncaughtException", onStray);
     process.off("unhandledRejection", onStray);
   };
-}
-
-async function printScreen(kernel: Kernel, at: Started, { version }: GlobalOptions): Promise<void> {
-  const colour = process.stdout.isTTY && !process.env["NO_COLOR"];
-  const paint = (code: string, text: string): string => (colour ? `\u001B[${code}m${text}\u001B[0m` : text);
-  const short = (file: string): string =>
-    file.startsWith(homedir()) ? `~${file.slice(homedir().length)}` : file;
-  const model = await kernel.defaultModel();
-  const row = (label: string, value: string): string => `  ${paint("2", label.padEnd(9))}${value}`;
-  const lines = [
-    "",
-    `${paint("1", "rclaw")} ${version} is ready.`,
-    "",
-    row("Chat", paint("4;36", kernel.pageUrl(at.url))),
-    ...(at.tlsFingerprint === undefined ? [] : [row("TLS", `SHA-256 ${at.tlsFingerprint}`)]),
-    row("Model", model),
-    row("Config", short(kernel.configFile)),
-    row("Data", short(kernel.stateDir)),
-    ...kernel.warnings().map((warning) => row(paint("33", "Warning"), warning)),
-    "",
-    `  Open the link and type ${paint("1", "list the files in the workspace")}.`,
-    `  From another terminal: ${paint("1", "npx rclaw agent")} to chat here, ${paint("1", "npx rclaw plugin add telegram")} for Telegram, ${paint("1", "npx rclaw status")}.`,
-    "  Ctrl-C stops the gateway.",
-    "",
-  ];
-  process.stdout.write(`${lines.join("\n")}\n`);
-}
-
-/** Asked for with --ui only. */
-async function openPage(page: string): Promise<void> {
-  const { spawn } = await import("node:child_process");
-  const opener =
-    process.platform === "darwin" ? "open" : process.platform === "win32" ? "explorer" : "xdg-open";
-  const child = spawn(opener, [page], { stdio: "ignore", detached: true });
-  child.on("error", () =>
-    process.stderr.write(`rclaw: no browser could be opened; the page is at ${page}\n`),
-  );
-  child.unref();
 }

@@ -22,6 +22,9 @@ if ((!existsSync(stamp) || readFileSync(stamp, "utf8") !== lock) && !isInstalled
   run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
 }
 writeFileSync(stamp, lock);
+// `npm start` execs, so that signals reach the gateway and not a shell in front of it. cmd.exe has no such word.
+if (process.platform === "win32")
+  writeFileSync(path.join(root, "node_modules", ".bin", "exec.cmd"), "@%*\r\n");
 run(process.execPath, [path.join(root, "scripts", "build.mjs"), "--if-changed"]);
 
 /** npm keeps a lockfile of what it installed: somebody may have run `npm ci` a moment ago. */

@@ -24,6 +24,18 @@ export interface TerminalPorts {
   resolveSecret(value: string): Promise<string>;
 }
 
+/** A gateway that is ready, for the person who started it. */
+export interface StartScreen {
+  readonly version: string;
+  /** The chat page's address, with what it needs to let this person in. */
+  readonly page: string;
+  readonly tlsFingerprint?: string;
+  readonly model: string;
+  readonly configFile: string;
+  readonly stateDir: string;
+  readonly warnings: readonly string[];
+}
+
 /** Service "terminal": a command at work, with its connection, its questions and its exit code. */
 export interface TerminalService {
   runCommand(
@@ -32,4 +44,7 @@ export interface TerminalService {
     help: boolean,
     ports: TerminalPorts,
   ): Promise<number>;
+  showStart(started: StartScreen): Promise<void>;
+  /** Opens the page in this person's browser. */
+  openPage(page: string): Promise<void>;
 }

@@ -125,6 +125,28 @@ test("a second signal ends it at once", async () => {
   expect(Date.now() - since).toBeLessThan(3_000);
 });
 
+test("npm start passes a signal on to the gateway and waits for it", async () => {
+  await using state = await tempState();
+  await using product = await startProduct({ stateDir: state.dir, npm: true });
+  const client = await product.connect();
+  product.signal("SIGTERM");
+  expect(await client.closed).toEqual({ code: 1012, reason: "service restart" });
+  expect(await product.gone).toBe(0);
+  expect(await processesWith(state.dir)).toEqual([]);
+});
+
+test.runIf(hasSandbox)("Ctrl-C under npm start lets a running answer end its command", async () => {
+  await using state = await tempState();
+  await using product = await startProduct({ stateDir: state.dir, npm: true });
+  const client = await product.connect();
+  await send(client, "run `sleep 1; echo awake`", "r1");
+  await client.find(({ event, payload }) => event === "agent" && payload.stream === "tool");
+  product.interrupt();
+  const { payload } = await client.find(isEnd);
+  expect(JSON.stringify(payload)).toContain("awake");
+  expect(await product.gone).toBe(0);
+});
+
 test("REL-42: a port that is taken is named, and nothing is left behind", async () => {
   await using state = await tempState();
   const squatter = createServer().listen(0, "127.0.0.1");

@@ -95,7 +95,7 @@ const chokePoints: Record<string, { raw: RegExp; allowed: readonly string[] }> =
       // The tool whose purpose it is, inside its sandbox.
       "plugins/tools/exec",
       // Opens the browser for --ui.
-      "kernel/serve.ts",
+      "plugins/services/terminal/browser.ts",
     ],
   },
   "runs a tool": {

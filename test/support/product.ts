@@ -45,6 +45,8 @@ export interface Product extends AsyncDisposable {
   /** A client of the protocol that has shaken hands. */
   connect(options?: ConnectOptions): Promise<Client>;
   signal(signal: NodeJS.Signals): void;
+  /** Ctrl-C in its terminal: everything that runs in the foreground there gets it. Only with `npm`. */
+  interrupt(): void;
   /** Resolves when it is gone, with its exit code or the signal that ended it. */
   readonly gone: Promise<number | NodeJS.Signals>;
   /** SIGTERM; resolves with the exit code. */
@@ -58,6 +60,8 @@ export interface ProductOptions {
   readonly config?: object;
   readonly env?: NodeJS.ProcessEnv;
   readonly args?: readonly string[];
+  /** Starts it with `npm start`, as if in a terminal of its own. */
+  readonly npm?: boolean;
 }
 
 export interface TempState extends AsyncDisposable {
@@ -87,14 +91,19 @@ export async function tempState(): Promise<TempState> {
   };
 }
 
-export async function startProduct({ stateDir, config, env, args = [] }: ProductOptions): Promise<Product> {
+export async function startProduct(options: ProductOptions): Promise<Product> {
+  const { stateDir, config, env, args = [], npm = false } = options;
   if (config) await writeConfig(stateDir, config);
   const program = path.join(await builtProduct(), "rclaw.cjs");
-  const child = spawn(
-    process.execPath,
-    ["--max-semi-space-size=1", program, "gateway", "--port", "0", "--json", ...args],
-    { env: cleanEnv(stateDir, env), stdio: ["ignore", "pipe", "pipe"] },
-  );
+  const [file, ...before] = npm
+    ? ["npm", "start", "--silent", "--"]
+    : [process.execPath, "--max-semi-space-size=1", program, "gateway"];
+  const child = spawn(file ?? "", [...before, "--port", "0", "--json", ...args], {
+    cwd: npm ? path.resolve(import.meta.dirname, "../..") : process.cwd(),
+    detached: npm,
+    env: cleanEnv(stateDir, env),
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   running.add(child);
   child.once("close", () => running.delete(child));
   let errors = "";
@@ -133,6 +142,7 @@ export async function startProduct({ stateDir, config, env, args = [] }: Product
       return client;
     },
     signal: (signal) => void child.kill(signal),
+    interrupt: () => void process.kill(-(child.pid ?? 0), "SIGINT"),
     stop: () => end("SIGTERM"),
     kill: async () => void (await end("SIGKILL")),
     async [Symbol.asyncDispose]() {

@@ -1,6 +1,7 @@
 import { type Command, type CommandContext, isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import type { TerminalPorts } from "@rclaw/plugin-sdk/services/terminal";
 import type { Client } from "./client.ts";
+import { look } from "./look.ts";
 import { localTarget, type Target, targetOf } from "./target.ts";
 
 /** Two Ctrl-C within this time are meant for the program, not for what it does. */
@@ -117,8 +118,7 @@ function commandContext(
     args,
     json,
     interactive,
-    colour: process.stdout.isTTY && !process.env["NO_COLOR"] && process.env["TERM"] !== "dumb",
-    width: process.stdout.isTTY ? process.stdout.columns : undefined,
+    ...look(),
     verbose,
     signal,
     out: (text) => void process.stdout.write(text),

@@ -47,8 +47,9 @@ export async function run(options: RunOptions): Promise<RunResult> {
   const child = spawn(file, args, {
     cwd: options.cwd,
     env: { ...options.env },
-    // Its own group, so that a signal reaches what it started.
-    detached: !options.namespaced,
+    // Its own group: a signal reaches what it started, and Ctrl-C in the gateway's terminal does not
+    // reach it, or the answers that get time to finish would lose their command at once.
+    detached: true,
     stdio: ["ignore", "pipe", "pipe", ...(options.inputs ?? []).map(() => "pipe" as const)],
   });
   const spawned = new Promise<void>(
