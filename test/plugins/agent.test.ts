@@ -445,7 +445,7 @@ test("pictures reach the model; other attachments are left out and oversized one
   const misnamed = [{ mimeType: "image/jpeg", content: gif }];
   await bench.call("agent", { message: "and this", idempotencyKey: "a3", attachments: misnamed });
   expect(provider.requests[1]?.messages.at(-1)?.content[1]).toMatchObject({ mimeType: "image/gif" });
-  const half = { mimeType: "image/png", content: "A".repeat(4_000_000) };
+  const half = { mimeType: "image/png", content: "A".repeat(4_200_000) };
   await expect(
     bench.call("agent", { message: "x", idempotencyKey: "a4", attachments: [half, half] }),
   ).rejects.toThrow("7.75 MiB with its attachments");
