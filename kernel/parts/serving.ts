@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Caller, type Logger, RclawError } from "@rclaw/plugin-sdk";
@@ -173,11 +174,22 @@ export function createServing(options: ServingOptions) {
     );
   }
 
+  /** A file that was written by hand may lack one, and then nobody could connect. */
+  async function ensureToken(): Promise<void> {
+    const { mode, token } = authRules();
+    if (mode !== "token" || token) return;
+    const value = randomBytes(32).toString("base64url");
+    await settings
+      .configure([{ path: "gateway.auth.token", value }])
+      .catch((error: unknown) => log.warn({ err: error }, "gateway.auth.token could not be written"));
+  }
+
   async function start(port: number | undefined): Promise<Started> {
     const config = settings.config().gateway;
     const { addressesOf, openTls } = await plugins.services.get("listening");
     const hosts = addressesOf(config);
     await sessions.store();
+    await ensureToken();
     const tls = await openTls({ tls: config.tls, hosts, paths, log });
     gateway = createGateway({
       get auth() {

@@ -1,6 +1,6 @@
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
-import { stat } from "node:fs/promises";
+import { stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { lastWords, type ModelPeer, startModelPeer } from "../support/aimock.ts";
@@ -242,3 +242,19 @@ test
     expect(await product.stop()).toBe(0);
     await expect.poll(sleeping, poll).toEqual([]);
   });
+
+test("a configuration without a token gets one at the start, beside what its author wrote", async () => {
+  await using state = await tempState();
+  const file = path.join(state.dir, "config.json");
+  await writeFile(file, '{\n  // Mine.\n  logging: { level: "warn" },\n}\n', { mode: 0o600 });
+  const env = { RUSTY_CLAW_GATEWAY_TOKEN: "" };
+  await using product = await startProduct({ stateDir: state.dir, env });
+  const text = await state.read("config.json");
+  expect(text).toContain("// Mine.");
+  const written = /token: "([\w-]{43})"/.exec(text.replaceAll('"token"', "token"))?.[1];
+  expect(written).toBeDefined();
+  const client = await product.connect({ token: written ?? "" });
+  expect(await ask(client, "health")).toMatchObject({ ok: true });
+  const status = await rclaw(state.dir, ["status", "--json"], { env });
+  expect([status.code, status.stderr]).toEqual([0, ""]);
+});
