@@ -19,7 +19,7 @@ const edits: readonly [name: string, edit: (file: string, text: string) => void,
       (file, text) => {
         fs.writeFileSync(
           `${file}.tmp`,
-          text.replace("one", "one, and a good deal more than there was before"),
+          text.replace('"one"', '"one, and a good deal more than there was before"'),
         );
         fs.renameSync(`${file}.tmp`, file);
       },
