@@ -43,6 +43,25 @@ describe("SEC-139: an answer cannot eat memory or time", () => {
     expect(written).toBeLessThan(4 << 20);
   });
 
+  test("an answer that changes the protocol is a failure, and not waited for", async () => {
+    const { port, url, server } = await serve(() => undefined);
+    server.on("upgrade", (_request, socket) => socket.end());
+    server.on("connection", (socket) =>
+      socket.once("data", () =>
+        socket.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"),
+      ),
+    );
+    const fetch = egress().fetchFor([`127.0.0.1:${port}`], "p");
+    await expect(fetch(url)).rejects.toMatchObject({ code: "UNAVAILABLE", details: { sent: true } });
+  });
+
+  test.each(["CONNECT", "trace"])("the method %s is refused, as in every fetch", async (method) => {
+    const { port, url, connections } = await serve(() => undefined);
+    const fetch = egress().fetchFor([`127.0.0.1:${port}`], "p");
+    await expect(fetch(url, { method })).rejects.toMatchObject({ code: "INVALID_REQUEST" });
+    expect(connections()).toBe(0);
+  });
+
   test("an endless chunked answer is cut; a stream may be longer than a plain answer, not endless", async () => {
     const get = await from((_request, response) => endless(response, Buffer.alloc(65_536)), {
       maxBytes: 1 << 20,

@@ -134,6 +134,9 @@ async function readRequest(
   const text = input instanceof URL ? input.href : (given.url ?? String(input));
   if (!URL.canParse(text)) throw new RclawError("INVALID_REQUEST", "the address to fetch is not a URL");
   const method = (init.method ?? given.method ?? "GET").toUpperCase();
+  // As in every fetch: these are for proxies, and show what they were sent.
+  if (/^(?:CONNECT|TRACE|TRACK)$/.test(method))
+    throw new RclawError("INVALID_REQUEST", `the method ${method} is not for a fetch`);
   const body = await readBody(init.body ?? given.body);
   if ((body.bytes || body.stream) && (method === "GET" || method === "HEAD"))
     throw new TypeError(`${method} cannot have a body`);

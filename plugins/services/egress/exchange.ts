@@ -84,6 +84,16 @@ async function attempt(options: Exchange): Promise<IncomingMessage | "stale"> {
       settle();
       resolve(incoming);
     });
+    // Nobody here asks for another protocol; without a listener node:http would drop it without a word.
+    request.once("upgrade", (_incoming, socket) => {
+      socket.destroy();
+      settle();
+      reject(unreachable(options, "unexpected upgrade", true));
+    });
+    request.once("close", () => {
+      settle();
+      reject(unreachable(options, "closed", state.sent));
+    });
     write(request, options.body);
   });
 }
