@@ -11,7 +11,12 @@ export type Frame =
   | { readonly type: "req"; readonly id: number; readonly method: string; readonly params: unknown }
   | { readonly type: "res"; readonly id: number; readonly ok: true; readonly payload: unknown }
   | { readonly type: "res"; readonly id: number; readonly ok: false; readonly error: WireError }
-  | { readonly type: "event"; readonly event: "abort"; readonly payload: { readonly id: number } };
+  | { readonly type: "event"; readonly event: "abort" | "more"; readonly payload: { readonly id: number } }
+  | {
+      readonly type: "event";
+      readonly event: "chunk";
+      readonly payload: { readonly id: number; readonly chunk: unknown };
+    };
 
 export interface WireError {
   readonly code: ErrorCode;
@@ -54,7 +59,7 @@ const frameCheck = compile({
       required: ["type", "event", "payload"],
       properties: {
         type: { const: "event" },
-        event: { const: "abort" },
+        event: { enum: ["abort", "chunk", "more"] },
         payload: { type: "object", required: ["id"], properties: { id } },
       },
     },
@@ -63,11 +68,32 @@ const frameCheck = compile({
 /** More than that at once is no plugin at work but a flood. */
 const maxRunning = 256;
 
-export interface Endpoint extends Disposable {
-  call(method: string, params: unknown, signal?: AbortSignal): Promise<unknown>;
+/** Pieces of an answer that may be on their way at once: whoever sends more waits until some were taken. */
+const maxUntaken = 16;
+
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Takes a piece of a streamed answer; the next ones wait while it works. Without it, pieces are dropped. */
+  onChunk?(chunk: unknown): void | Promise<void>;
 }
 
-export type Handler = (method: string, params: unknown, signal: AbortSignal) => Promise<unknown>;
+export interface Endpoint extends Disposable {
+  call(method: string, params: unknown, options?: CallOptions): Promise<unknown>;
+}
+
+/** A call of the far side, as its handler sees it. */
+export interface Incoming {
+  /** The far side's number of this call; unique while it runs. */
+  readonly id: number;
+  readonly method: string;
+  readonly params: unknown;
+  /** Aborted when nobody waits any longer, or the far side is gone. */
+  readonly signal: AbortSignal;
+  /** Sends a piece of the answer; resolves when there is room for another one. Rejects ABORTED when nobody waits. */
+  emit(chunk: unknown): Promise<void>;
+}
+
+export type Handler = (call: Incoming) => Promise<unknown>;
 
 export interface EndpointOptions {
   /** Hears what the far side is not told: the real error behind PLUGIN_FAILED, and frames that are none. */
@@ -91,6 +117,16 @@ export function fromWireError({ code, message, ...rest }: WireError): RclawError
 interface Pending {
   resolve(value: unknown): void;
   reject(error: unknown): void;
+  onChunk: CallOptions["onChunk"];
+  /** What the caller did with the pieces so far; the answer itself comes after them. */
+  taken: Promise<void>;
+}
+
+interface Running {
+  readonly controller: AbortController;
+  untaken: number;
+  /** Lets the sender go on. */
+  resume: (() => void) | undefined;
 }
 
 export function portEndpoint(
@@ -101,7 +137,7 @@ export function portEndpoint(
   let lastId = 0;
   let closed = false;
   const pending = new Map<number, Pending>();
-  const running = new Map<number, AbortController>();
+  const running = new Map<number, Running>();
   const send = (frame: Frame): void => port.postMessage(frame);
 
   async function answer({ id, method, params }: Extract<Frame, { type: "req" }>): Promise<void> {
@@ -109,16 +145,54 @@ export function portEndpoint(
     if (running.has(id)) return refuse(new RclawError("CONFLICT", `call ${id} is still running`));
     if (running.size >= maxRunning)
       return refuse(new RclawError("RATE_LIMITED", `${maxRunning} calls are running`, { retryable: true }));
-    const controller = new AbortController();
-    running.set(id, controller);
+    const call: Running = { controller: new AbortController(), untaken: 0, resume: undefined };
+    running.set(id, call);
+    const { signal } = call.controller;
+    signal.addEventListener("abort", () => call.resume?.(), { once: true });
     try {
-      send({ type: "res", id, ok: true, payload: await handle(method, params, controller.signal) });
+      const emit = (chunk: unknown): Promise<void> => emitChunk(id, call, chunk);
+      send({ type: "res", id, ok: true, payload: await handle({ id, method, params, signal, emit }) });
     } catch (error) {
       if (!isRclawError(error)) onFailure?.(method, error);
       refuse(error);
     } finally {
       running.delete(id);
     }
+  }
+
+  async function emitChunk(id: number, call: Running, chunk: unknown): Promise<void> {
+    const { signal } = call.controller;
+    if (!signal.aborted) {
+      send({ type: "event", event: "chunk", payload: { id, chunk } });
+      call.untaken++;
+    }
+    while (call.untaken >= maxUntaken && !signal.aborted)
+      await new Promise<void>((resolve) => (call.resume = resolve));
+    if (signal.aborted) throw new RclawError("ABORTED", "nobody waits for the rest of this answer");
+  }
+
+  function takeChunk({ id, chunk }: { id: number; chunk: unknown }): void {
+    const call = pending.get(id);
+    if (!call) return;
+    call.taken = call.taken
+      .then(() => call.onChunk?.(chunk))
+      .then(() => {
+        if (!closed && pending.has(id)) send({ type: "event", event: "more", payload: { id } });
+      })
+      .catch((error: unknown) => {
+        if (take(id) !== call) return;
+        if (!closed) send({ type: "event", event: "abort", payload: { id } });
+        call.reject(error);
+      });
+  }
+
+  function onEvent(frame: Extract<Frame, { type: "event" }>): void {
+    if (frame.event === "chunk") return takeChunk(frame.payload);
+    const call = running.get(frame.payload.id);
+    if (!call) return;
+    if (frame.event === "abort") return call.controller.abort();
+    call.untaken--;
+    call.resume?.();
   }
 
   function sendError(id: number, error: unknown): void {
@@ -139,15 +213,21 @@ export function portEndpoint(
   }
 
   function settle(frame: Extract<Frame, { type: "res" }>): void {
-    const call = take(frame.id);
-    if (frame.ok) call?.resolve(frame.payload);
-    else call?.reject(fromWireError(frame.error));
+    const call = pending.get(frame.id);
+    if (!call) return;
+    const done = (): void => {
+      if (take(frame.id) !== call) return;
+      if (frame.ok) call.resolve(frame.payload);
+      else call.reject(fromWireError(frame.error));
+    };
+    if (call.onChunk) void call.taken.then(done);
+    else done();
   }
 
   function end(): void {
     if (closed) return;
     closed = true;
-    for (const controller of running.values()) controller.abort();
+    for (const { controller } of running.values()) controller.abort();
     for (const { reject } of pending.values())
       reject(new RclawError("UNAVAILABLE", "the plugin stopped", { retryable: true }));
     pending.clear();
@@ -169,7 +249,7 @@ export function portEndpoint(
     const frame = value as Frame;
     if (frame.type === "req") void answer(frame);
     else if (frame.type === "res") settle(frame);
-    else running.get(frame.payload.id)?.abort();
+    else onEvent(frame);
   }
 
   port.on("message", receive);
@@ -178,7 +258,7 @@ export function portEndpoint(
   port.on("close", end);
 
   return {
-    call(method, params, signal) {
+    call(method, params, { signal, onChunk } = {}) {
       if (closed)
         return Promise.reject(
           new RclawError("UNAVAILABLE", `the plugin stopped before ${method}`, { retryable: true }),
@@ -200,7 +280,12 @@ export function portEndpoint(
             signal?.removeEventListener("abort", onAbort);
             done(value);
           };
-        pending.set(id, { resolve: settled(resolve), reject: settled(reject) });
+        pending.set(id, {
+          resolve: settled(resolve),
+          reject: settled(reject),
+          onChunk,
+          taken: Promise.resolve(),
+        });
         signal?.addEventListener("abort", onAbort, { once: true });
         try {
           send({ type: "req", id, method, params });

@@ -69,7 +69,7 @@ export function remotePlugin(id: string, endpoint: Endpoint): Plugin {
       const offer = await endpoint.call(
         "activate",
         { id, version: ctx.version, config: ctx.config },
-        ctx.signal,
+        { signal: ctx.signal },
       );
       if (!offerCheck.valid(offer))
         throw new RclawError(
@@ -81,7 +81,11 @@ export function remotePlugin(id: string, endpoint: Endpoint): Plugin {
         ctx.tools.register({
           ...tool,
           async execute(params, { signal, files: _files, onUpdate: _onUpdate, ...where }) {
-            const result = await endpoint.call("tool.execute", { name: tool.name, params, where }, signal);
+            const result = await endpoint.call(
+              "tool.execute",
+              { name: tool.name, params, where },
+              { signal },
+            );
             if (resultCheck.valid(result)) return result as ToolResult;
             throw new RclawError(
               "PLUGIN_FAILED",
@@ -92,7 +96,7 @@ export function remotePlugin(id: string, endpoint: Endpoint): Plugin {
       }
       for (const [index, { name, priority = 0, timeoutMs = 5_000 }] of hooks.entries()) {
         const handler = (event: object, context: object): Promise<never> =>
-          endpoint.call("hook", { index, event, context }, ctx.signal) as Promise<never>;
+          endpoint.call("hook", { index, event, context }, { signal: ctx.signal }) as Promise<never>;
         ctx.hooks.on(name, handler, { priority, timeoutMs });
       }
     },
@@ -160,7 +164,7 @@ export function servePlugin(
     return { tools: shapes, hooks: hooks.map(({ handler: _handler, ...offer }) => offer) };
   }
 
-  return async (method, params, signal) => {
+  return async ({ method, params, signal }) => {
     switch (method) {
       case "activate":
         return activate(params as Parameters<typeof activate>[0]);

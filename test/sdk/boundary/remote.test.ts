@@ -213,7 +213,9 @@ test("an answer that comes late or twice, or to nothing, is dropped", async () =
     port.postMessage({ type: "res", id: id + 1_000, ok: true, payload: "to nothing" });
   });
   const controller = new AbortController();
-  const gone = near.call("ask", {}, controller.signal).catch((error: unknown) => (error as RclawError).code);
+  const gone = near
+    .call("ask", {}, { signal: controller.signal })
+    .catch((error: unknown) => (error as RclawError).code);
   controller.abort();
   expect(await gone).toBe("ABORTED");
   expect(await near.call("ask", {})).toBe("first");
@@ -248,7 +250,9 @@ test("a flood of calls is held, and a call's number is one call's", async () => 
 test("what cannot be copied is refused on the side that sends it", async () => {
   const { near } = await againstForger(() => undefined);
   const { signal } = new AbortController();
-  await expect(near.call("ask", { run: () => 1 }, signal)).rejects.toMatchObject({ code: "INVALID_REQUEST" });
+  await expect(near.call("ask", { run: () => 1 }, { signal })).rejects.toMatchObject({
+    code: "INVALID_REQUEST",
+  });
   const { tools } = await across({
     activate(ctx) {
       const details = { run: () => 1 };
