@@ -28,6 +28,30 @@ const hook = Type.Object(
   strict,
 );
 
+const entryFile = Type.String({
+  minLength: 1,
+  maxLength: 255,
+  description: "Relative to the manifest's package root.",
+});
+
+/** Budgets of a caged plugin, when the usual ones do not do; the operator has the last word. */
+const limits = Type.Object(
+  Object.fromEntries(
+    [
+      "memoryBytes",
+      "tableEntries",
+      "loadMs",
+      "callMs",
+      "entryMs",
+      "resultBytes",
+      "hostCalls",
+      "logLines",
+      "hostBytes",
+    ].map((key) => [key, Type.Optional(Type.Integer({ minimum: 1, maximum: 4_294_967_295 }))]),
+  ),
+  strict,
+);
+
 /** What a plugin adds. Activation follows from it: nothing here costs anything before it is used. */
 const contributes = Type.Object(
   {
@@ -81,6 +105,7 @@ const permissions = Type.Object(
     events: Type.Optional(names("^[a-z][a-z0-9.-]{0,63}$", "Gateway events it may send.")),
     sessions: Type.Optional(Type.Union([Type.Literal("none"), Type.Literal("read"), Type.Literal("write")])),
     process: Type.Optional(Type.Boolean({ description: "It may start programs." })),
+    limits: Type.Optional(limits),
   },
   strict,
 );
@@ -96,10 +121,8 @@ export const manifestSchema = Type.Object(
     description: Type.String({ minLength: 1, maxLength: 200, pattern: oneLine }),
     version: Type.Optional(Type.String({ pattern: "^\\d+\\.\\d+\\.\\d+" })),
     runtime: Type.Union([Type.Literal("in-process"), Type.Literal("worker"), Type.Literal("wasm")]),
-    entry: Type.String({
-      minLength: 1,
-      maxLength: 255,
-      description: "Relative to the manifest's package root.",
+    entry: Type.Union([entryFile, Type.Object({ js: entryFile, wasm: entryFile }, strict)], {
+      description: "One file, or a script and the WASM artefact made from it: the operator chooses.",
     }),
     contributes,
     permissions: Type.Optional(permissions),

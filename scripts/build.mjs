@@ -168,7 +168,7 @@ const options = {
   logLevel: "warning",
   absWorkingDir: root,
   // Optional natives of ws and friends: never installed, so never looked for.
-  external: ["bufferutil", "utf-8-validate"],
+  external: ["bufferutil", "utf-8-validate", "@napi-rs/nice"],
   define: {
     "process.env.RCLAW_VERSION": JSON.stringify(version),
     "import.meta.dirname": "__dirname",
@@ -184,6 +184,13 @@ for (const file of manifests) {
   const { entry } = json5.parse(readFileSync(file, "utf8"));
   entries.set(entry.replace(/\.js$/, ".cjs"), path.join(root, entry.replace(/\.js$/, ".ts")));
 }
+// Threads and child processes start at files of their own.
+for (const file of filesIn("plugins").filter((name) => /\.(?:worker|child)\.ts$/.test(name))) {
+  const out = path.relative(root, file).split(path.sep).join("/").replace(/\.ts$/, ".cjs");
+  entries.set(out, file);
+}
+// piscina looks for its thread beside itself.
+entries.set("vendor/worker.js", path.join(root, "node_modules/piscina/dist/worker.js"));
 for (const script of readdirSync(path.join(root, "scripts")).filter((file) => file.endsWith(".ts"))) {
   entries.set(`scripts/${script.replace(/\.ts$/, ".cjs")}`, path.join(root, "scripts", script));
 }

@@ -1,6 +1,8 @@
 import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
 import type { Egress } from "@rclaw/plugin-sdk/services/egress";
 import { netGrants } from "@rclaw/plugin-sdk/services/net-grants";
+import type { Lanes, Runtime } from "@rclaw/plugin-sdk/services/lanes";
+import { runtimeOf } from "@rclaw/plugin-sdk/services/runtime-choice";
 import path from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import {
@@ -108,6 +110,25 @@ export async function createPluginParts(options: PluginPartsOptions) {
     isEnabled(manifest) &&
     (isConfigured(manifest) || (manifest.activation ?? []).includes("startup"));
 
+  let lanes: Promise<Lanes> | undefined;
+  const openLanes = (): Promise<Lanes> =>
+    (lanes ??= services.get("lanes").then(({ createLanes }) =>
+      createLanes({
+        log,
+        stateDir: paths.stateDir,
+        limits: (id) =>
+          (valueAt(settings.config(), `plugins.entries.${id}.limits`) as object | undefined) ?? {},
+        report: (id, where, error) => host.report(id, where, error),
+      }),
+    ));
+  life.defer(async () => (await lanes)?.close());
+  const runtime = (found: FoundManifest): Runtime =>
+    runtimeOf(found, valueAt(settings.config(), `plugins.entries.${found.manifest.id}.runtime`));
+  async function loadRuntime(found: FoundManifest): Promise<Plugin> {
+    const own = runtime(found);
+    if (own === "in-process") return loadInProcess(found.manifest.id, found.entry);
+    return (await openLanes()).load(found, own);
+  }
   const load = async (found: FoundManifest): Promise<Plugin> =>
     culprits.inside(found, await culprits.run(found, () => loadRuntime(found)));
   const host = createPluginHost({
@@ -427,14 +448,6 @@ export async function createPluginParts(options: PluginPartsOptions) {
 /** A tool that broke or never answered is in trouble; one that says no is not. */
 function isBroken(error: unknown): error is RclawError {
   return isRclawError(error) && /TIMEOUT|PLUGIN_FAILED/.test(error.code) && !isGuardFailure(error);
-}
-
-async function loadRuntime({ manifest, entry }: FoundManifest): Promise<Plugin> {
-  if (manifest.runtime === "in-process") return loadInProcess(manifest.id, entry);
-  throw new RclawError(
-    "UNAVAILABLE",
-    `plugin "${manifest.id}" wants runtime "${manifest.runtime}", which this version cannot run yet; only "in-process" works`,
-  );
 }
 
 function expandHome(folder: string, env: NodeJS.ProcessEnv): string {

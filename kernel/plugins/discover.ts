@@ -3,6 +3,7 @@ import path from "node:path";
 import { type Manifest, RclawError } from "@rclaw/plugin-sdk";
 import { checkManifest } from "@rclaw/plugin-sdk/services/manifest-check";
 import type { FoundManifest, RefusedPlugin } from "@rclaw/plugin-sdk/services/plugin-admin";
+import { entriesOf } from "@rclaw/plugin-sdk/services/runtime-choice";
 import JSON5 from "json5";
 
 export interface Discovered {
@@ -31,20 +32,14 @@ export async function discoverBuiltIns(root: string): Promise<Discovered> {
     // Written and validated by our own build: parsing it again for every start would be work done twice.
     const list = JSON.parse(index) as (Manifest & { file: string })[];
     // Joined by hand: path.join for each manifest makes it hot, and V8's optimising compiler costs an idle gateway 4 MB.
-    const found = list.map(({ file, ...manifest }) => ({
-      manifest,
-      entry: root + path.sep + manifest.entry.replaceAll("/", path.sep),
-      file,
-      builtIn: true,
-    }));
+    const at = (entry: string): string => root + path.sep + entry.replaceAll("/", path.sep);
+    const found = list.map(({ file, ...manifest }) => foundAt(manifest, file, true, at));
     return { found, refused: [] };
   }
   const folder = path.join(root, "manifests");
   const names = await readdir(folder, { recursive: true });
   const files = names.filter((name) => name.endsWith(".json5")).map((name) => path.join(folder, name));
-  return readAll(files.sort(), true, (_file, manifest) =>
-    path.join(root, manifest.entry.replace(/\.js$/, ".ts")),
-  );
+  return readAll(files.sort(), true, (_file, entry) => path.join(root, entry.replace(/\.js$/, ".ts")));
 }
 
 /** What the operator installed: one folder each below `<state>/plugins`, with `rclaw.plugin.json5` in its root. */
@@ -56,13 +51,13 @@ export async function discoverInstalled(folder: string): Promise<Discovered> {
     const file = path.join(folder, name, "rclaw.plugin.json5");
     if ((await stat(file).catch(() => undefined))?.isFile()) files.push(file);
   }
-  return readAll(files.sort(), false, (file, manifest) => path.join(path.dirname(file), manifest.entry));
+  return readAll(files.sort(), false, (file, entry) => path.join(path.dirname(file), entry));
 }
 
 async function readAll(
   files: readonly string[],
   builtIn: boolean,
-  entryOf: (file: string, manifest: Manifest) => string,
+  entryOf: (file: string, entry: string) => string,
 ): Promise<Discovered> {
   const found: FoundManifest[] = [];
   const refused: RefusedPlugin[] = [];
@@ -72,11 +67,12 @@ async function readAll(
       if ((await stat(file)).size > maxBytes)
         throw new RclawError("MANIFEST_INVALID", `${file} is larger than ${maxBytes} bytes`);
       const manifest = parseManifest(await readFile(file, "utf8"), file);
-      const entry = entryOf(file, manifest);
-      if (!builtIn && !(await isFileBelow(path.dirname(file), entry))) {
+      const item = foundAt(manifest, file, builtIn, (entry) => entryOf(file, entry));
+      for (const entry of builtIn ? [] : [item.entry, item.wasm ?? item.entry]) {
+        if (await isFileBelow(path.dirname(file), entry)) continue;
         throw new RclawError(
           "MANIFEST_INVALID",
-          `${file}: entry "${manifest.entry}" is no file, or leaves the plugin's folder`,
+          `${file}: entry "${path.relative(path.dirname(file), entry)}" is no file, or leaves the plugin's folder`,
         );
       }
       if (manifest.id !== expected) {
@@ -85,12 +81,22 @@ async function readAll(
           `${file}: id "${manifest.id}" must be "${expected}", like the ${builtIn ? "file" : "folder"}`,
         );
       }
-      found.push({ manifest, entry, file, builtIn });
+      found.push(item);
     } catch (error) {
       refused.push({ id: expected, file, reason: (error as Error).message });
     }
   }
   return { found, refused };
+}
+
+function foundAt(
+  manifest: Manifest,
+  file: string,
+  builtIn: boolean,
+  at: (entry: string) => string,
+): FoundManifest {
+  const { entry, wasm } = entriesOf(manifest);
+  return { manifest, entry: at(entry), ...(wasm !== undefined && { wasm: at(wasm) }), file, builtIn };
 }
 
 /** Links are followed: what counts is where the code really stands. */

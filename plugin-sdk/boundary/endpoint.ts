@@ -67,6 +67,8 @@ const frameCheck = compile({
 });
 /** More than that at once is no plugin at work but a flood. */
 const maxRunning = 256;
+/** One count for all endpoints: a number that a dead plugin still knows must not be another one's call. */
+let lastId = 0;
 
 /** Pieces of an answer that may be on their way at once: whoever sends more waits until some were taken. */
 const maxUntaken = 16;
@@ -75,6 +77,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** Takes a piece of a streamed answer; the next ones wait while it works. Without it, pieces are dropped. */
   onChunk?(chunk: unknown): void | Promise<void>;
+  /** Told the call's number before it leaves. */
+  onStart?(id: number): void;
 }
 
 export interface Endpoint extends Disposable {
@@ -134,7 +138,6 @@ export function portEndpoint(
   handle: Handler,
   { onFailure }: EndpointOptions = {},
 ): Endpoint {
-  let lastId = 0;
   let closed = false;
   const pending = new Map<number, Pending>();
   const running = new Map<number, Running>();
@@ -258,14 +261,17 @@ export function portEndpoint(
   port.on("close", end);
 
   return {
-    call(method, params, { signal, onChunk } = {}) {
+    call(method, params, { signal, onChunk, onStart } = {}) {
       if (closed)
         return Promise.reject(
           new RclawError("UNAVAILABLE", `the plugin stopped before ${method}`, { retryable: true }),
         );
       if (signal?.aborted)
         return Promise.reject(new RclawError("ABORTED", `${method} was aborted`, { cause: signal.reason }));
-      const id = ++lastId;
+      // What fits into 31 bits fits everywhere.
+      lastId = (lastId % 0x7fffffff) + 1;
+      const id = lastId;
+      onStart?.(id);
       return new Promise((resolve, reject) => {
         const onAbort = (): void => {
           pending.delete(id);

@@ -1,188 +1,258 @@
-import type { HookName, Plugin, PluginContext, Tool, ToolContext, ToolResult } from "../index.ts";
-import { RclawError } from "../index.ts";
-import { compile } from "../schema/check.ts";
-import type { Endpoint, Handler } from "./endpoint.ts";
+import type { Channel } from "../channel.ts";
+import { isRclawError, RclawError } from "../errors.ts";
+import { createQueue } from "../guest/socket.ts";
+import type { Plugin, PluginContext } from "../plugin.ts";
+import type { Chunk, Provider } from "../provider.ts";
+import { checkAnswer } from "./answers.ts";
+import type { Asked, Offer } from "./calls.ts";
+import type { Handler } from "./endpoint.ts";
+import { hostVerbs, type Open } from "./verbs.ts";
 
-type ToolShape = Pick<Tool, "name" | "description" | "params"> & {
-  readonly paths?: readonly string[];
-  readonly timeoutMs?: number;
-};
-type RemoteToolContext = Omit<ToolContext, "signal" | "files" | "onUpdate">;
-
-interface HookOptions {
-  readonly priority?: number;
-  readonly timeoutMs?: number;
+export interface LinkOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds until the plugin is ended for not answering. 0 means as long as it takes; undefined, the lane's own limit. */
+  readonly timeoutMs?: number | undefined;
+  onChunk?(chunk: unknown): void | Promise<void>;
+  /** Told the call's number before it leaves. */
+  onStart?(id: number): void;
 }
 
-/** What a plugin on the far side says it offers, answered to "activate". */
-interface Offer {
-  readonly tools: readonly ToolShape[];
-  readonly hooks: readonly (HookOptions & { readonly name: HookName })[];
+/** The way to one plugin that lives elsewhere; it is brought to life when it is needed, as often as it is needed. */
+export interface Link {
+  /** What it offers: remembered, or asked for now. */
+  open(activation: Asked["activate"]["params"], verbs: Handler, signal: AbortSignal): Promise<Offer>;
+  call(method: keyof Asked, params: unknown, options?: LinkOptions): Promise<unknown>;
+  /** Lets it run what it deferred, then ends it. */
+  close(): Promise<void>;
+  onBytes?(count: number): void;
 }
 
-/** A guest's answer is a stranger's data: it is checked before anything reads it. */
-const offerCheck = compile({
-  type: "object",
-  required: ["tools", "hooks"],
-  properties: {
-    tools: {
-      type: "array",
-      maxItems: 256,
-      items: {
-        type: "object",
-        required: ["name", "description", "params"],
-        properties: {
-          name: { type: "string" },
-          description: { type: "string" },
-          params: { type: "object" },
-          paths: { type: "array", items: { type: "string" } },
-          timeoutMs: { type: "number", minimum: 0 },
-        },
-      },
-    },
-    hooks: {
-      type: "array",
-      maxItems: 64,
-      items: {
-        type: "object",
-        required: ["name"],
-        properties: {
-          name: { type: "string" },
-          priority: { type: "number" },
-          timeoutMs: { type: "number", minimum: 1 },
-        },
-      },
-    },
-  },
-});
-const resultCheck = compile({
-  type: "object",
-  required: ["content"],
-  properties: { content: { type: "string" }, isError: { type: "boolean" } },
-});
+/** The far plugin as this side calls it. */
+interface Far {
+  readonly id: string;
+  ask<Name extends keyof Asked>(
+    method: Name,
+    params: Asked[Name]["params"],
+    options?: LinkOptions & { readonly on?: Open },
+  ): Promise<Asked[Name]["result"]>;
+}
 
-/** The kernel's side: a plugin that lives elsewhere, behind an endpoint. It is a Plugin, so every check of the host applies. */
-export function remotePlugin(id: string, endpoint: Endpoint): Plugin {
+export interface RemoteOptions {
+  readonly id: string;
+  readonly link: Link;
+  /** What it may read of the environment, by name. */
+  env?(ctx: PluginContext): Readonly<Record<string, string>>;
+  /** A channel that fell is started again after a wait; told each time. */
+  onTrouble?(where: string, error: unknown): void;
+}
+
+/** The near side of a boundary: a plugin that lives elsewhere. It is a Plugin, so every check of the host applies. */
+export function remotePlugin({ id, link, env, onTrouble }: RemoteOptions): Plugin {
   return {
     async activate(ctx) {
-      ctx.defer(() => endpoint[Symbol.dispose]());
-      const offer = await endpoint.call(
-        "activate",
-        { id, version: ctx.version, config: ctx.config },
-        { signal: ctx.signal },
-      );
-      if (!offerCheck.valid(offer))
-        throw new RclawError(
-          "PLUGIN_FAILED",
-          `plugin "${id}" answered "activate" with something else than its offer`,
+      const open = new Map<number, Open>();
+      const far: Far = { id, ask: asker(id, link, open) };
+      ctx.defer(() => link.close());
+      const activation = { id, version: ctx.version, config: ctx.config, env: env?.(ctx) ?? {} };
+      const verbs = hostVerbs({ id, ctx, open, onBytes: (count) => link.onBytes?.(count) });
+      const offer = await link.open(activation, verbs, ctx.signal);
+      checkAnswer(id, "activate", offer);
+      registerTools(ctx, far, offer);
+      for (const row of offer.channels) ctx.channels.register(farChannel(far, row, onTrouble));
+      for (const provider of offer.providers) ctx.providers.register(farProvider(far, provider));
+      registerGateway(ctx, far, offer);
+    },
+  };
+}
+
+function asker(id: string, link: Link, open: Map<number, Open>): Far["ask"] {
+  return async (method, params, { on, ...options } = {}) => {
+    const own: number[] = [];
+    try {
+      const answer = await link.call(method, params, {
+        ...options,
+        onStart(call) {
+          if (!on) return;
+          own.push(call);
+          open.set(call, on);
+        },
+      });
+      checkAnswer(id, method, answer);
+      return answer as never;
+    } finally {
+      for (const call of own) open.delete(call);
+    }
+  };
+}
+
+function registerTools(ctx: PluginContext, far: Far, { tools, hooks }: Offer): void {
+  for (const tool of tools) {
+    ctx.tools.register({
+      ...tool,
+      execute(params, context) {
+        const { signal, files: _files, onUpdate: _onUpdate, workspace: _workspace, ...place } = context;
+        return far.ask(
+          "tool.execute",
+          { name: tool.name, params, context: place },
+          { signal, timeoutMs: tool.timeoutMs, on: { tool: context } },
         );
-      const { tools, hooks } = offer as Offer;
-      for (const tool of tools) {
-        ctx.tools.register({
-          ...tool,
-          async execute(params, { signal, files: _files, onUpdate: _onUpdate, ...where }) {
-            const result = await endpoint.call(
-              "tool.execute",
-              { name: tool.name, params, where },
-              { signal },
-            );
-            if (resultCheck.valid(result)) return result as ToolResult;
-            throw new RclawError(
-              "PLUGIN_FAILED",
-              `tool ${tool.name} of plugin "${id}" returned something else than a result`,
-            );
+      },
+    });
+  }
+  for (const [index, { name, priority = 0, timeoutMs = 5_000 }] of hooks.entries()) {
+    const handler = async (event: object, context: object): Promise<never> =>
+      ((await far.ask("hook", { index, name, event, context }, { signal: ctx.signal, timeoutMs })) ??
+        undefined) as never;
+    ctx.hooks.on(name, handler, { priority, timeoutMs });
+  }
+}
+
+function farChannel(
+  far: Far,
+  { id, label, textLimit, can }: Offer["channels"][number],
+  onTrouble: RemoteOptions["onTrouble"],
+): Channel {
+  return {
+    id,
+    label,
+    textLimit,
+    start: (receive, signal) => keepStarted(far, id, { receive }, signal, onTrouble),
+    send: (message, signal) => far.ask("channel.send", { id, message }, { signal }),
+    accounts: ({ probe, signal }) => far.ask("channel.accounts", { id, probe }, { signal }),
+    ...(can.includes("typing") && {
+      typing: async (target, signal) => void (await far.ask("channel.typing", { id, target }, { signal })),
+    }),
+    ...(can.includes("logout") && {
+      logout: async (accountId, signal) =>
+        void (await far.ask("channel.logout", { id, accountId }, { signal })),
+    }),
+  };
+}
+
+const firstWaitMs = 500;
+const maxWaitMs = 60_000;
+const steadyMs = 60_000;
+
+/** Resolves when the channel receives for the first time; from then on it is started again whenever it falls. */
+function keepStarted(
+  far: Far,
+  id: string,
+  on: Open,
+  signal: AbortSignal,
+  onTrouble: RemoteOptions["onTrouble"],
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let isUp = false;
+    let waitMs = firstWaitMs;
+    const run = async (): Promise<void> => {
+      const begun = Date.now();
+      try {
+        await far.ask(
+          "channel.start",
+          { id },
+          {
+            signal,
+            timeoutMs: 0,
+            on,
+            onChunk: () => {
+              isUp = true;
+              resolve();
+            },
           },
-        });
+        );
+        if (!signal.aborted)
+          throw new RclawError("PLUGIN_FAILED", `channel "${id}" stopped without being asked to`);
+      } catch (error) {
+        if (signal.aborted) return resolve();
+        if (!isUp) return reject(error as Error);
+        if (Date.now() - begun > steadyMs) waitMs = firstWaitMs;
+        onTrouble?.(`channel ${id}`, error);
+        const timer = setTimeout(() => void run(), waitMs);
+        signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+        waitMs = Math.min(maxWaitMs, waitMs * 2);
       }
-      for (const [index, { name, priority = 0, timeoutMs = 5_000 }] of hooks.entries()) {
-        const handler = (event: object, context: object): Promise<never> =>
-          endpoint.call("hook", { index, event, context }, { signal: ctx.signal }) as Promise<never>;
-        ctx.hooks.on(name, handler, { priority, timeoutMs });
+    };
+    void run();
+  });
+}
+
+function farProvider(far: Far, id: string): Provider {
+  return {
+    id,
+    ready: (signal) => far.ask("provider.ready", { id }, { signal }),
+    models: (signal) => far.ask("provider.models", { id }, { signal }),
+    async *stream(request, signal) {
+      const incoming = createQueue<readonly Chunk[]>(16);
+      const gone = new AbortController();
+      const onAbort = (): void => gone.abort();
+      if (signal.aborted) onAbort();
+      signal.addEventListener("abort", onAbort, { once: true });
+      far
+        .ask(
+          "provider.stream",
+          { id, request },
+          {
+            signal: gone.signal,
+            timeoutMs: 0,
+            onChunk(chunk) {
+              checkAnswer(far.id, "provider.stream chunk", chunk);
+              return incoming.push(chunk as readonly Chunk[]);
+            },
+          },
+        )
+        .then(
+          () => incoming.end(),
+          (error: unknown) => incoming.end(error),
+        );
+      try {
+        for await (const chunks of incoming) yield* chunks;
+      } finally {
+        onAbort();
+        signal.removeEventListener("abort", onAbort);
       }
     },
   };
 }
 
-/** The plugin's side: answers the kernel's calls on behalf of an ordinary plugin. */
-export function servePlugin(
-  plugin: Plugin,
-  host: (partial: Pick<PluginContext, "tools" | "hooks" | "config" | "id" | "version">) => PluginContext,
-): Handler {
-  const tools = new Map<string, Tool>();
-  const unavailable = (what: string) => () => {
-    throw new RclawError(
-      "PERMISSION_DENIED",
-      `this plugin uses ${what}, which its runtime cannot carry yet; only "in-process" can`,
-    );
-  };
-  const files: ToolContext["files"] = {
-    read: unavailable("files.read"),
-    write: unavailable("files.write"),
-    list: unavailable("files.list"),
-  };
-  const hooks: (HookOptions & { name: HookName; handler(event: object, context: object): unknown })[] = [];
-
-  async function activate({
-    id,
-    version,
-    config,
-  }: {
-    id: string;
-    version: string;
-    config: unknown;
-  }): Promise<Offer> {
-    const local = {
-      id,
-      version,
-      config,
-      tools: {
-        register(tool: Tool) {
-          tools.set(tool.name, tool);
-          return { [Symbol.dispose]: () => void tools.delete(tool.name) };
-        },
-        list: unavailable("tools.list"),
-        call: unavailable("tools.call"),
-      },
-      hooks: {
-        on(name: HookName, handler: (event: object, context: object) => unknown, options?: HookOptions) {
-          // The position is the hook's id on the wire, so nothing is ever taken out.
-          const hook = { name, handler, ...options };
-          hooks.push(hook);
-          return { [Symbol.dispose]: () => void (hook.handler = () => undefined) };
-        },
-        run: unavailable("hooks.run"),
-      },
-    };
-    await plugin.activate(host(local as unknown as Parameters<typeof host>[0]));
-    const shapes = [...tools.values()].map(({ name, description, params, paths, timeoutMs }) => ({
+function registerGateway(ctx: PluginContext, far: Far, { methods, routes, commands }: Offer): void {
+  for (const { name, params: schema } of methods) {
+    ctx.methods.register({
       name,
-      description,
-      params,
-      ...(paths && { paths }),
-      ...(timeoutMs !== undefined && { timeoutMs }),
-    }));
-    return { tools: shapes, hooks: hooks.map(({ handler: _handler, ...offer }) => offer) };
+      ...(schema && { params: schema }),
+      handle: ({ params, caller, signal, accept }) =>
+        far.ask("method.handle", { name, params, caller }, { signal, on: { accept } }),
+    });
   }
+  for (const row of routes) {
+    ctx.routes.register({
+      ...row,
+      async handle(request, signal) {
+        const answer = await far.ask("route.handle", { route: row.route, request }, { signal });
+        return {
+          ...answer,
+          body: typeof answer.body === "string" ? answer.body : new Uint8Array(answer.body ?? []),
+        };
+      },
+    });
+  }
+  for (const { name, usage } of commands) {
+    ctx.commands.register({
+      name,
+      usage,
+      run: (context) => {
+        const { args, json, interactive, colour, width, verbose, signal } = context;
+        const sent = { args, json, interactive, colour, width, verbose };
+        return far.ask(
+          "command.run",
+          { name, context: sent },
+          { signal, timeoutMs: 0, on: { command: context } },
+        );
+      },
+    });
+  }
+}
 
-  return async ({ method, params, signal }) => {
-    switch (method) {
-      case "activate":
-        return activate(params as Parameters<typeof activate>[0]);
-      case "tool.execute": {
-        const {
-          name,
-          params: args,
-          where,
-        } = params as { name: string; params: unknown; where: RemoteToolContext };
-        const tool = tools.get(name);
-        if (!tool) throw new RclawError("NOT_FOUND", `there is no tool "${name}"`);
-        return tool.execute(args, { ...where, files, signal });
-      }
-      case "hook": {
-        const { index, event, context } = params as { index: number; event: object; context: object };
-        return hooks[index]?.handler(event, context);
-      }
-    }
-    throw new RclawError("INVALID_REQUEST", `unknown method ${method}`);
-  };
+/** A failure of the way to the plugin, or of the plugin itself: not an answer that says no. */
+export function isBroken(error: unknown): boolean {
+  return !isRclawError(error) || /^(?:TIMEOUT|PLUGIN_FAILED|UNAVAILABLE)$/.test(error.code);
 }

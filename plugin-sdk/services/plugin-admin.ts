@@ -5,8 +5,10 @@ import type { KernelMethod } from "./method.ts";
 /** A validated manifest and where it was found. No code of the plugin has run. */
 export interface FoundManifest {
   readonly manifest: Manifest;
-  /** Absolute path of the entry file. */
+  /** Absolute path of the entry file; of the script when there is a WASM artefact as well. */
   readonly entry: string;
+  /** Absolute path of the WASM artefact. */
+  readonly wasm?: string;
   readonly file: string;
   readonly builtIn: boolean;
 }

@@ -4,6 +4,7 @@ import type { EgressService } from "./egress.ts";
 import type { FilesService } from "./files.ts";
 import type { HealthService } from "./health.ts";
 import type { HttpService } from "./http.ts";
+import type { LanesService } from "./lanes.ts";
 import type { ListeningService } from "./listening.ts";
 import type { PluginAdminService } from "./plugin-admin.ts";
 import type { SessionsService } from "./sessions.ts";
@@ -21,6 +22,7 @@ export interface Services {
   readonly channels: ChannelsService;
   readonly health: HealthService;
   readonly http: HttpService;
+  readonly lanes: LanesService;
   readonly listening: ListeningService;
   readonly sessions: SessionsService;
   readonly terminal: TerminalService;

@@ -8,12 +8,17 @@ import {
   type Tool,
   type ToolContext,
 } from "@rclaw/plugin-sdk";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { type Endpoint, type Handler, portEndpoint } from "@rclaw/plugin-sdk/boundary/endpoint";
-import { remotePlugin, servePlugin } from "@rclaw/plugin-sdk/boundary/remote";
+import type { Offer } from "@rclaw/plugin-sdk/boundary/calls";
+import { type Link, remotePlugin } from "@rclaw/plugin-sdk/boundary/remote";
+import { servePlugin } from "@rclaw/plugin-sdk/guest/serve";
+import { createTestContext } from "@rclaw/plugin-sdk/testing";
 
 const open: Endpoint[] = [];
-afterEach(() => {
+const contexts: AsyncDisposable[] = [];
+afterEach(async () => {
+  for (const rclaw of contexts.splice(0)) await rclaw[Symbol.asyncDispose]();
   for (const endpoint of open.splice(0)) endpoint[Symbol.dispose]();
 });
 
@@ -21,31 +26,34 @@ afterEach(() => {
 async function across(plugin: Plugin) {
   const { port1, port2 } = new MessageChannel();
   const failures: unknown[] = [];
-  const far = portEndpoint(
+  let host: Handler = () => Promise.reject(new Error("nobody calls back"));
+  const near = portEndpoint(port1, (call) => host(call));
+  const far: Endpoint = portEndpoint(
     port2,
-    servePlugin(plugin, (partial) => partial as PluginContext),
+    servePlugin(plugin, (method, params, options) => far.call(method, params, options as never) as never),
     { onFailure: (_method, error) => failures.push(error) },
   );
-  const near = portEndpoint(port1, () => Promise.reject(new Error("nobody calls back")));
   open.push(far, near);
-  const tools = new Map<string, Tool>();
-  const hooks: ((event: object, context: object) => unknown)[] = [];
-  const controller = new AbortController();
-  const ctx = {
-    version: "1.0.0",
-    config: { greeting: "hi" },
-    signal: controller.signal,
-    defer: () => ({ [Symbol.dispose]: () => undefined }),
-    tools: { register: (tool: Tool) => (tools.set(tool.name, tool), { [Symbol.dispose]: () => undefined }) },
-    hooks: {
-      on: (_name: string, handler: (event: object, context: object) => unknown) => (
-        hooks.push(handler),
-        { [Symbol.dispose]: () => undefined }
-      ),
+  const link: Link = {
+    open(activation, verbs, signal) {
+      host = verbs;
+      return near.call("activate", activation, { signal }) as Promise<Offer>;
     },
+    call: (method, params, { timeoutMs: _timeoutMs, ...options } = {}) => near.call(method, params, options),
+    close: async () => near[Symbol.dispose](),
   };
-  await remotePlugin("demo", near).activate(ctx as unknown as PluginContext);
-  return { tools, hooks, failures, near, far };
+  const rclaw = createTestContext({ id: "demo", config: { greeting: "hi" } });
+  contexts.push(rclaw);
+  const hooks: ((event: object, context: object) => unknown)[] = [];
+  const ctx = rclaw.context;
+  const on = (_name: string, handler: (event: object, context: object) => unknown) => (
+    hooks.push(handler),
+    { [Symbol.dispose]: () => undefined }
+  );
+  const listening = { ...ctx, hooks: { ...ctx.hooks, on } } as unknown as PluginContext;
+  await remotePlugin({ id: "demo", link }).activate(listening);
+  const { tools } = rclaw.contributions;
+  return { tools, hooks, failures, near, far, logs: rclaw.logs };
 }
 
 const context = (signal = new AbortController().signal): ToolContext =>
@@ -129,7 +137,7 @@ test("an abort crosses the port and the caller does not wait for the answer", as
 test("an answer that is no tool result is a plugin failure", async () => {
   const { tools } = await across(demo);
   await expect(tools.get("nonsense")?.execute({}, context())).rejects.toThrow(
-    /returned something else than a result/,
+    /answered tool.execute with something else/,
   );
 });
 
@@ -147,6 +155,14 @@ test("calls that wait when the far side goes away are rejected", async () => {
   far[Symbol.dispose]();
   await expect(call).rejects.toThrow(/stopped/);
 });
+
+function pair(handle: Handler) {
+  const { port1, port2 } = new MessageChannel();
+  const near = portEndpoint(port1, handle);
+  const far = portEndpoint(port2, handle);
+  open.push(near, far);
+  return { near, far };
+}
 
 /** One end of a port as a plugin gone bad would use it, against our endpoint. */
 async function againstForger(
@@ -270,20 +286,66 @@ test("what cannot be copied is refused on the side that sends it", async () => {
   });
 });
 
-test("a tool that wants the workspace over a port is told that it cannot have it", async () => {
+test("a tool reads the workspace of its own call, and only while the call is open", async () => {
+  let reading: (() => Promise<Uint8Array>) | undefined;
   const { tools } = await across({
     activate(ctx) {
       ctx.tools.register({
         name: "reader",
         description: "d",
         params: {},
-        execute: async (_params, { files }) => ({ content: String(await files.read("a")) }),
+        async execute(_params, { files }) {
+          reading = () => files.read("a");
+          return { content: new TextDecoder().decode(await reading()) };
+        },
       });
     },
   });
-  await expect(tools.get("reader")?.execute({}, context())).rejects.toMatchObject({
-    code: "PERMISSION_DENIED",
+  const files = { read: async (path: string) => new TextEncoder().encode(`text of ${path}`) };
+  const place = { ...context(), files } as unknown as ToolContext;
+  expect(await tools.get("reader")?.execute({}, place)).toEqual({ content: "text of a" });
+  await expect(reading?.()).rejects.toMatchObject({ code: "PERMISSION_DENIED" });
+});
+
+test("pieces of an answer come in order, and the sender waits for a slow reader", async () => {
+  let sent = 0;
+  const { near } = pair(async ({ method, emit }) => {
+    if (method !== "count") return "here";
+    for (; sent < 100; sent++) await emit(sent);
+    return "done";
   });
+  const taken: unknown[] = [];
+  let release: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => (release = resolve));
+  const answer = near.call("count", null, {
+    async onChunk(chunk) {
+      if (taken.length === 0) await held;
+      taken.push(chunk);
+    },
+  });
+  // An answer to a later call: whatever could be sent before it has been.
+  await near.call("anything", null);
+  expect(sent).toBeLessThan(20);
+  release();
+  expect(await answer).toBe("done");
+  expect(taken).toEqual([...Array(100).keys()]);
+});
+
+test("a reader that throws ends the stream, and the sender learns that nobody waits", async () => {
+  let ended: unknown;
+  const { near } = pair(async ({ emit }) => {
+    try {
+      for (;;) await emit("more");
+    } catch (error) {
+      ended = error;
+      throw error;
+    }
+  });
+  const onChunk = (): never => {
+    throw new RclawError("TOO_LARGE", "enough");
+  };
+  await expect(near.call("flood", null, { onChunk })).rejects.toMatchObject({ code: "TOO_LARGE" });
+  await vi.waitFor(() => expect(ended).toMatchObject({ code: "ABORTED" }));
 });
 
 test("a listener is not left on a signal that outlives the call", async () => {

@@ -1,0 +1,132 @@
+import { createHash } from "node:crypto";
+import { mkdir, readdir, readFile } from "node:fs/promises";
+import path from "node:path";
+import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
+import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
+import { checkAnswer } from "@rclaw/plugin-sdk/boundary/answers";
+import type { Offer } from "@rclaw/plugin-sdk/boundary/calls";
+import type { LaneLimits } from "@rclaw/plugin-sdk/services/lanes";
+import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
+import { boundModule, boundModules } from "./limits.ts";
+import { kindOf } from "./wasm-reader.ts";
+import type { Program } from "./load.ts";
+import { importsAllowed, transpile } from "./transpile.ts";
+
+export interface Artefact {
+  /** SHA-256 of the entry file, in hex. */
+  readonly hash: string;
+  /** How the guest waits: a blocking one stands still while the host works for it. */
+  readonly blocks: boolean;
+  program(signal: AbortSignal): Promise<Program>;
+}
+
+export interface ArtefactOptions {
+  readonly found: FoundManifest;
+  readonly runtime: "worker" | "wasm";
+  readonly limits: LaneLimits;
+  readonly cacheFolder: string;
+  /** Throws when the file is not the one that was installed. */
+  verify(found: FoundManifest, file: string, bytes: Uint8Array): Promise<void>;
+}
+
+/** The file that a plugin runs from. It is read for its hash; what runs is made from it when it is needed. */
+export async function openArtefact(options: ArtefactOptions): Promise<Artefact> {
+  const { found, runtime } = options;
+  const { id } = found.manifest;
+  const file = runtime === "worker" ? found.entry : (found.wasm ?? found.entry);
+  const bytes = await readEntry(id, file);
+  await options.verify(found, file, bytes);
+  const hash = createHash("sha256").update(bytes).digest("hex");
+  if (runtime === "worker")
+    return { hash, blocks: false, program: () => Promise.resolve({ kind: "js", entry: file }) };
+  const kind = kindOf(bytes);
+  return {
+    hash,
+    blocks: kind === "module",
+    async program(signal) {
+      // Read again: a plugin that sleeps keeps nothing in memory.
+      const now = await readEntry(id, file);
+      await options.verify(found, file, now);
+      const named = (error: unknown): never => {
+        if (!isRclawError(error)) throw error;
+        throw new RclawError(error.code, `plugin "${id}": ${error.message}`, { cause: error });
+      };
+      return kind === "module"
+        ? coreProgram(now, options.limits).catch(named)
+        : componentProgram(now, options, signal).catch(named);
+    },
+  };
+}
+
+async function readEntry(id: string, file: string): Promise<Uint8Array> {
+  return readFile(file).catch((error: unknown) => {
+    throw new RclawError("UNAVAILABLE", `plugin "${id}": ${file} cannot be read; install it again`, {
+      cause: error,
+    });
+  });
+}
+
+async function coreProgram(bytes: Uint8Array, limits: LaneLimits): Promise<Program> {
+  const module = await compile(boundModule(bytes, limits));
+  return { kind: "core", module };
+}
+
+async function componentProgram(
+  bytes: Uint8Array,
+  { found, limits, cacheFolder }: ArtefactOptions,
+  signal: AbortSignal,
+): Promise<Program> {
+  const { folder, script, imports, world } = await transpile(bytes, cacheFolder, signal);
+  importsAllowed(imports, found.manifest);
+  const cores = await coresOf(folder);
+  const bounded = boundModules(
+    cores.map((core) => core.bytes),
+    { ...limits, internal: true },
+  );
+  const modules: Record<string, WebAssembly.Module> = {};
+  for (const [index, { name }] of cores.entries())
+    modules[name] = await compile(bounded[index] ?? new Uint8Array());
+  return { kind: "component", script, modules, world };
+}
+
+async function coresOf(folder: string) {
+  const names = (await readdir(folder)).filter((name) => name.endsWith(".wasm"));
+  return Promise.all(names.map(async (name) => ({ name, bytes: await readFile(path.join(folder, name)) })));
+}
+
+async function compile(bytes: Uint8Array): Promise<WebAssembly.Module> {
+  try {
+    return await WebAssembly.compile(Uint8Array.from(bytes));
+  } catch (error) {
+    throw new RclawError("ARTEFACT_REFUSED", `it is no valid WebAssembly: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+/** What plugins offered, by artefact and settings: schemas are known without loading anything. */
+export function createOffers(cacheFolder: string) {
+  const fileOf = (hash: string, config: unknown): string => {
+    const settings = createHash("sha256")
+      .update(JSON.stringify(config ?? null))
+      .digest("hex");
+    return path.join(cacheFolder, "offers", `${hash.slice(0, 32)}-${settings.slice(0, 16)}.json`);
+  };
+  return {
+    async find(id: string, hash: string, config: unknown): Promise<Offer | undefined> {
+      try {
+        const offer: unknown = JSON.parse(await readFile(fileOf(hash, config), "utf8"));
+        checkAnswer(id, "activate", offer);
+        return offer as Offer;
+      } catch {
+        // A cache that cannot be read is made anew.
+        return undefined;
+      }
+    },
+    async keep(hash: string, config: unknown, offer: Offer): Promise<void> {
+      const file = fileOf(hash, config);
+      await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
+      await writeAtomic(file, JSON.stringify(offer));
+    },
+  };
+}

@@ -1,0 +1,102 @@
+import path from "node:path";
+import { type Plugin, RclawError } from "@rclaw/plugin-sdk";
+import { remotePlugin } from "@rclaw/plugin-sdk/boundary/remote";
+import type { LanePorts, Lanes, LaneUse } from "@rclaw/plugin-sdk/services/lanes";
+import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
+import { createOffers, openArtefact } from "./artefact.ts";
+import { type Cell, createCell } from "./cell.ts";
+import { limitsOf } from "./limits-of.ts";
+import { createLink } from "./link.ts";
+
+const idleMs = 45_000;
+/** Ended so often, it shares a thread with nobody any more. */
+const maxSharedKills = 2;
+
+/** The cages of one gateway: which plugin lives in which thread. */
+export function createLanes(ports: LanePorts): Lanes {
+  const cells = new Map<string, Cell>();
+  const uses = new Map<string, () => LaneUse>();
+  const kills = new Map<string, number>();
+  const cacheFolder = path.join(ports.stateDir, "cache");
+  const offers = createOffers(cacheFolder);
+
+  function cellFor(name: string, entryMs: number, heapMb: number): Cell {
+    let cell = cells.get(name);
+    if (!cell) {
+      cell = createCell({ name, entryMs, heapMb, workerFile: ports.workerFile });
+      cells.set(name, cell);
+    }
+    return cell;
+  }
+
+  async function load(found: FoundManifest, runtime: "worker" | "wasm"): Promise<Plugin> {
+    const { manifest } = found;
+    const { id } = manifest;
+    refuseUncarried(found, runtime);
+    const limits = limitsOf({ ...manifest.permissions?.limits, ...ports.limits(id) });
+    const verify = ports.verify ?? (() => Promise.resolve());
+    const artefact = await openArtefact({ found, runtime, limits, cacheFolder, verify });
+    const name = (): string =>
+      runtime === "wasm" && mayShare(found) && (kills.get(id) ?? 0) < maxSharedKills
+        ? `shared ${limits.entryMs}`
+        : `${runtime} ${id}`;
+    const link = createLink({
+      id,
+      runtime,
+      artefact,
+      limits,
+      offers,
+      log: ports.log,
+      stays: (manifest.activation ?? []).includes("startup"),
+      idleMs: ports.idleMs ?? idleMs,
+      cell: () => cellFor(name(), limits.entryMs, runtime === "worker" ? 256 : 128),
+      onKill: () => void kills.set(id, (kills.get(id) ?? 0) + 1),
+      report: (where, error) => ports.report(id, where, error),
+    });
+    uses.set(id, link.use);
+    return remotePlugin({
+      id,
+      link,
+      onTrouble: (where, error) => ports.report(id, where, error),
+    });
+  }
+
+  return {
+    load,
+    use: (id) => uses.get(id)?.(),
+    async close() {
+      await Promise.all([...cells.values()].map((cell) => cell.close()));
+      cells.clear();
+    },
+  };
+}
+
+/** What ends one of them ends all in a thread, so whoever talks to the world or holds a secret lives alone. */
+function mayShare({ manifest: { contributes, permissions = {} } }: FoundManifest): boolean {
+  const kinds = Object.keys(contributes);
+  return kinds.every((kind) => kind === "tools" || kind === "hooks") && !permissions.secrets;
+}
+
+const secretName = /KEY|TOKEN|SECRET|PASSWORD/;
+
+/** What no boundary can carry is said when the plugin is loaded, not when it first needs it. */
+function refuseUncarried({ manifest }: FoundManifest, runtime: string): void {
+  const { id, permissions = {}, contributes } = manifest;
+  const secretEnv = (permissions.env ?? []).filter((name) => secretName.test(name));
+  const what =
+    permissions.sessions === "write"
+      ? `permissions.sessions: "write"`
+      : permissions.process
+        ? "permissions.process"
+        : secretEnv.length > 0
+          ? `permissions.env: ["${secretEnv[0]}"], which looks like a secret; declare it under permissions.secrets instead`
+          : contributes.services
+            ? "contributes.services"
+            : undefined;
+  if (what === undefined) return;
+  throw new RclawError(
+    "PERMISSION_DENIED",
+    `plugin "${id}" cannot run as "${runtime}": a boundary does not carry ${what}`,
+    { details: { plugin: id } },
+  );
+}

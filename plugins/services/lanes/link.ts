@@ -1,0 +1,280 @@
+import { MessageChannel } from "node:worker_threads";
+import { isRclawError, type Logger, RclawError } from "@rclaw/plugin-sdk";
+import type { Asked, Offer } from "@rclaw/plugin-sdk/boundary/calls";
+import {
+  type Endpoint,
+  fromWireError,
+  type Handler,
+  portEndpoint,
+} from "@rclaw/plugin-sdk/boundary/endpoint";
+import type { Link, LinkOptions } from "@rclaw/plugin-sdk/boundary/remote";
+import type { LaneLimits, LaneUse, Runtime } from "@rclaw/plugin-sdk/services/lanes";
+import type { Artefact, createOffers } from "./artefact.ts";
+import { answerStanding } from "./bridge.ts";
+import { createBreaker } from "./breaker.ts";
+import type { Cell } from "./cell.ts";
+import { meter, meterOf } from "./load.ts";
+
+export interface LinkParts {
+  readonly id: string;
+  readonly runtime: Runtime;
+  readonly artefact: Artefact;
+  readonly limits: LaneLimits;
+  readonly offers: ReturnType<typeof createOffers>;
+  readonly log: Logger;
+  /** Never leaves its thread for want of work: it said that it runs by itself. */
+  readonly stays: boolean;
+  readonly idleMs: number;
+  /** The cell to live in; asked at every start, since one that was ended for it may not be shared again. */
+  cell(): Cell;
+  /** It made its cell end. */
+  onKill(): void;
+  report(where: string, error: unknown): void;
+}
+
+interface Instance {
+  readonly endpoint: Endpoint;
+  readonly cell: Cell;
+  readonly slot: number;
+  /** Why it is gone, when it did not leave by itself. */
+  failure: RclawError | undefined;
+  readonly gone: Promise<void>;
+}
+
+/** The life of one caged plugin: started when needed, ended when idle, hung or broken, started again. */
+export function createLink(parts: LinkParts): Link & { use(): LaneUse } {
+  const { id, artefact, limits, offers, runtime } = parts;
+  const counts = meterOf(new SharedArrayBuffer(meter.fields * 8));
+  const breaker = createBreaker(id);
+  const tally = { calls: 0, failures: 0, egressBytes: 0, denials: 0, kills: 0 };
+  let activation: Asked["activate"]["params"] | undefined;
+  let verbs: Handler = () => Promise.reject(new RclawError("UNAVAILABLE", `plugin "${id}" is not active`));
+  let offered: Offer | undefined;
+  let instance: Promise<Instance> | undefined;
+  let pending = 0;
+  let idle: NodeJS.Timeout | undefined;
+  const life = new AbortController();
+
+  const guarded: Handler = async (call) => {
+    try {
+      return await verbs(call);
+    } catch (error) {
+      if (isRclawError(error) && /^(?:EGRESS|PERMISSION|POLICY)_DENIED$/.test(error.code)) tally.denials++;
+      throw error;
+    }
+  };
+
+  function failureOf(item: Pick<Instance, "cell" | "slot">): RclawError {
+    const ended = item.cell.ended();
+    const reason = ended?.reason ?? "its thread ended";
+    const isOurs = ended?.slot === undefined || ended.slot === item.slot;
+    if (isOurs) {
+      tally.kills++;
+      parts.onKill();
+    }
+    const other = `plugin "${id}" went down with its cell, where another plugin ${reason}; try again`;
+    if (!isOurs) return new RclawError("UNAVAILABLE", other, { retryable: true, details: { plugin: id } });
+    return new RclawError("PLUGIN_FAILED", `plugin "${id}" was ended: ${reason}`, {
+      details: { plugin: id },
+    });
+  }
+
+  async function start(): Promise<Instance> {
+    breaker.check();
+    const program = await artefact.program(life.signal);
+    const cell = parts.cell();
+    const frames = new MessageChannel();
+    const standing = new MessageChannel();
+    const bell = new SharedArrayBuffer(4);
+    const onFailure = (what: string, error: unknown): void =>
+      parts.log.warn({ plugin: id, err: error }, `plugin "${id}": ${what}`);
+    const endpoint = portEndpoint(frames.port1, guarded, { onFailure });
+    const bridge = answerStanding(standing.port1, bell, guarded);
+    // Neither keeps a process alive that has nothing else to do.
+    frames.port1.unref();
+    standing.port1.unref();
+    const task = {
+      id,
+      program,
+      limits,
+      port: frames.port2,
+      bridge: standing.port2,
+      bell,
+      meter: counts.buffer,
+    };
+    const tenant = await cell.place(task as Parameters<Cell["place"]>[0], [frames.port2, standing.port2]);
+    const item: Instance = {
+      endpoint,
+      cell,
+      slot: tenant.slot,
+      failure: undefined,
+      gone: tenant.gone.then(
+        (reason) => leave(reason && fromWireError(reason)),
+        () => leave(failureOf(item)),
+      ),
+    };
+    function leave(failure: RclawError | undefined): void {
+      item.failure ??= failure;
+      endpoint[Symbol.dispose]();
+      bridge[Symbol.dispose]();
+      if (!failure) return;
+      if (failure.code !== "UNAVAILABLE") strike(failure);
+      instance = undefined;
+    }
+    await activate(item);
+    return item;
+  }
+
+  function strike(failure: RclawError): void {
+    breaker.fail(failure);
+    parts.report(`runtime ${runtime}`, failure);
+  }
+
+  async function activate(item: Instance): Promise<void> {
+    using _waiting = item.cell.waiting();
+    const late = setTimeout(() => {
+      item.cell.end(`did not load within ${limits.loadMs} ms`, item.slot);
+    }, limits.loadMs);
+    try {
+      const offer = (await item.endpoint.call("activate", activation)) as Offer;
+      if (JSON.stringify(offer) !== JSON.stringify(offered)) {
+        offered = offer;
+        await offers.keep(artefact.hash, activation?.config, offer);
+      }
+    } catch (error) {
+      await dismiss(item);
+      throw item.failure ?? error;
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  function live(): Promise<Instance> {
+    clearTimeout(idle);
+    if (!instance) {
+      const starting = start();
+      instance = starting;
+      // One that could not start is not what the next call waits for.
+      starting.catch(() => {
+        if (instance === starting) instance = undefined;
+      });
+    }
+    return instance;
+  }
+
+  async function dismiss(item: Instance): Promise<void> {
+    item.endpoint[Symbol.dispose]();
+    await item.gone;
+  }
+
+  /** Lets it run what it deferred, for as long as that takes within reason. */
+  async function retire(item: Instance): Promise<void> {
+    using _waiting = item.cell.waiting();
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), 2_000);
+    await item.endpoint.call("deactivate", null, { signal: late.signal }).catch(() => undefined);
+    clearTimeout(timer);
+    await dismiss(item);
+  }
+
+  async function sleep(): Promise<void> {
+    const item = await instance?.catch(() => undefined);
+    if (!item || pending > 0) return;
+    instance = undefined;
+    await retire(item);
+  }
+
+  async function call(
+    method: keyof Asked,
+    params: unknown,
+    { signal, timeoutMs = limits.callMs, onChunk, onStart }: LinkOptions,
+  ): Promise<unknown> {
+    const item = await live();
+    using _waiting = item.cell.waiting();
+    const late = new AbortController();
+    const onAbort = (): void => late.abort(signal?.reason);
+    if (signal?.aborted) onAbort();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const limit = timeoutMs === 0 ? 0 : Math.min(timeoutMs, limits.callMs);
+    let expired = false;
+    const timer = limit
+      ? setTimeout(() => {
+          expired = true;
+          // One that stands still for its host would keep its thread from everybody.
+          if (artefact.blocks) {
+            item.cell.end(`did not answer ${method} within ${limit} ms`, item.slot);
+          } else late.abort();
+        }, limit)
+      : undefined;
+    try {
+      return await item.endpoint.call(method, params, {
+        signal: late.signal,
+        ...(onChunk && { onChunk }),
+        ...(onStart && { onStart }),
+      });
+    } catch (error) {
+      if (expired)
+        throw new RclawError("TIMEOUT", `plugin "${id}" did not answer ${method} within ${limit} ms`, {
+          cause: error,
+          details: { plugin: id },
+        });
+      // The endpoint ends first; why it ended is known a moment later.
+      if (isRclawError(error) && error.code === "UNAVAILABLE") await item.gone;
+      throw item.failure ?? error;
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  return {
+    async open(given, handle, signal) {
+      activation = given;
+      verbs = handle;
+      signal.addEventListener("abort", () => life.abort(), { once: true });
+      offered = await offers.find(id, artefact.hash, given.config);
+      if (!offered) {
+        pending++;
+        try {
+          await live();
+        } finally {
+          rest();
+        }
+      }
+      return offered as Offer;
+    },
+    async call(method, params, options = {}) {
+      tally.calls++;
+      pending++;
+      try {
+        return await call(method, params, options);
+      } catch (error) {
+        tally.failures++;
+        throw error;
+      } finally {
+        rest();
+      }
+    },
+    async close() {
+      clearTimeout(idle);
+      const item = await instance?.catch(() => undefined);
+      instance = undefined;
+      life.abort();
+      if (item) await retire(item);
+    },
+    onBytes: (count) => void (tally.egressBytes += count),
+    use: () => ({
+      runtime,
+      loaded: instance !== undefined,
+      ...tally,
+      cpuMs: counts[meter.cpuMs] ?? 0,
+      peakBytes: counts[meter.bytes] ?? 0,
+    }),
+  };
+
+  function rest(): void {
+    pending--;
+    if (pending > 0 || parts.stays || !instance) return;
+    idle = setTimeout(() => void sleep(), parts.idleMs).unref();
+  }
+}
