@@ -110,18 +110,18 @@ export async function createPluginParts(options: PluginPartsOptions) {
     isEnabled(manifest) &&
     (isConfigured(manifest) || (manifest.activation ?? []).includes("startup"));
 
-  let lanes: Promise<Lanes> | undefined;
-  const openLanes = (): Promise<Lanes> =>
-    (lanes ??= services.get("lanes").then(({ createLanes }) =>
-      createLanes({
-        log,
-        stateDir: paths.stateDir,
-        limits: (id) =>
-          (valueAt(settings.config(), `plugins.entries.${id}.limits`) as object | undefined) ?? {},
-        report: (id, where, error) => host.report(id, where, error),
-      }),
-    ));
-  life.defer(async () => (await lanes)?.close());
+  let lanes: Lanes | undefined;
+  const openLanes = async (): Promise<Lanes> => {
+    const { createLanes } = await services.get("lanes");
+    return (lanes ??= createLanes({
+      log,
+      stateDir: paths.stateDir,
+      limits: (id) =>
+        (valueAt(settings.config(), `plugins.entries.${id}.limits`) as object | undefined) ?? {},
+      report: (id, where, error) => host.report(id, where, error),
+    }));
+  };
+  life.defer(() => lanes?.close());
   const runtime = (found: FoundManifest): Runtime =>
     runtimeOf(found, valueAt(settings.config(), `plugins.entries.${found.manifest.id}.runtime`));
   async function loadRuntime(found: FoundManifest): Promise<Plugin> {
@@ -420,6 +420,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
           tryOut,
           isServing: options.isServing,
           forget: (id) => storage.remove(id),
+          use: (id) => lanes?.use(id),
           isService(id) {
             if (!isBuiltIn(id) || !catalog.plugins.get(id)?.manifest.contributes.services) return undefined;
             return { id, enabled: true, state: services.isLoaded(id) ? "active" : "inactive", restarts: 0 };

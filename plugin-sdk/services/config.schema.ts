@@ -105,6 +105,16 @@ const tools = section({
 const pluginEntry = Type.Object({
   enabled: Type.Optional(Type.Boolean()),
   config: Type.Optional(Type.Object({}, { additionalProperties: true })),
+  runtime: Type.Optional(
+    Type.Enum(["wasm", "worker", "in-process"], {
+      description: "Where it runs; written by `rclaw plugin trust` and `isolate`.",
+    }),
+  ),
+  limits: Type.Optional(
+    Type.Record(Type.String(), Type.Integer({ minimum: 1 }), {
+      description: "Budgets of a caged plugin, over those of its manifest.",
+    }),
+  ),
 });
 
 /**

@@ -1,5 +1,6 @@
 import type { Channel } from "../channel.ts";
 import type { Manifest } from "../manifest.ts";
+import type { LaneUse } from "./lanes.ts";
 import type { KernelMethod } from "./method.ts";
 
 /** A validated manifest and where it was found. No code of the plugin has run. */
@@ -66,6 +67,8 @@ export interface PluginAdminPorts {
   /** A gateway serves here, so an enabled plugin starts at once. */
   isServing(): boolean;
   forget(id: string): Promise<void>;
+  /** What a caged plugin has used; undefined for one that never was in a cage. */
+  use(id: string): LaneUse | undefined;
   /** A part of the gateway itself: it cannot be switched off, only not needed yet. */
   isService(id: string): PluginStatus | undefined;
 }
@@ -79,6 +82,9 @@ export const adminMethods = {
   "plugins.enable": "operator.admin",
   "plugins.disable": "operator.admin",
   "plugins.reload": "operator.admin",
+  "plugins.runtime": "operator.admin",
+  "plugins.panic": "operator.admin",
+  "plugins.top": "operator.read",
   "plugins.remove": "operator.admin",
   "plugins.logout": "operator.admin",
 } as const;

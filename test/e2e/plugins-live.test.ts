@@ -158,7 +158,11 @@ describe("plugins that misbehave", () => {
       await cp(path.join(fixtures, id), path.join(state.dir, "plugins", id), { recursive: true });
     product = await startProduct({
       stateDir: state.dir,
-      config: { plugins: { entries: Object.fromEntries(ids.map((id) => [id, { enabled: true }])) } },
+      config: {
+        plugins: {
+          entries: Object.fromEntries(ids.map((id) => [id, { enabled: true, runtime: "in-process" }])),
+        },
+      },
     });
     client = await product.connect();
   });

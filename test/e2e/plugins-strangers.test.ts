@@ -56,7 +56,11 @@ beforeAll(async () => {
   await put("impostor", "offline");
   product = await startProduct({
     stateDir: state.dir,
-    config: { plugins: { entries: Object.fromEntries(ids.map((id) => [id, { enabled: true }])) } },
+    config: {
+      plugins: {
+        entries: Object.fromEntries(ids.map((id) => [id, { enabled: true, runtime: "in-process" }])),
+      },
+    },
   });
   client = await product.connect();
 });
@@ -135,6 +139,10 @@ test("folders that come, change and go are seen by a reload, while clients stay 
   await writeFile(path.join(folder, "index.js"), code("one"));
   expect(await ask(client, "plugins.reload")).toMatchObject({ added: ["late"], removed: [], changed: [] });
   expect(await row("late")).toMatchObject({ state: "disabled" });
+  expect((await client.request("plugins.enable", { id: "late" })).error?.message).toContain(
+    "rclaw plugin trust late --runtime in-process",
+  );
+  await ask(client, "plugins.runtime", { id: "late", runtime: "in-process", widen: true });
   await ask(client, "plugins.enable", { id: "late" });
   expect(await ask(client, "late.greet")).toEqual({ hello: "one" });
 

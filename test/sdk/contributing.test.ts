@@ -86,7 +86,7 @@ beforeAll(async () => {
   product = await startProduct({
     stateDir: state.dir,
     config: {
-      plugins: { allow: ["tool-caller"] },
+      plugins: { allow: ["tool-caller"], entries: { "tool-caller": { runtime: "in-process" } } },
       models: { providers: { "text-server": { baseUrl: base, apiKey: "key-0123456789" } } },
       channels: { mailbox: { url: `${base}/letters`, allowFrom: ["ada"] } },
       agents: { defaults: { model: "text-server/small" } },

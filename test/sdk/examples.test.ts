@@ -114,7 +114,13 @@ describe("installed in the product, compiled as the README says", () => {
     product = await startProduct({
       stateDir: state.dir,
       config: {
-        plugins: { allow: [...ids, "tool-caller"], entries: { exchange: { config: { baseUrl: base } } } },
+        plugins: {
+          allow: [...ids, "tool-caller"],
+          entries: {
+            ...Object.fromEntries([...ids, "tool-caller"].map((id) => [id, { runtime: "in-process" }])),
+            exchange: { runtime: "in-process", config: { baseUrl: base } },
+          },
+        },
         tools: { exec: { sandbox: "off" } },
         models: { providers: { "text-server": { baseUrl: base, apiKey: "key-0123456789" } } },
         channels: { mailbox: { url: `${base}/letters`, allowFrom: ["ada"] } },

@@ -14,6 +14,15 @@ export const addParams = Type.Object(
   },
   strict,
 );
+export const runtimeParams = Type.Object(
+  {
+    id,
+    runtime: Type.Union([Type.Literal("wasm"), Type.Literal("worker"), Type.Literal("in-process")]),
+    /** More freedom than it would have without being told is given knowingly or not at all. */
+    widen: Type.Optional(Type.Boolean()),
+  },
+  strict,
+);
 export const logoutParams = Type.Object(
   { channel: id, account: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })) },
   strict,

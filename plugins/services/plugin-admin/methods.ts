@@ -1,4 +1,5 @@
 import { defineMethod, type JsonSchema, RclawError } from "@rclaw/plugin-sdk";
+import type { Runtime } from "@rclaw/plugin-sdk/services/lanes";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import type {
   FoundManifest,
@@ -7,6 +8,7 @@ import type {
   RefusedPlugin,
 } from "@rclaw/plugin-sdk/services/plugin-admin";
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
+import { cageMethods, forPeople, placeOf } from "./cages.ts";
 import { addParams, idParams, logoutParams, noParams, reloadParams } from "./methods.schema.ts";
 import { probePlugin } from "./probe.ts";
 
@@ -43,11 +45,12 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
     );
   }
 
-  function row({ manifest, builtIn }: FoundManifest): Record<string, unknown> {
+  function row({ manifest, builtIn, ...rest }: FoundManifest): Record<string, unknown> {
     const { id, isConflict, ...status }: PluginStatus =
       options.isService(manifest.id) ?? options.status(manifest.id);
     const next = nextStep({ id, ...status, ...(isConflict && { isConflict }) });
-    const { name, description, runtime, contributes } = manifest;
+    const { name, description, contributes } = manifest;
+    const { runtime, refusal } = placeOf({ manifest, builtIn, ...rest }, config());
     return {
       id,
       name,
@@ -56,6 +59,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
       runtime,
       builtIn,
       ...status,
+      ...(refusal !== undefined && status.enabled && { error: refusal }),
       ...(next !== undefined && { next }),
       contributes,
     };
@@ -72,6 +76,8 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
         : isStranger && allow && !allow.includes(id)
           ? `plugins.allow is there and does not name it; add it: rclaw config get plugins.allow`
           : undefined;
+    const { refusal } = placeOf(found(id), config());
+    if (refusal) throw new RclawError("CONFLICT", refusal, { details: { plugin: id } });
     if (bar)
       throw new RclawError("CONFLICT", `plugin "${id}" stays off: ${bar}`, { details: { plugin: id } });
   }
@@ -227,6 +233,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
   }
 
   return [
+    ...cageMethods(options, found),
     {
       scope: "operator.read",
       ...defineMethod({
@@ -264,7 +271,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
           const item = found(id);
           return {
             version: item.manifest.version ?? version,
-            ...capabilities(item),
+            ...capabilities(item, placeOf(item, config()).runtime),
             questions: await questions(item),
           };
         },
@@ -272,14 +279,24 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
     },
     {
       scope: "operator.admin",
-      ...defineMethod({ name: "plugins.add", params: addParams, handle: ({ params }) => add(params) }),
+      ...defineMethod({
+        name: "plugins.add",
+        params: addParams,
+        handle({ params, caller }) {
+          forPeople(caller, "plugins.add");
+          return add(params);
+        },
+      }),
     },
     {
       scope: "operator.admin",
       ...defineMethod({
         name: "plugins.enable",
         params: idParams,
-        handle: ({ params: { id } }) => setEnabled(id, true),
+        handle({ params: { id }, caller }) {
+          forPeople(caller, "plugins.enable");
+          return setEnabled(id, true);
+        },
       }),
     },
     {
@@ -354,8 +371,8 @@ function rulesOf(config: unknown): {
 }
 
 /** The same list for every place that asks a person for consent. */
-function capabilities({ manifest, builtIn }: FoundManifest) {
-  const { contributes, permissions = {}, runtime } = manifest;
+function capabilities({ manifest, builtIn }: FoundManifest, runtime: Runtime) {
+  const { contributes, permissions = {} } = manifest;
   const trust =
     runtime === "in-process"
       ? "in-process (full trust)"
