@@ -117,8 +117,15 @@ function write(request: ClientRequest, { bytes, stream }: RequestBody): void {
     request.end(bytes);
     return;
   }
-  // A failing source destroys the request, whose error listener reports it.
-  pipeline(stream, request, () => undefined);
+  // A failing source destroys the request, whose error listener reports it: a pipeline would only abort it.
+  async function* source(pieces: AsyncIterable<Uint8Array | string>): AsyncGenerator<Uint8Array | string> {
+    try {
+      yield* pieces;
+    } catch (error) {
+      request.destroy(error instanceof Error ? error : new Error("the body failed", { cause: error }));
+    }
+  }
+  pipeline(source(stream), request, () => undefined);
 }
 
 function deadline(
