@@ -10,9 +10,9 @@ export {
   type RouteRequest,
   type Scope,
 } from "./gateway.ts";
-export type { HookHandler, HookName, Hooks } from "./hooks.ts";
+export type { HookHandler, HookName } from "./hooks.ts";
 export type { Manifest } from "./manifest.ts";
-export { definePlugin, type Logger, type Plugin, type PluginContext } from "./plugin.ts";
+export { definePlugin, type Logger, type Plugin, type PluginContext, type Socket } from "./plugin.ts";
 export type { Block, Chunk, CompletionRequest, Message, ModelInfo, Provider, Usage } from "./provider.ts";
 export type { Run, Session, SessionEntry, TranscriptEntry } from "./session.ts";
 export {

@@ -86,18 +86,63 @@ const contributes = Type.Object(
   strict,
 );
 
+const host = Type.String({ minLength: 1, maxLength: 253 });
+const netGrant = Type.Object(
+  {
+    host,
+    methods: Type.Optional(
+      Type.Array(Type.String({ pattern: "^[A-Z]{1,20}$" }), {
+        minItems: 1,
+        maxItems: 16,
+        description: "In upper case; without it every method.",
+      }),
+    ),
+    paths: Type.Optional(
+      Type.Array(Type.String({ maxLength: 256, pattern: "^/[^?#\\\\\\s]*$" }), {
+        minItems: 1,
+        maxItems: 64,
+        description:
+          'Paths such as "/v1/*": a star at the end stands for all that follows, elsewhere for text without a slash.',
+      }),
+    ),
+  },
+  strict,
+);
+
+const secretName = name(
+  "^[a-z][a-z0-9-]*(\\.([A-Za-z0-9_-]+|\\*))*$",
+  "A secret's name, or weather.* for all below.",
+);
+const secretBinding = Type.Object(
+  {
+    name: secretName,
+    hosts: Type.Array(host, {
+      minItems: 1,
+      maxItems: 64,
+      description: "Where a caged plugin may send it. A host without a port means https.",
+    }),
+  },
+  strict,
+);
+
 /** What a plugin may touch. What is not here is refused; the default is nothing. */
 const permissions = Type.Object(
   {
     net: Type.Optional(
-      Type.Array(Type.String({ minLength: 1, maxLength: 253 }), {
+      Type.Array(Type.Union([host, netGrant]), {
         maxItems: 64,
         description:
-          'Hosts: "api.example.org", "*.example.org", "127.0.0.1:11434", or "config:baseUrl" for the host of a URL in the plugin\'s own configuration.',
+          'Hosts: "api.example.org", "*.example.org", "127.0.0.1:11434", or "config:baseUrl" for the host of a URL in the plugin\'s own configuration; as { host, methods, paths } where less is needed.',
       }),
     ),
     env: Type.Optional(names("^[A-Z][A-Z0-9_]*$", "Environment variables it may read.")),
-    secrets: Type.Optional(names("^[a-z][a-z0-9-]*(\\.([A-Za-z0-9_-]+|\\*))*$", "Secret names it may read.")),
+    secrets: Type.Optional(
+      Type.Array(Type.Union([secretName, secretBinding]), {
+        uniqueItems: true,
+        maxItems: 256,
+        description: "Secrets it may use, and the hosts they are for.",
+      }),
+    ),
     tools: Type.Optional(names("^(\\*|[a-z][a-z0-9_]{0,63})$", "Tools it may call.")),
     providers: Type.Optional(names("^(\\*|[a-z][a-z0-9-]{0,63})$", "Providers it may ask.")),
     channels: Type.Optional(names("^(\\*|[a-z][a-z0-9-]{0,63})$", "Channels it may send through.")),

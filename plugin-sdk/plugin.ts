@@ -5,12 +5,52 @@ import type { Chunk, CompletionRequest, ModelInfo, Provider } from "./provider.t
 import type { Run, Session, SessionEntry, TranscriptEntry } from "./session.ts";
 import type { JsonSchema, Tool, ToolContext, ToolResult } from "./tool.ts";
 
+type HashName = "sha1" | "sha256" | "sha512";
+type SignatureEncoding = "hex" | "base64" | "base64url";
+
+/** `encoding` is hex when left out. A key for RS256 or ES256 is PEM. */
+export type SignRequest =
+  | { readonly hmac: HashName; readonly data: string | Uint8Array; readonly encoding?: SignatureEncoding }
+  | {
+      readonly jwt: "HS256" | "RS256" | "ES256";
+      readonly claims: Readonly<Record<string, unknown>>;
+      readonly header?: Readonly<Record<string, unknown>>;
+    };
+
+/** With `ed25519` the secret is the public key, in hex, base64 or PEM; `encoding` is hex when left out. */
+export type VerifyRequest =
+  | {
+      readonly hmac: HashName;
+      readonly data: string | Uint8Array;
+      readonly signature: string;
+      readonly encoding?: SignatureEncoding;
+    }
+  | { readonly equals: string }
+  | {
+      readonly ed25519: true;
+      readonly data: string | Uint8Array;
+      readonly signature: string;
+      readonly encoding?: SignatureEncoding;
+    };
+
 /** Structured logging. Secrets are redacted on the way; do not rely on it. */
 export interface Logger {
   debug(fields: object, message?: string): void;
   info(fields: object, message?: string): void;
   warn(fields: object, message?: string): void;
   error(fields: object, message?: string): void;
+}
+
+/** An open WebSocket. Read it in one place: what is not read makes the far side wait. A failure ends the iteration with an error. */
+export interface Socket extends AsyncIterable<string | Uint8Array> {
+  /** The subprotocol that the far side chose, or an empty string. */
+  readonly protocol: string;
+  /** Throws UNAVAILABLE when the socket is closed, TOO_LARGE when the far side does not keep up. */
+  send(data: string | Uint8Array): void;
+  /** `code`: 1000, the default, or 3000 to 4999. */
+  close(code?: number, reason?: string): void;
+  /** Never rejects; 1006 when the connection was lost. */
+  readonly closed: Promise<{ code: number; reason: string }>;
 }
 
 export interface Registrar<T> {
@@ -135,11 +175,27 @@ export interface PluginContext<Config = unknown> {
   };
   /** `fetch`, limited to the hosts in `permissions.net` and never to a private address that was not named. */
   readonly fetch: typeof fetch;
+  /** A WebSocket to a `wss:` or `ws:` address, judged like `fetch`. Open when it resolves; `signal` ends it at any time. */
+  webSocket(
+    url: string,
+    options: {
+      readonly protocols?: readonly string[];
+      readonly headers?: Readonly<Record<string, string>>;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<Socket>;
   readonly secrets: {
-    /** NOT_FOUND when there is none. Never log it, never put it into an error. */
+    /**
+     * NOT_FOUND when there is none. Never log it, never put it into an error. A caged plugin gets text that stands
+     * for the secret in requests to the hosts that `permissions.secrets` binds it to, and is worth nothing elsewhere.
+     */
     get(name: string): Promise<string>;
     /** A config value: `"secret:<name>"` is looked up, anything else is returned as it is. */
     resolve(value: string): Promise<string>;
+    /** An HMAC of data, or a signed JWT, made with the secret as its key. */
+    sign(name: string, request: SignRequest): Promise<string>;
+    /** Whether a signature was made with the secret, or a value equals it, compared in constant time. */
+    verify(name: string, request: VerifyRequest): Promise<boolean>;
   };
   /** An environment variable that `permissions.env` names, or undefined when it is not set or empty. */
   env(name: string): string | undefined;

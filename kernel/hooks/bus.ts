@@ -1,11 +1,5 @@
-import {
-  type HookHandler,
-  type HookName,
-  type Hooks,
-  isRclawError,
-  type Logger,
-  RclawError,
-} from "@rclaw/plugin-sdk";
+import { isRclawError, type Logger, RclawError } from "@rclaw/plugin-sdk";
+import type { HookHandler, HookName, Hooks } from "@rclaw/plugin-sdk/hooks";
 import { deadline } from "@rclaw/plugin-sdk/services/in-time";
 import { type HookRow, hookTable } from "./table.ts";
 

@@ -64,6 +64,7 @@ export interface PluginPartsOptions {
   isServing(): boolean;
 }
 
+const signatures = () => import("@rclaw/plugin-sdk/services/signatures");
 const secretName = /KEY|TOKEN|SECRET|PASSWORD/;
 
 /** Names no plugin may take: answered by the gateway itself before any plugin is asked. */
@@ -273,17 +274,26 @@ export async function createPluginParts(options: PluginPartsOptions) {
       return options.sessions().runs;
     },
     gateway: options.gateway,
-    secrets,
+    secrets: {
+      ...secrets,
+      sign: async (name, request) => (await signatures()).sign(name, await secrets.get(name), request),
+      verify: async (name, request) => (await signatures()).verify(name, await secrets.get(name), request),
+    },
     env(name) {
       const value = env[name] || undefined;
       if (value !== undefined && secretName.test(name)) redactor.add(value);
       return value;
     },
-    fetchFor(manifest, config, signal) {
+    networkFor(manifest, config, signal) {
+      const { id } = manifest;
+      const granted = () => valueAt(settings.config(), `plugins.entries.${id}.grants.net`);
+      const grants = () => netGrants(manifest, config, granted());
       let own: Promise<typeof fetch> | undefined;
-      const open = async (): Promise<typeof fetch> =>
-        (await openEgress()).fetchFor(netGrants(manifest, config), manifest.id, { signal });
-      return async (...call) => (await (own ??= open()))(...call);
+      const open = async () => (await openEgress()).fetchFor(grants, id, { signal });
+      return {
+        fetch: async (...call) => (await (own ??= open()))(...call),
+        webSocket: async (...call) => (await openEgress()).webSocketFor(grants, id, { signal })(...call),
+      };
     },
     storageFor: (plugin) => storage.for(plugin),
   };

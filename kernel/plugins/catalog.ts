@@ -1,5 +1,6 @@
 import type { HookName, Manifest } from "@rclaw/plugin-sdk";
 import { hookTable } from "../hooks/table.ts";
+import { strangersMistake } from "@rclaw/plugin-sdk/services/manifest-check";
 import type { FoundManifest, RefusedPlugin } from "@rclaw/plugin-sdk/services/plugin-admin";
 
 /** The kinds of named things a plugin can add; hooks have no owner, everybody may listen. */
@@ -63,11 +64,14 @@ export function createCatalog(
     const ownerOf = (key: string): string | undefined =>
       owners.get(key) ?? (kernelNames.has(key) ? "the kernel" : builtIn ? undefined : folderOf(key));
     const taken = claims.find(({ key }) => ownerOf(key) !== undefined);
+    const mistake = builtIn ? undefined : strangersMistake(manifest);
     const unknown = hooksOf(manifest).find(({ name }) => !Object.hasOwn(hookTable, name));
     if (manifest.contributes.services && !builtIn) {
       conflicts.set(id, "only what ships with rclaw may offer services");
     } else if (!builtIn && !ownConfigPaths(manifest).includes(configPathOf(manifest))) {
       conflicts.set(id, `configPath "${manifest.configPath}" is not its own; leave it out`);
+    } else if (mistake !== undefined) {
+      conflicts.set(id, mistake);
     } else if (unknown) {
       conflicts.set(id, `there is no hook "${unknown.name}"`);
     } else if (taken) {

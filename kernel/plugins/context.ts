@@ -45,7 +45,11 @@ export interface KernelPorts {
   readonly gateway: PluginContext["gateway"];
   readonly secrets: PluginContext["secrets"];
   env(name: string): string | undefined;
-  fetchFor(manifest: Manifest, config: unknown, signal: AbortSignal): typeof fetch;
+  networkFor(
+    manifest: Manifest,
+    config: unknown,
+    signal: AbortSignal,
+  ): Pick<PluginContext, "fetch" | "webSocket">;
   storageFor(plugin: string): PluginContext["storage"];
 }
 
@@ -126,9 +130,11 @@ export function createPluginContext({
         return kernel.gateway.send(connId, event, payload);
       },
     },
-    fetch: kernel.fetchFor(manifest, config, lifetime.signal),
+    ...kernel.networkFor(manifest, config, lifetime.signal),
     secrets: {
       get: gated(own, "secrets", kernel.secrets.get),
+      sign: gated(own, "secrets", kernel.secrets.sign),
+      verify: gated(own, "secrets", kernel.secrets.verify),
       resolve: async (value) => {
         if (value.startsWith("secret:")) require(manifest, "secrets", value.slice("secret:".length));
         return kernel.secrets.resolve(value);

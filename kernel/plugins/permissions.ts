@@ -4,8 +4,8 @@ type Listed = "env" | "secrets" | "tools" | "providers" | "channels" | "methods"
 
 /** Throws unless the manifest's list of that kind holds the name; the error is the line to add. */
 export function require(manifest: Manifest, kind: Listed, name: string): void {
-  const list: readonly string[] = manifest.permissions?.[kind] ?? [];
-  if (list.some((entry) => covers(entry, name))) return;
+  const list: readonly (string | { readonly name: string })[] = manifest.permissions?.[kind] ?? [];
+  if (list.some((entry) => covers(typeof entry === "string" ? entry : entry.name, name))) return;
   throw denied(manifest, `${kind}: [${JSON.stringify(name)}]`, `uses ${kind.replace(/s$/, "")} "${name}"`);
 }
 

@@ -115,6 +115,11 @@ const pluginEntry = Type.Object({
       description: "Budgets of a caged plugin, over those of its manifest.",
     }),
   ),
+  grants: Type.Optional(
+    Type.Object({
+      net: optionalStrings("Hosts it may reach besides the ones its manifest names."),
+    }),
+  ),
 });
 
 /**

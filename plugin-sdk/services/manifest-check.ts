@@ -22,10 +22,14 @@ export function checkManifest(raw: unknown, file: string): Manifest {
   const issues = schema.issues(raw);
   if (issues.length > 0) refuse(describeIssues(issues));
   const manifest = raw as Manifest;
-  const host = manifest.permissions?.net?.find((entry) => !grant.test(entry));
+  const { net = [], secrets = [] } = manifest.permissions ?? {};
+  const bound = secrets.flatMap((entry) => (typeof entry === "string" ? [] : entry.hosts));
+  const host =
+    net.map(hostOf).find((entry) => entry !== "*" && !grant.test(entry)) ??
+    bound.find((entry) => !grant.test(entry));
   if (host !== undefined)
     refuse(
-      `permissions.net ${JSON.stringify(host)} must be a host name, such as "api.example.org", "*.example.org" or "127.0.0.1:8080", or "config:" and a setting; a wildcard needs at least two labels after it`,
+      `the host ${JSON.stringify(host)} in its permissions must be a host name, such as "api.example.org", "*.example.org" or "127.0.0.1:8080", or "config:" and a setting; a wildcard needs at least two labels after it`,
     );
   const mistake = manifest.configSchema && schemaMistake(manifest.configSchema);
   if (mistake !== undefined) refuse(`configSchema is no JSON Schema that is understood: ${mistake}`);
@@ -39,6 +43,15 @@ export function checkManifest(raw: unknown, file: string): Manifest {
     );
   return manifest;
 }
+
+/** What only a plugin that ships with rclaw may ask for; undefined when there is nothing of it. */
+export function strangersMistake({ permissions }: Manifest): string | undefined {
+  if (!permissions?.net?.some((entry) => hostOf(entry) === "*")) return undefined;
+  return 'permissions.net "*", every host there is, is only for what ships with rclaw; name the hosts, such as "api.example.org"';
+}
+
+const hostOf = (entry: string | { readonly host: string }): string =>
+  typeof entry === "string" ? entry : entry.host;
 
 /** JSON5 lets `__proto__` through as a plain key, and whoever walks the object later would run out of stack. */
 function unsafe(value: unknown, depth = 0): string | undefined {

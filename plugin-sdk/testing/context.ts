@@ -6,6 +6,7 @@ import type { Manifest } from "../manifest.ts";
 import type { Logger, Plugin, PluginContext, Registrar } from "../plugin.ts";
 import type { Provider } from "../provider.ts";
 import type { Files, Tool } from "../tool.ts";
+import { sign, verify } from "../services/signatures.ts";
 import { createTestState, type TestState } from "./state.ts";
 
 export interface TestContextOptions<Config> {
@@ -16,6 +17,7 @@ export interface TestContextOptions<Config> {
   readonly env?: Readonly<Record<string, string>>;
   readonly secrets?: Readonly<Record<string, string>>;
   readonly fetch?: typeof fetch;
+  readonly webSocket?: PluginContext["webSocket"];
   /** Absolute path of the workspace that every session gets. */
   readonly workspace?: string;
   /** What other plugins would contribute. */
@@ -237,11 +239,16 @@ export function createTestContext<Config = unknown>(
     fetch:
       options.fetch ??
       (() => Promise.reject(new RclawError("EGRESS_DENIED", "this test context has no fetch"))),
+    webSocket:
+      options.webSocket ??
+      (() => Promise.reject(new RclawError("EGRESS_DENIED", "this test context has no webSocket"))),
     secrets: {
       get: async (name) =>
         secrets[name] ?? Promise.reject(new RclawError("NOT_FOUND", `no secret "${name}"`)),
       resolve: async (value) =>
         value.startsWith("secret:") ? context.secrets.get(value.slice("secret:".length)) : value,
+      sign: async (name, request) => sign(name, await context.secrets.get(name), request),
+      verify: async (name, request) => verify(name, await context.secrets.get(name), request),
     },
     env: (name) => env[name] || undefined,
     storage: {

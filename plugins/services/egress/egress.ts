@@ -2,18 +2,30 @@ import type { IncomingMessage } from "node:http";
 import type { LookupFunction } from "node:net";
 import { callbackify } from "node:util";
 import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
+import type {
+  Egress,
+  EgressOptions,
+  FetchOptions,
+  Grants,
+  SecretHandles,
+} from "@rclaw/plugin-sdk/services/egress";
 import { createAddressRules } from "./address.ts";
-import { exchange } from "./exchange.ts";
-import { createGrants, refuseAddress, type Target } from "./grants.ts";
-import type { Egress, EgressOptions } from "@rclaw/plugin-sdk/services/egress";
+import { createCards, type Pass } from "./cards.ts";
+import { createMeter, exchange } from "./exchange.ts";
+import { askingOf, checkUrl, createGrants, placeOf, refuseAddress, type Target } from "./grants.ts";
 import { defaultLimits } from "./limits.ts";
+import { createMask, type Mask, maskError } from "./mask.ts";
 import { createPool } from "./pool.ts";
-import { readBody, type RequestBody } from "./request-body.ts";
+import { follow, type OutgoingRequest, ownHeaders, readRequest, signalOf } from "./request.ts";
 import { createResponse } from "./response.ts";
+import { linkSignals } from "./signals.ts";
+import { createSubstitution, plain, type Substituted, type Substitution } from "./substitute.ts";
+import { openSocket } from "./web-socket.ts";
 
 type ResolvedAddress = { readonly address: string; readonly family: number };
 
-const maxRedirects = 5;
+/** What the owner allowed for one request, so that it holds for all of that request. */
+type Passes = Map<string, Pass>;
 
 /**
  * The one way out. Everything that plugins fetch passes here, so that a URL from a
@@ -26,9 +38,11 @@ export function createEgress({
   resolve = systemResolver,
   allowCidrs,
   idleMs = 4_000,
+  onDenied,
 }: EgressOptions): Egress {
   const rules = createAddressRules(allowCidrs);
   const pool = createPool(idleMs);
+  const cards = createCards(onDenied);
 
   function lookupFor(target: Target, owner: string): LookupFunction {
     const vetted = callbackify(async (host: string): Promise<readonly ResolvedAddress[]> => {
@@ -50,51 +64,123 @@ export function createEgress({
       });
   }
 
-  return {
-    fetchFor(entries, owner, { limits: given, signal: ownerSignal } = {}) {
-      const judge = createGrants(entries, owner, rules);
-      const limits = { ...defaultLimits, ...given };
+  /** What fetch and WebSockets of one owner have in common. */
+  function guardOf(given: Grants | (() => Grants), owner: string, { limits, onBytes, secrets }: FetchOptions) {
+    const judge = judgeOf(given, owner);
 
-      const send = async (target: Target, request: OutgoingRequest): Promise<IncomingMessage> => {
-        const { url } = target;
-        const key = `${owner}\n${url.protocol}//${target.host}:${target.port}\n${target.named}`;
+    function judgeOf(entries: Grants | (() => Grants), plugin: string): ReturnType<typeof createGrants> {
+      if (typeof entries !== "function") return createGrants(entries, plugin, rules);
+      let known = "";
+      let current: ReturnType<typeof createGrants> | undefined;
+      return (...call) => {
+        const now = entries();
+        const text = JSON.stringify(now);
+        if (!current || text !== known) [known, current] = [text, createGrants(now, plugin, rules)];
+        return current(...call);
+      };
+    }
+
+    /** The grants' word, or the owner's for this once. */
+    function admit(url: URL, method: string, passes: Passes): Target {
+      const { host, port } = placeOf(url);
+      const key = `${host}:${port}`;
+      const use = (needsNamed: boolean): Target | undefined => {
+        const pass = passes.get(key) ?? cards.take(owner, host, port, needsNamed);
+        if (!pass) return undefined;
+        passes.set(key, pass);
+        return { url, host, port, named: pass.named };
+      };
+      try {
+        const target = judge(url, method);
+        return target.named ? target : (use(true) ?? target);
+      } catch (error) {
+        if (!isRclawError(error) || !askingOf(error)) throw error;
+        checkUrl(url, owner);
+        const allowed = use(askingOf(error)?.reason !== undefined);
+        if (allowed) return allowed;
+        throw error;
+      }
+    }
+
+    function substitutionFor({ url, host, port }: Target, mask: Mask): Substitution | undefined {
+      const protocol = url.protocol === "https:" ? "https:" : "http:";
+      return secrets && createSubstitution(secrets, { host, port, protocol }, owner, mask);
+    }
+
+    return {
+      admit,
+      substitutionFor,
+      limits: { ...defaultLimits, ...limits },
+      meter: onBytes && createMeter(onBytes),
+      maskFor: () => (secrets ? rememberingMask(secrets) : createMask()),
+      /** Reports what was refused, and says no more than may be known. */
+      failed(error: unknown, mask: Mask, signal: AbortSignal | undefined): unknown {
+        if (isRclawError(error) && error.code === "EGRESS_DENIED") {
+          log.warn({ plugin: owner, ...error.details }, "egress refused");
+          const asking = askingOf(error);
+          if (asking) cards.note(owner, asking);
+        }
+        return maskError(error, mask, signal);
+      },
+    };
+  }
+
+  const refusalsOf = (target: Target, owner: string) => ({
+    lookup: lookupFor(target, owner),
+    refuse: (address: string) => refuseAddress(target, address, rules, owner),
+  });
+
+  return {
+    fetchFor(entries, owner, options = {}) {
+      const { admit, substitutionFor, limits, meter, maskFor, failed } = guardOf(entries, owner, options);
+
+      const send = async (
+        target: Target,
+        { method, signal }: OutgoingRequest,
+        { path, headers, body }: Substituted,
+      ): Promise<IncomingMessage> => {
+        const key = `${owner}\n${target.url.protocol}//${target.host}:${target.port}\n${target.named}`;
         return exchange({
           owner,
           target,
-          method: request.method,
-          headers: request.headers,
-          body: request.body,
-          agent: await pool.agent(key, url.protocol),
-          lookup: lookupFor(target, owner),
-          refuse: (address) => refuseAddress(target, address, rules, owner),
+          path,
+          method,
+          headers,
+          body,
+          agent: await pool.agent(key, target.url.protocol),
+          ...refusalsOf(target, owner),
           limits,
-          signal: request.signal,
+          signal,
+          meter,
         });
       };
 
       const guarded = async (input: unknown, init: RequestInit = {}): Promise<Response> => {
-        const linked = linkSignals(ownerSignal, init.signal ?? signalOf(input));
+        const linked = linkSignals(options.signal, init.signal ?? signalOf(input));
+        const passes: Passes = new Map();
+        const mask = maskFor();
         try {
           let request = await readRequest(input, init, linked.signal);
           for (let hops = 0; ; hops++) {
-            const target = judge(request.url);
-            const incoming = await send(target, request);
-            const location = incoming.headers.location;
+            const target = admit(request.url, request.method, passes);
+            // What is carried on to the next hop are the handles, so that each hop is judged for itself.
+            const filled = (await substitutionFor(target, mask)?.request(request)) ?? plain(request);
+            const incoming = await send(target, request, mask.isActive() ? readable(filled) : filled);
+            const location = incoming.headers.location && mask.header(incoming.headers.location);
             const isRedirect =
               location !== undefined && [301, 302, 303, 307, 308].includes(incoming.statusCode ?? 0);
             if (!isRedirect || request.redirect === "manual") {
-              const { host } = target;
-              const { href } = request.url;
               incoming.once("close", linked.release);
               return createResponse({
                 incoming,
-                url: href,
+                url: request.url.href,
                 redirected: hops > 0,
                 method: request.method,
                 owner,
-                host,
+                host: target.host,
                 limits,
                 signal: request.signal,
+                mask,
               });
             }
             incoming.destroy();
@@ -102,153 +188,79 @@ export function createEgress({
           }
         } catch (error) {
           linked.release();
-          if (isRclawError(error) && error.code === "EGRESS_DENIED")
-            log.warn({ plugin: owner, ...error.details }, "egress refused");
-          throw error;
+          throw failed(error, mask, linked.signal);
         }
       };
       return guarded;
     },
+
+    webSocketFor(entries, owner, options = {}) {
+      const { admit, substitutionFor, limits, meter, maskFor, failed } = guardOf(entries, owner, options);
+      return async (address, { protocols = [], headers = {}, signal }) => {
+        const linked = linkSignals(options.signal, signal);
+        const mask = maskFor();
+        try {
+          linked.signal?.throwIfAborted();
+          const target = admit(socketUrl(address), "GET", new Map());
+          const substitution = substitutionFor(target, mask);
+          const fill = substitution?.text ?? ((text: string) => Promise.resolve(text));
+          const own = Object.entries(ownHeaders(headers)).filter(([name]) => !name.startsWith("sec-websocket-"));
+          const carrier = { url: target.url, headers: Object.fromEntries(own), body: {} };
+          const socket = await openSocket({
+            owner,
+            target,
+            ...((await substitution?.request(carrier)) ?? plain(carrier)),
+            protocols: await Promise.all(protocols.map(fill)),
+            ...refusalsOf(target, owner),
+            limits,
+            signal: linked.signal,
+            mask,
+            fill,
+            meter,
+          });
+          void socket.closed.then(linked.release);
+          return socket;
+        } catch (error) {
+          linked.release();
+          throw failed(error, mask, linked.signal);
+        }
+      };
+    },
+
+    pending: () => cards.pending(),
+    resolve: (id, answer) => cards.answer(id, answer),
     close: () => pool.close(),
   };
 }
 
-interface OutgoingRequest {
-  readonly url: URL;
-  readonly method: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: RequestBody;
-  readonly redirect: string;
-  readonly signal: AbortSignal | undefined;
-}
+const told = new WeakMap<SecretHandles, Map<string, string>>();
 
-type RequestLike = Pick<RequestInit, "method" | "headers" | "body" | "redirect"> & { readonly url: string };
-
-async function readRequest(
-  input: unknown,
-  init: RequestInit,
-  signal: AbortSignal | undefined,
-): Promise<OutgoingRequest> {
-  const given: Partial<RequestLike> =
-    typeof input === "object" && input !== null && !(input instanceof URL) ? input : {};
-  const text = input instanceof URL ? input.href : (given.url ?? String(input));
-  if (!URL.canParse(text)) throw new RclawError("INVALID_REQUEST", "the address to fetch is not a URL");
-  const method = (init.method ?? given.method ?? "GET").toUpperCase();
-  // As in every fetch: these are for proxies, and show what they were sent.
-  if (/^(?:CONNECT|TRACE|TRACK)$/.test(method))
-    throw new RclawError("INVALID_REQUEST", `the method ${method} is not for a fetch`);
-  const body = await readBody(init.body ?? given.body);
-  if ((body.bytes || body.stream) && (method === "GET" || method === "HEAD"))
-    throw new TypeError(`${method} cannot have a body`);
+/** A host that was told a secret may say it in a later answer, so what one request told is hidden from then on. */
+function rememberingMask(secrets: SecretHandles): Mask {
+  const known = told.get(secrets) ?? new Map<string, string>();
+  told.set(secrets, known);
+  const mask = createMask();
+  for (const [handle, secret] of known) mask.hideSecret(secret, handle);
   return {
-    url: new URL(text),
-    method,
-    headers: requestHeaders(init.headers ?? given.headers, body, method),
-    body,
-    redirect: init.redirect ?? given.redirect ?? "follow",
-    signal,
-  };
-}
-
-/** What belongs to the connection is ours to say: a caller's `host` or `transfer-encoding` could make two servers read two requests. */
-const connectionHeaders = new Set([
-  "host",
-  "connection",
-  "content-length",
-  "transfer-encoding",
-  "keep-alive",
-  "upgrade",
-  "expect",
-  "te",
-  "trailer",
-]);
-
-function requestHeaders(given: unknown, body: RequestBody, method: string): Record<string, string> {
-  const headers: Record<string, string> = {
-    accept: "*/*",
-    "accept-encoding": "gzip, br",
-    "user-agent": "rclaw",
-  };
-  if (body.contentType) headers["content-type"] = body.contentType;
-  for (const [name, value] of headerPairs(given)) {
-    const lower = name.toLowerCase();
-    if (connectionHeaders.has(lower) || lower.startsWith("proxy-")) continue;
-    headers[lower] = value;
-  }
-  if (body.bytes) headers["content-length"] = String(body.bytes.length);
-  else if (!body.stream && method !== "GET" && method !== "HEAD") headers["content-length"] = "0";
-  return headers;
-}
-
-function headerPairs(given: unknown): Iterable<readonly [string, string]> {
-  if (typeof given !== "object" || given === null) return [];
-  if (Symbol.iterator in given) return given as Iterable<readonly [string, string]>;
-  return Object.entries(given)
-    .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => [name, String(value)] as const);
-}
-
-/** A key may travel in any header, so across origins only those go along that cannot hold one. */
-const harmlessHeaders = new Set([
-  "accept",
-  "accept-encoding",
-  "accept-language",
-  "content-type",
-  "content-length",
-  "user-agent",
-]);
-
-function follow(request: OutgoingRequest, location: string, status: number, hops: number): OutgoingRequest {
-  const { host } = request.url;
-  if (request.redirect === "error")
-    throw new RclawError("UNAVAILABLE", `${host} redirected, which this request does not allow`);
-  if (hops >= maxRedirects)
-    throw new RclawError("UNAVAILABLE", `${host} redirected more than ${maxRedirects} times`);
-  if (!URL.canParse(location, request.url.href))
-    throw new RclawError("UNAVAILABLE", `${host} redirected to something that is not a URL`);
-  const url = new URL(location, request.url);
-  const becomesGet = status === 303 ? request.method !== "HEAD" : status < 303 && request.method === "POST";
-  if (!becomesGet && request.body.stream) {
-    throw new RclawError("UNAVAILABLE", `${host} redirected a streamed upload, which cannot be sent twice`);
-  }
-  const isSameOrigin = url.origin === request.url.origin;
-  const headers = Object.entries(request.headers).filter(
-    ([name]) => (isSameOrigin || harmlessHeaders.has(name)) && !(becomesGet && name.startsWith("content-")),
-  );
-  return {
-    ...request,
-    url,
-    headers: Object.fromEntries(headers),
-    ...(becomesGet && { method: "GET", body: {} }),
-  };
-}
-
-function signalOf(input: unknown): AbortSignal | undefined {
-  return typeof input === "object" && input !== null && "signal" in input
-    ? (input.signal as AbortSignal)
-    : undefined;
-}
-
-/** Not `AbortSignal.any`: a gateway's signals live for months, and what that one leaves behind on them lives as long. */
-function linkSignals(
-  a: AbortSignal | undefined,
-  b: AbortSignal | null | undefined,
-): { signal: AbortSignal | undefined; release(): void } {
-  if (!a || !b) return { signal: a ?? b ?? undefined, release: () => undefined };
-  const controller = new AbortController();
-  const onA = (): void => controller.abort(a.reason);
-  const onB = (): void => controller.abort(b.reason);
-  a.addEventListener("abort", onA, { once: true });
-  b.addEventListener("abort", onB, { once: true });
-  if (a.aborted) onA();
-  if (b.aborted) onB();
-  return {
-    signal: controller.signal,
-    release() {
-      a.removeEventListener("abort", onA);
-      b.removeEventListener("abort", onB);
+    ...mask,
+    hideSecret(secret, handle) {
+      known.set(handle, secret);
+      mask.hideSecret(secret, handle);
     },
   };
+}
+
+/** An answer in a coding that only the plugin reads could not be searched for secrets. */
+const readable = (filled: Substituted): Substituted => ({
+  ...filled,
+  headers: { ...filled.headers, "accept-encoding": "gzip, br" },
+});
+
+/** `wss:` is judged as `https:`, by the same grants. */
+function socketUrl(address: string): URL {
+  if (!/^wss?:/i.test(address) || !URL.canParse(address))
+    throw new RclawError("INVALID_REQUEST", "the address of a WebSocket is a wss: or ws: URL");
+  return new URL(address.replace(/^ws/i, "http"));
 }
 
 async function systemResolver(host: string): Promise<readonly ResolvedAddress[]> {

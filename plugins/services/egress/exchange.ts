@@ -10,6 +10,8 @@ import type { RequestBody } from "./request-body.ts";
 export interface Exchange {
   readonly owner: string;
   readonly target: Target;
+  /** What is asked for, when it is not what the target's URL says. */
+  readonly path?: string;
   readonly method: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: RequestBody;
@@ -19,6 +21,31 @@ export interface Exchange {
   refuse(address: string): RclawError | undefined;
   readonly limits: EgressLimits;
   readonly signal: AbortSignal | undefined;
+  readonly meter?: Meter | undefined;
+}
+
+/** Counts what one request moves over its socket. */
+export type Meter = (request: ClientRequest) => void;
+
+/** The socket is used by one request after the other, so what it counts is taken from when it was given to this one. */
+export function createMeter(onBytes: (sent: number, received: number) => void): Meter {
+  return (request) => {
+    request.once("socket", (socket: Socket) => {
+      let sent = socket.connecting ? 0 : socket.bytesWritten;
+      let received = socket.connecting ? 0 : socket.bytesRead;
+      const report = (): void => {
+        const [nowSent, nowReceived] = [socket.bytesWritten, socket.bytesRead];
+        if (nowSent > sent || nowReceived > received) onBytes(nowSent - sent, nowReceived - received);
+        [sent, received] = [nowSent, nowReceived];
+      };
+      request.once("response", report);
+      request.once("upgrade", () => {
+        socket.on("data", report);
+        socket.once("close", report);
+      });
+      request.once("close", report);
+    });
+  };
 }
 
 /** By HTTP's own rules these may be sent twice. */
@@ -48,7 +75,7 @@ async function attempt(options: Exchange): Promise<IncomingMessage | "stale"> {
     const request = open({
       host: target.host,
       port: target.port,
-      path: target.url.pathname + target.url.search,
+      path: options.path ?? target.url.pathname + target.url.search,
       method,
       headers,
       agent,
@@ -70,6 +97,7 @@ async function attempt(options: Exchange): Promise<IncomingMessage | "stale"> {
     };
     signal?.addEventListener("abort", onAbort, { once: true });
     watchSocket(request, options, () => (state.sent = true));
+    options.meter?.(request);
     request.on("error", (error: NodeJS.ErrnoException) => {
       settle();
       if (signal?.aborted) return reject(signal.reason as Error);
@@ -99,7 +127,11 @@ async function attempt(options: Exchange): Promise<IncomingMessage | "stale"> {
 }
 
 /** A literal address never passes through `lookup`, so the last word is what the socket says it is connected to. */
-function watchSocket(request: ClientRequest, { refuse, target }: Exchange, onReady: () => void): void {
+export function watchSocket(
+  request: ClientRequest,
+  { refuse, target }: Pick<Exchange, "refuse" | "target">,
+  onReady: () => void,
+): void {
   request.once("socket", (socket: Socket) => {
     if (!socket.connecting) return onReady();
     // Ahead of the listener that flushes the request.

@@ -1,4 +1,6 @@
 import { defineService } from "@rclaw/plugin-sdk/services/service";
 import { createEgress } from "./egress.ts";
+import { egressMethods } from "./methods.ts";
+import { createSecretHandles } from "./secrets.ts";
 
-export default defineService("egress", { createEgress });
+export default defineService("egress", { createEgress, createSecretHandles, egressMethods });

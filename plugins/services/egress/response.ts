@@ -3,6 +3,7 @@ import { pipeline, type Transform } from "node:stream";
 import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
 import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import type { EgressLimits } from "@rclaw/plugin-sdk/services/egress";
+import { type Mask, maskError } from "./mask.ts";
 
 export interface ResponseSource {
   readonly incoming: IncomingMessage;
@@ -13,6 +14,8 @@ export interface ResponseSource {
   readonly host: string;
   readonly limits: EgressLimits;
   readonly signal: AbortSignal | undefined;
+  /** Takes secrets out of what is shown. */
+  readonly mask: Mask;
 }
 
 /**
@@ -50,10 +53,10 @@ class LightResponse {
     this.#body = body;
     this.status = status;
     this.ok = status >= 200 && status < 300;
-    this.statusText = source.incoming.statusMessage ?? "";
-    this.url = source.url;
+    this.statusText = source.mask.header(source.incoming.statusMessage ?? "");
+    this.url = source.mask.text(source.url);
     this.redirected = source.redirected;
-    this.headers = new LightHeaders(source.incoming.rawHeaders);
+    this.headers = new LightHeaders(source.incoming.rawHeaders.map(source.mask.header));
   }
 
   get bodyUsed(): boolean {
@@ -149,7 +152,7 @@ class LightHeaders {
 
 /** Decodes, counts what came out, and holds the deadline. Until somebody reads, the server waits. */
 function bodyOf(source: ResponseSource): Body {
-  const { incoming, limits, host, owner, signal } = source;
+  const { incoming, limits, host, owner, signal, mask } = source;
   const details = { plugin: owner, host, sent: true };
   const late = (ms: number): RclawError =>
     new RclawError("TIMEOUT", `${host} timed out: its answer was not complete within ${ms} ms`, {
@@ -176,8 +179,8 @@ function bodyOf(source: ResponseSource): Body {
       timer = setTimeout(() => incoming.destroy(late(limits.streamMs)), limits.streamMs).unref();
     }
     let size = 0;
-    try {
-      for await (const piece of decoded(incoming) as AsyncIterable<Uint8Array>) {
+    async function* counted(): AsyncGenerator<Uint8Array, void> {
+      for await (const piece of decoded(source) as AsyncIterable<Uint8Array>) {
         size += piece.length;
         if (size > max) {
           throw new RclawError("TOO_LARGE", `the answer of ${host} is larger than ${max} bytes`, {
@@ -186,16 +189,19 @@ function bodyOf(source: ResponseSource): Body {
         }
         yield piece;
       }
+    }
+    try {
+      yield* mask.stream(counted());
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
-      if (isRclawError(error)) throw error;
+      if (isRclawError(error)) throw maskError(error, mask, signal);
       const reason = (error as NodeJS.ErrnoException).code ?? "unknown";
       const what =
         reason.startsWith("Z_") || reason.startsWith("ERR__ERROR")
           ? "sent an answer that cannot be decoded"
           : "broke off its answer";
       throw new RclawError("UNAVAILABLE", `${host} ${what} (${reason})`, {
-        cause: error,
+        ...(!mask.isActive() && { cause: error }),
         retryable: true,
         details,
       });
@@ -213,16 +219,21 @@ const decoders: Readonly<Record<string, () => Transform>> = {
   br: createBrotliDecompress,
 };
 
-function decoded(incoming: IncomingMessage): AsyncIterable<unknown> {
+function decoded({ incoming, host, mask }: ResponseSource): AsyncIterable<unknown> {
   const codings = (incoming.headers["content-encoding"] ?? "")
     .toLowerCase()
     .split(",")
     .map((coding) => coding.trim());
-  let stream: IncomingMessage | Transform = incoming;
   // More than one coding is legal, unheard of, and doubles what a bomb can do.
   const decoder = codings.length === 1 ? decoders[codings[0] ?? ""] : undefined;
-  if (decoder) stream = pipeline(incoming, decoder(), () => undefined);
-  return stream;
+  if (decoder) return pipeline(incoming, decoder(), () => undefined);
+  const isPlain = /^(?:identity)?$/.test(codings.join()) && /^(?:chunked)?$/i.test(incoming.headers["transfer-encoding"] ?? "");
+  if (isPlain || !mask.isActive()) return incoming;
+  throw new RclawError(
+    "UNAVAILABLE",
+    `${host} answered in a coding that is not read here, so its answer may hold a secret; nobody asked for it`,
+    { details: { host } },
+  );
 }
 
 function toStream(pieces: AsyncGenerator<Uint8Array, void>): ReadableStream<Uint8Array> {

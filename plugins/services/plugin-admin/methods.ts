@@ -393,9 +393,9 @@ function capabilities({ manifest, builtIn }: FoundManifest, runtime: Runtime) {
     builtIn,
     trust,
     adds,
-    mayReach: permissions.net ?? [],
+    mayReach: (permissions.net ?? []).map(wordsOfGrant),
     mayRead: [
-      ...(permissions.secrets ?? []).map((name) => `secret ${name}`),
+      ...(permissions.secrets ?? []).map(wordsOfSecret),
       ...(permissions.env ?? []).map((name) => `environment ${name}`),
       ...(permissions.sessions && permissions.sessions !== "none"
         ? [`sessions (${permissions.sessions})`]
@@ -403,6 +403,22 @@ function capabilities({ manifest, builtIn }: FoundManifest, runtime: Runtime) {
     ],
     mayUse: [...verbs, ...(permissions.process ? ["programs on this machine"] : [])],
   };
+}
+
+type Listed<Kind extends "net" | "secrets"> = NonNullable<
+  NonNullable<FoundManifest["manifest"]["permissions"]>[Kind]
+>[number];
+
+function wordsOfGrant(entry: Listed<"net">): string {
+  if (typeof entry === "string") return entry;
+  const { host, methods, paths } = entry;
+  return [methods?.join("/"), host, paths && `(${paths.join(" ")})`].filter(Boolean).join(" ");
+}
+
+function wordsOfSecret(entry: Listed<"secrets">): string {
+  return typeof entry === "string"
+    ? `secret ${entry}`
+    : `secret ${entry.name} (for ${entry.hosts.join(", ")})`;
 }
 
 function propertiesOf(schema: JsonSchema | undefined): Record<string, Record<string, unknown>> {
