@@ -13,7 +13,6 @@ import { createServing, type Started } from "./parts/serving.ts";
 import { createSessionParts } from "./parts/sessions.ts";
 import { createRedactor } from "./redact.ts";
 import { createSecrets } from "./secrets.ts";
-import { createStorage } from "./storage.ts";
 
 export interface KernelOptions {
   readonly paths: ConfigPaths;
@@ -71,7 +70,6 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
   const listeners = new Set<(event: string, payload: unknown) => void>();
 
   const secrets = createSecrets({ stateDir: paths.stateDir, redactor });
-  const storage = createStorage(paths.stateDir);
   const methods = createMethods({
     activate: (owner) => activateGroup(owner) ?? plugins.host.activate(owner),
   });
@@ -105,7 +103,6 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     log,
     redactor,
     secrets,
-    storage,
     methods,
     hooks,
     gateway,
@@ -145,7 +142,7 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
   });
 
   addKernelMethods(methods, serving.methods());
-  const activateGroup = declareGroups(methods, [plugins.group, ...sessions.groups, ...serving.groups]);
+  const activateGroup = declareGroups(methods, [...plugins.groups, ...sessions.groups, ...serving.groups]);
   plugins.declareAll();
 
   function credentials(): { token?: string; password?: string } {

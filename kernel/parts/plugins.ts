@@ -1,7 +1,6 @@
 import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
-import type { Egress } from "@rclaw/plugin-sdk/services/egress";
-import { netGrants } from "@rclaw/plugin-sdk/services/net-grants";
 import type { Lanes, Runtime } from "@rclaw/plugin-sdk/services/lanes";
+import type { Storage } from "@rclaw/plugin-sdk/services/storage";
 import { runtimeOf } from "@rclaw/plugin-sdk/services/runtime-choice";
 import path from "node:path";
 import { isDeepStrictEqual } from "node:util";
@@ -44,7 +43,7 @@ import type { Secrets } from "../secrets.ts";
 import { parseKey } from "@rclaw/plugin-sdk/session-key";
 import { createServices } from "../services.ts";
 import { openSettings } from "../settings.ts";
-import type { createStorage } from "../storage.ts";
+import { createNetwork } from "./network.ts";
 import type { SessionParts } from "./sessions.ts";
 
 export interface PluginPartsOptions {
@@ -55,7 +54,6 @@ export interface PluginPartsOptions {
   readonly log: Logger;
   readonly redactor: Redactor;
   readonly secrets: Secrets;
-  readonly storage: ReturnType<typeof createStorage>;
   readonly methods: Methods;
   readonly hooks: HookBus;
   readonly gateway: PluginContext["gateway"];
@@ -74,7 +72,7 @@ export type PluginParts = Awaited<ReturnType<typeof createPluginParts>>;
 
 /** Manifests, catalog, host, policy, and what a plugin is given: everything the kernel knows of plugins. */
 export async function createPluginParts(options: PluginPartsOptions) {
-  const { paths, env, root, version, log, redactor, secrets, storage, methods, hooks, life } = options;
+  const { paths, env, root, version, log, redactor, secrets, methods, hooks, life } = options;
   const builtIns = await discoverBuiltIns(root);
   async function discover(): Promise<Discovered> {
     const result = await discoverInstalled(path.join(paths.stateDir, "plugins"));
@@ -143,7 +141,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
         version: found.manifest.version ?? version,
         config: settings.pluginConfig(found.manifest),
         lifetime,
-        kernel: ports,
+        kernel: runtime(found) === "in-process" ? ports : caged(found.manifest),
         inside: (item) => culprits.inside(found, item),
         onFlood: found.builtIn ? undefined : (message) => host.report(found.manifest.id, "log", message),
       }),
@@ -209,16 +207,12 @@ export async function createPluginParts(options: PluginPartsOptions) {
     return files;
   }
 
-  let egress: Promise<Egress> | undefined;
-  const openEgress = (): Promise<Egress> => {
-    egress ??= services
-      .get("egress")
-      .then(({ createEgress }) =>
-        createEgress({ log, allowCidrs: settings.config().egress?.allowCidrs ?? [] }),
-      );
-    return egress;
+  let kept: Storage | undefined;
+  const storage = async (): Promise<Storage> => {
+    const { createStorage } = await services.get("storage");
+    return (kept ??= createStorage(paths.stateDir));
   };
-  life.defer(async () => (await egress)?.close());
+  const network = createNetwork({ services, settings: () => settings, log, life });
 
   function failed(kind: "tools" | "routes", name: string, error: unknown): void {
     const owner = catalog.owner(kind, name);
@@ -284,20 +278,26 @@ export async function createPluginParts(options: PluginPartsOptions) {
       if (value !== undefined && secretName.test(name)) redactor.add(value);
       return value;
     },
-    networkFor(manifest, config, signal) {
-      const { id } = manifest;
-      const granted = () => valueAt(settings.config(), `plugins.entries.${id}.grants.net`);
-      const grants = () => netGrants(manifest, config, granted());
-      let own: Promise<typeof fetch> | undefined;
-      const open = async () => (await openEgress()).fetchFor(grants, id, { signal });
-      return {
-        fetch: async (...call) => (await (own ??= open()))(...call),
-        webSocket: async (...call) => (await openEgress()).webSocketFor(grants, id, { signal })(...call),
-      };
-    },
-    storageFor: (plugin) => storage.for(plugin),
+    networkFor: (...call) => network.portFor(undefined, ...call),
+    storageFor: (plugin) => ({
+      get: async (key) => (await storage()).for(plugin).get(key),
+      set: async (...call) => (await storage()).for(plugin).set(...call),
+    }),
   };
 
+  /** The same verbs for a plugin behind a boundary: it never sees a secret, only text that stands for one. */
+  function caged(manifest: Manifest): KernelPorts {
+    const handles = network.handles(manifest, secrets.get);
+    return {
+      ...ports,
+      secrets: {
+        ...ports.secrets,
+        get: async (name) => (await handles).handleFor(name),
+        resolve: async (value) => (await handles).resolve(value),
+      },
+      networkFor: (...call) => network.portFor(handles, ...call),
+    };
+  }
   const tryOut: PluginAdminPorts["tryOut"] = async (found, config, ask) => {
     const apart = createRegistries();
     const nowhere = { [Symbol.dispose]: () => undefined };
@@ -411,32 +411,35 @@ export async function createPluginParts(options: PluginPartsOptions) {
       );
       await Promise.allSettled(starting.map(({ manifest }) => host.activate(manifest.id)));
     },
-    group: {
-      owner: "kernel plugins",
-      scopes: adminMethods,
-      load: async () =>
-        (await services.get("plugin-admin")).pluginMethods({
-          plugins: () => catalog.plugins,
-          refused,
-          rescan,
-          configPathOf,
-          status: host.status,
-          activate: host.activate,
-          deactivate: host.deactivate,
-          version,
-          config: () => settings.config(),
-          configure: (values) => settings.configure(values),
-          setSecret: (name, value) => secrets.set(name, value),
-          tryOut,
-          isServing: options.isServing,
-          forget: (id) => storage.remove(id),
-          use: (id) => lanes?.use(id),
-          isService(id) {
-            if (!isBuiltIn(id) || !catalog.plugins.get(id)?.manifest.contributes.services) return undefined;
-            return { id, enabled: true, state: services.isLoaded(id) ? "active" : "inactive", restarts: 0 };
-          },
-        }),
-    } satisfies MethodGroup,
+    groups: [
+      {
+        owner: "kernel plugins",
+        scopes: adminMethods,
+        load: async () =>
+          (await services.get("plugin-admin")).pluginMethods({
+            plugins: () => catalog.plugins,
+            refused,
+            rescan,
+            configPathOf,
+            status: host.status,
+            activate: host.activate,
+            deactivate: host.deactivate,
+            version,
+            config: () => settings.config(),
+            configure: (values) => settings.configure(values),
+            setSecret: (name, value) => secrets.set(name, value),
+            tryOut,
+            isServing: options.isServing,
+            forget: async (id) => (await storage()).remove(id),
+            use: (id) => lanes?.use(id),
+            isService(id) {
+              if (!isBuiltIn(id) || !catalog.plugins.get(id)?.manifest.contributes.services) return undefined;
+              return { id, enabled: true, state: services.isLoaded(id) ? "active" : "inactive", restarts: 0 };
+            },
+          }),
+      },
+      network.group,
+    ] satisfies MethodGroup[],
     warnings(): string[] {
       const conflicts = [...catalog.conflicts].map(([id, reason]) => `plugin "${id}" is off: ${reason}`);
       const { source, issues, warnings } = settings.current();

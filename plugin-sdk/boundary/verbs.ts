@@ -1,7 +1,7 @@
 import type { CommandContext } from "../gateway.ts";
 import type { InboundMessage } from "../channel.ts";
 import { RclawError } from "../errors.ts";
-import type { PluginContext } from "../plugin.ts";
+import type { PluginContext, Socket } from "../plugin.ts";
 import type { Chunk } from "../provider.ts";
 import { type Check, compile, describeIssues } from "../schema/check.ts";
 import type { ToolContext } from "../tool.ts";
@@ -15,20 +15,6 @@ export interface Open {
   receive?(message: InboundMessage): Promise<void>;
   accept?(payload: unknown): void;
 }
-
-interface Socket extends AsyncIterable<string | Uint8Array> {
-  readonly protocol: string;
-  send(data: string | Uint8Array): void;
-  close(code?: number, reason?: string): void;
-  readonly closed: Promise<{ code: number; reason: string }>;
-}
-type Later = PluginContext & {
-  readonly secrets: {
-    sign(name: string, request: object): Promise<string>;
-    verify(name: string, request: object): Promise<boolean>;
-  };
-  webSocket(url: string, options: object): Promise<Socket>;
-};
 
 export interface HostOptions {
   readonly id: string;
@@ -154,8 +140,7 @@ export function hostVerbs(options: HostOptions): Handler {
   };
 }
 
-function ownVerbs(context: PluginContext) {
-  const ctx = context as Later;
+function ownVerbs(ctx: PluginContext) {
   return {
     log({ level, message, fields }) {
       ctx.log[level](fields, message.slice(0, 4_096));
@@ -168,8 +153,8 @@ function ownVerbs(context: PluginContext) {
     },
     "secrets.get": ({ name }) => ctx.secrets.get(name),
     "secrets.resolve": ({ value }) => ctx.secrets.resolve(value),
-    "secrets.sign": ({ name, request }) => ctx.secrets.sign(name, request),
-    "secrets.verify": ({ name, request }) => ctx.secrets.verify(name, request),
+    "secrets.sign": ({ name, request }) => ctx.secrets.sign(name, bytesBack(request) as never),
+    "secrets.verify": ({ name, request }) => ctx.secrets.verify(name, bytesBack(request) as never),
   } satisfies Partial<Hosts>;
 }
 
@@ -315,7 +300,7 @@ function networkVerbs({ id, ctx, onBytes }: HostOptions) {
     async "ws.connect"({ socket, url, protocols, headers }, { signal, emit }) {
       if (sockets.has(socket))
         throw new RclawError("CONFLICT", `plugin "${id}" numbered two sockets ${socket}`);
-      const live = await (ctx as Later).webSocket(url, {
+      const live = await ctx.webSocket(url, {
         protocols,
         headers: Object.fromEntries(headers),
         signal,
@@ -345,4 +330,13 @@ function networkVerbs({ id, ctx, onBytes }: HostOptions) {
       return null;
     },
   } satisfies Partial<Hosts>;
+}
+
+/** Bytes travel as `{ base64 }` inside of JSON. */
+function bytesBack(request: object): object {
+  const entries = Object.entries(request).map(([key, value]: [string, unknown]) => {
+    const text = typeof value === "object" && value !== null && "base64" in value ? value.base64 : undefined;
+    return [key, typeof text === "string" ? new Uint8Array(Buffer.from(text, "base64")) : value] as const;
+  });
+  return Object.fromEntries(entries);
 }

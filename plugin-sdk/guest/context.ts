@@ -114,15 +114,13 @@ export function farContext({ params, registered, ask, signal, deferred }: FarCon
       send: uncarried("gateway.send"),
     },
     fetch: farFetch(ask),
-    ...({ webSocket: farWebSocket(ask) } as object),
+    webSocket: farWebSocket(ask),
     secrets: {
       get: (name) => ask("secrets.get", { name }),
       resolve: (value) =>
         value.startsWith("secret:") ? ask("secrets.resolve", { value }) : Promise.resolve(value),
-      ...({
-        sign: (name: string, request: object) => ask("secrets.sign", { name, request: plain(request) }),
-        verify: (name: string, request: object) => ask("secrets.verify", { name, request: plain(request) }),
-      } as object),
+      sign: (name, request) => ask("secrets.sign", { name, request: plain(request) }),
+      verify: (name, request) => ask("secrets.verify", { name, request: plain(request) }),
     },
     env: (name) => env[name],
     storage: {

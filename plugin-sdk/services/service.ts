@@ -8,6 +8,7 @@ import type { LanesService } from "./lanes.ts";
 import type { ListeningService } from "./listening.ts";
 import type { PluginAdminService } from "./plugin-admin.ts";
 import type { SessionsService } from "./sessions.ts";
+import type { StorageService } from "./storage.ts";
 import type { TerminalService } from "./terminal.ts";
 
 /**
@@ -25,6 +26,7 @@ export interface Services {
   readonly lanes: LanesService;
   readonly listening: ListeningService;
   readonly sessions: SessionsService;
+  readonly storage: StorageService;
   readonly terminal: TerminalService;
   readonly "plugin-admin": PluginAdminService;
 }

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { createLog } from "../../kernel/log.ts";
 import { createRedactor } from "../../kernel/redact.ts";
 import { createSecrets } from "../../kernel/secrets.ts";
-import { createStorage } from "../../kernel/storage.ts";
+import { createStorage } from "../../plugins/services/storage/storage.ts";
 
 let dir = "";
 beforeEach(async () => {

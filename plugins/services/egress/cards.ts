@@ -73,7 +73,8 @@ export function createCards(onDenied: ((card: DeniedCard) => void) | undefined, 
         passes.set(`${key}:${port}`, { host, port, named: card.reason !== undefined, until: now() + onceMs });
       }
       if (answer === "deny") {
-        if (silenced.size >= maxSilenced) for (const first of [...silenced].slice(0, 1)) silenced.delete(first);
+        if (silenced.size >= maxSilenced)
+          for (const first of [...silenced].slice(0, 1)) silenced.delete(first);
         silenced.add(key);
       }
       return card;

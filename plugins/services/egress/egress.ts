@@ -65,7 +65,11 @@ export function createEgress({
   }
 
   /** What fetch and WebSockets of one owner have in common. */
-  function guardOf(given: Grants | (() => Grants), owner: string, { limits, onBytes, secrets }: FetchOptions) {
+  function guardOf(
+    given: Grants | (() => Grants),
+    owner: string,
+    { limits, onBytes, secrets }: FetchOptions,
+  ) {
     const judge = judgeOf(given, owner);
 
     function judgeOf(entries: Grants | (() => Grants), plugin: string): ReturnType<typeof createGrants> {
@@ -204,7 +208,9 @@ export function createEgress({
           const target = admit(socketUrl(address), "GET", new Map());
           const substitution = substitutionFor(target, mask);
           const fill = substitution?.text ?? ((text: string) => Promise.resolve(text));
-          const own = Object.entries(ownHeaders(headers)).filter(([name]) => !name.startsWith("sec-websocket-"));
+          const own = Object.entries(ownHeaders(headers)).filter(
+            ([name]) => !name.startsWith("sec-websocket-"),
+          );
           const carrier = { url: target.url, headers: Object.fromEntries(own), body: {} };
           const socket = await openSocket({
             owner,

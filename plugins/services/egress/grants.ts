@@ -153,7 +153,11 @@ function tooNarrow(owner: string, host: string, method: string): RclawError {
   );
 }
 
-export function denied(message: string, owner: string, details: Readonly<Record<string, unknown>> = {}): RclawError {
+export function denied(
+  message: string,
+  owner: string,
+  details: Readonly<Record<string, unknown>> = {},
+): RclawError {
   return new RclawError("EGRESS_DENIED", message, { details: { plugin: owner, ...details } });
 }
 

@@ -80,8 +80,7 @@ export function createMask(): Mask {
     },
     hide,
     text: (value) => (needles.size === 0 ? value : whole(Buffer.from(value)).toString()),
-    header: (value) =>
-      needles.size === 0 ? value : whole(Buffer.from(value, "latin1")).toString("latin1"),
+    header: (value) => (needles.size === 0 ? value : whole(Buffer.from(value, "latin1")).toString("latin1")),
     bytes: (value) => whole(Buffer.from(value.buffer, value.byteOffset, value.byteLength)),
     async *stream(pieces) {
       let rest: Buffer = Buffer.alloc(0);
@@ -128,7 +127,8 @@ export function encodeSegment(text: string): string {
 
 /** What may be told of a failure: its cause can hold the bytes that were sent or received. */
 export function maskError(error: unknown, mask: Mask, signal: AbortSignal | undefined): unknown {
-  if (!mask.isActive() || !(error instanceof Error) || (signal?.aborted && error === signal.reason)) return error;
+  if (!mask.isActive() || !(error instanceof Error) || (signal?.aborted && error === signal.reason))
+    return error;
   if (!isRclawError(error)) {
     return new RclawError("UNAVAILABLE", `the request failed: ${mask.text(error.message)}`);
   }

@@ -5,7 +5,8 @@
  */
 export function pathFits(pattern: string, pathname: string): boolean {
   const read = decoded(pathname);
-  if (read === undefined || /\\|\/\/|[\0-\x1f\x7f]/.test(read) || /\/\.{1,2}(?:[/;]|$)/.test(read)) return false;
+  if (read === undefined || /\\|\/\/|[\0-\x1f\x7f]/.test(read) || /\/\.{1,2}(?:[/;]|$)/.test(read))
+    return false;
   return covers(pattern, pathname) && covers(decoded(pattern) ?? pattern, read);
 }
 

@@ -92,7 +92,12 @@ const harmlessHeaders = new Set([
   "user-agent",
 ]);
 
-export function follow(request: OutgoingRequest, location: string, status: number, hops: number): OutgoingRequest {
+export function follow(
+  request: OutgoingRequest,
+  location: string,
+  status: number,
+  hops: number,
+): OutgoingRequest {
   const { host } = request.url;
   if (request.redirect === "error")
     throw new RclawError("UNAVAILABLE", `${host} redirected, which this request does not allow`);

@@ -227,7 +227,9 @@ function decoded({ incoming, host, mask }: ResponseSource): AsyncIterable<unknow
   // More than one coding is legal, unheard of, and doubles what a bomb can do.
   const decoder = codings.length === 1 ? decoders[codings[0] ?? ""] : undefined;
   if (decoder) return pipeline(incoming, decoder(), () => undefined);
-  const isPlain = /^(?:identity)?$/.test(codings.join()) && /^(?:chunked)?$/i.test(incoming.headers["transfer-encoding"] ?? "");
+  const isPlain =
+    /^(?:identity)?$/.test(codings.join()) &&
+    /^(?:chunked)?$/i.test(incoming.headers["transfer-encoding"] ?? "");
   if (isPlain || !mask.isActive()) return incoming;
   throw new RclawError(
     "UNAVAILABLE",

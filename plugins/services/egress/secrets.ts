@@ -16,7 +16,9 @@ export function createSecretHandles({ owner, bindings, resolve }: SecretHandlesO
   const byHandle = new Map<string, string>();
 
   const isBound = (name: string, target: SecretTarget): boolean =>
-    places.some((binding) => covers(binding.name, name) && binding.places.some((place) => fits(place, target)));
+    places.some(
+      (binding) => covers(binding.name, name) && binding.places.some((place) => fits(place, target)),
+    );
 
   async function handleFor(name: string): Promise<string> {
     // So that a secret which is not there is missed where it is asked for.

@@ -74,7 +74,10 @@ export async function openSocket(request: SocketRequest): Promise<Socket> {
 
 function wrap(socket: WebSocket, request: SocketRequest): Socket {
   const { signal, mask, owner, target, fill } = request;
-  const inbox = createInbox(() => socket.pause(), () => socket.resume());
+  const inbox = createInbox(
+    () => socket.pause(),
+    () => socket.resume(),
+  );
   let isClosing = false;
   let outgoing: Promise<void> | undefined;
 
@@ -123,10 +126,14 @@ function wrap(socket: WebSocket, request: SocketRequest): Socket {
         });
       }
       if (socket.bufferedAmount > maxUnsent) {
-        throw new RclawError("TOO_LARGE", `${target.host} does not take what is sent; wait before sending more`, {
-          retryable: true,
-          details: { plugin: owner, host: target.host },
-        });
+        throw new RclawError(
+          "TOO_LARGE",
+          `${target.host} does not take what is sent; wait before sending more`,
+          {
+            retryable: true,
+            details: { plugin: owner, host: target.host },
+          },
+        );
       }
       const isFilled = typeof data === "string" && mayHoldHandle(data);
       if (!isFilled && !outgoing) return put(data);

@@ -3,6 +3,7 @@ import path from "node:path";
 import type { PluginContext } from "@rclaw/plugin-sdk";
 import { RclawError } from "@rclaw/plugin-sdk";
 import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
+import type { Storage } from "@rclaw/plugin-sdk/services/storage";
 
 const maxBytes = 1_048_576;
 
@@ -10,7 +11,7 @@ const maxBytes = 1_048_576;
  * A plugin's small durable state: one JSON file in its own folder, replaced as a
  * whole. Writes that come while one is under way share the next one.
  */
-export function createStorage(stateDir: string) {
+export function createStorage(stateDir: string): Storage {
   const stores = new Map<string, PluginContext["storage"]>();
   const folderOf = (plugin: string): string => path.join(stateDir, "plugins", plugin);
 
