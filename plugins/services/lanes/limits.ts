@@ -51,8 +51,8 @@ interface Shape {
   readonly tables: Table[];
   readonly memories: Limits[];
   imports: readonly ModuleImport[];
-  /** Entries of its element segments. */
-  elements: number;
+  /** Entries that its element segments may still have. */
+  elementsLeft: number;
 }
 
 /** Refuses a module that may not run here, and answers one whose memory and tables cannot outgrow the limits. */
@@ -65,9 +65,7 @@ export function boundModule(bytes: Uint8Array, limits: ModuleLimits): Uint8Array
 export function boundModules(modules: readonly Uint8Array[], limits: ModuleLimits): Uint8Array[] {
   const pages = Math.min(Math.floor(limits.memoryBytes / pageBytes), mostPages);
   const entries = Math.min(limits.tableEntries, mostEntries);
-  const shapes = modules.map((bytes) => shapeOf(bytes, limits.internal ?? false));
-  const needed = Math.max(...shapes.map((shape) => shape.elements), 0);
-  if (needed > entries) refuseEntries(needed, entries);
+  const shapes = modules.map((bytes) => shapeOf(bytes, limits.internal ?? false, entries));
   const memories = share(
     shapes.flatMap((shape) => shape.memories),
     pages,
@@ -79,7 +77,10 @@ export function boundModules(modules: readonly Uint8Array[], limits: ModuleLimit
   const tables = share(
     shapes.flatMap((shape) => shape.tables),
     entries,
-    (sum) => refuseEntries(sum, entries),
+    (sum) =>
+      refuse(
+        `the module wants ${sum} table entries, and a plugin may have ${entries}. Build it smaller, or raise the plugin's limit tableEntries`,
+      ),
   );
   return shapes.map((shape) =>
     rewrite(shape, tables.splice(0, shape.tables.length), memories.splice(0, shape.memories.length)),
@@ -88,20 +89,17 @@ export function boundModules(modules: readonly Uint8Array[], limits: ModuleLimit
 
 /** What an instance of a module takes at most; infinite where the module sets no limit. */
 export function claimOf(bytes: Uint8Array): Claim {
-  const { memories, tables } = shapeOf(bytes, true);
+  const { memories, tables } = shapeOf(bytes, true, mostEntries);
   const sum = (all: readonly Limits[]): number => all.reduce((total, { max = Infinity }) => total + max, 0);
   return { memoryBytes: sum(memories) * pageBytes, tableEntries: sum(tables) };
 }
 
 const mebibytes = (pages: number): number => Math.ceil(pages / 16);
 
-function refuseEntries(wanted: number, entries: number): never {
-  return refuse(
-    `the module wants ${wanted} table entries, and a plugin may have ${entries}. Build it smaller, or raise the plugin's limit tableEntries`,
-  );
-}
-
-/** Maxima that together stay within `room`: everyone gets the minimum, what is left goes in equal parts to those that can grow. */
+/**
+ * Maxima that together stay within `room`. Everyone gets the minimum; what is left goes to those that can grow, in
+ * proportion to what they start with: the modules around the main one of a component have small memories of their own.
+ */
 function share<T extends Limits>(
   wanted: readonly T[],
   room: number,
@@ -109,14 +107,17 @@ function share<T extends Limits>(
 ): (T & { max: number })[] {
   const sum = wanted.reduce((total, { min }) => total + min, 0);
   if (sum > room) tooMuch(sum);
-  const growing = wanted.filter(({ min, max = Infinity }) => max > min).length;
-  const spare = growing && Math.floor((room - sum) / growing);
-  return wanted.map((each) => ({ ...each, max: Math.min(each.max ?? Infinity, each.min + spare) }));
+  const weight = ({ min, max = Infinity }: Limits): number => (max > min ? min + 1 : 0);
+  const weights = wanted.reduce((total, each) => total + weight(each), 0) || 1;
+  return wanted.map((each) => {
+    const spare = Math.floor(((room - sum) * weight(each)) / weights);
+    return { ...each, max: Math.min(each.max ?? Infinity, each.min + spare) };
+  });
 }
 
-function shapeOf(bytes: Uint8Array, internal: boolean): Shape {
+function shapeOf(bytes: Uint8Array, internal: boolean, entries: number): Shape {
   const sections = sectionsOf(bytes);
-  const shape: Shape = { bytes, sections, tables: [], memories: [], imports: [], elements: 0 };
+  const shape: Shape = { bytes, sections, tables: [], memories: [], imports: [], elementsLeft: entries };
   for (const { id, from, to } of sections) {
     const reader = new Reader(bytes, from, to);
     sectionReaders[id]?.(reader, shape);
@@ -197,7 +198,11 @@ const constantBytes: Record<number, number> = {
 };
 
 function skipConstant(reader: Reader): void {
+  let instructions = 0;
   for (let opcode = reader.byte(); opcode !== 0x0b; opcode = reader.byte()) {
+    instructions += 1;
+    if (instructions > bounds.constantInstructions)
+      refuse("the module computes a constant with too many instructions");
     const longest = constantNumbers[opcode];
     const length = constantBytes[opcode];
     if (longest !== undefined) reader.skipNumber(longest);
@@ -225,9 +230,14 @@ function readElements(reader: Reader, shape: Shape): void {
     if (expressions) readReferenceType(reader);
     else if (reader.byte() !== 0) reader.malformed("an element segment does not hold functions");
   }
-  // The engine keeps a segment on its heap, all at once: it may not be larger than a table.
-  const count = reader.count(mostEntries, "entries in an element segment");
-  shape.elements += count;
+  // The engine keeps a segment on its heap, all at once, and what is larger than the tables fits into none.
+  const count = reader.u32();
+  if (count > shape.elementsLeft) {
+    refuse(
+      "the module has element segments with more entries than its tables may have. Build it smaller, or raise the plugin's limit tableEntries",
+    );
+  }
+  shape.elementsLeft -= count;
   for (let left = count; left > 0; left -= 1) {
     if (expressions) skipConstant(reader);
     else reader.u32();

@@ -21,6 +21,7 @@ export const bounds = {
   tables: 100,
   tags: 1_000,
   globals: 20_000,
+  constantInstructions: 16,
   exports: 20_000,
   elementSegments: 10_000,
   dataSegments: 100_000,
