@@ -10,7 +10,8 @@ export interface ValueLimits {
 }
 
 /** With these a value that is merged into another one reaches what all objects have in common. */
-const poisonous = ["__proto__", "constructor", "prototype"] as const;
+const isPoisonous = (key: string): boolean =>
+  key === "__proto__" || key === "constructor" || key === "prototype";
 
 /** A place in memory, for whatever has no length of its own. */
 const wordBytes = 8;
@@ -33,13 +34,10 @@ function clean(value: unknown, depth: number, maxDepth: number): void {
     for (const item of value) clean(item, depth + 1, maxDepth);
     return;
   }
-  dropPoison(value);
-  for (const item of Object.values(value)) clean(item, depth + 1, maxDepth);
-}
-
-function dropPoison(value: object): void {
-  for (const key of poisonous) {
-    if (Object.hasOwn(value, key)) Reflect.deleteProperty(value, key);
+  const members = value as Record<string, unknown>;
+  for (const key of Object.keys(members)) {
+    if (isPoisonous(key)) Reflect.deleteProperty(members, key);
+    else clean(members[key], depth + 1, maxDepth);
   }
 }
 
@@ -87,21 +85,31 @@ export function checkGuestValue(value: unknown, { maxBytes, maxDepth = 64 }: Val
   check(value, 0);
 }
 
+const isIndex = (key: string, length: number): boolean => {
+  const index = Number(key) >>> 0;
+  return index < length && String(index) === key;
+};
+
 function childrenOf(item: object, spend: (bytes: number) => void): readonly unknown[] {
   if (Array.isArray(item)) {
     // Paid before it is walked: an array with a length and nothing in it costs its sender nothing.
     spend(item.length * wordBytes);
-    if (Object.keys(item).length > item.length) refuseKind("an array with names");
+    // Indexes come first among the keys, so the last one tells whether there are others.
+    const last = Object.keys(item).at(-1);
+    if (last !== undefined && !isIndex(last, item.length)) refuseKind("an array with names");
     return Array.from(item as unknown[]);
   }
   const prototype: unknown = Object.getPrototypeOf(item);
   if (prototype !== Object.prototype && prototype !== null) {
     refuseKind(Object.prototype.toString.call(item).slice(8, -1));
   }
-  dropPoison(item);
-  const entries = Object.entries(item);
-  for (const [key] of entries) spend(Buffer.byteLength(key));
-  return entries.map(([, child]: [string, unknown]) => child);
+  const members = item as Record<string, unknown>;
+  return Object.keys(members).map((key) => {
+    spend(Buffer.byteLength(key));
+    if (!isPoisonous(key)) return members[key];
+    Reflect.deleteProperty(members, key);
+    return undefined;
+  });
 }
 
 const refuseKind = (kind: string): never =>

@@ -61,7 +61,10 @@ export function boundModule(bytes: Uint8Array, limits: ModuleLimits): Uint8Array
   return bounded;
 }
 
-/** The same for the core modules of one component, which share the limits. A module that fits is answered as it is. */
+/**
+ * The same for the core modules of one component, which share the limits as long as each is instantiated once: whoever
+ * instantiates one again has to count what `claimOf` says of it. A module that fits is answered as it is.
+ */
 export function boundModules(modules: readonly Uint8Array[], limits: ModuleLimits): Uint8Array[] {
   const pages = Math.min(Math.floor(limits.memoryBytes / pageBytes), mostPages);
   const entries = Math.min(limits.tableEntries, mostEntries);

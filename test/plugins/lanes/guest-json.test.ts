@@ -107,7 +107,12 @@ function sent(value: unknown, transfer: readonly TransferListItem[] = []): unkno
 }
 
 test("plain data and bytes pass", () => {
-  const value = { a: [1, "x", null, undefined, true, NaN], bytes: new Uint8Array([1, 2]), none: undefined };
+  const value = {
+    a: [1, "x", null, undefined, true, NaN],
+    holes: Object.assign([], { 9: 1 }),
+    bytes: new Uint8Array([1, 2]),
+    none: undefined,
+  };
   expect(() => checkGuestValue(sent(value), limits)).not.toThrow();
   for (const single of [0, "", null, undefined, false]) checkGuestValue(sent(single), limits);
   checkGuestValue(Object.create(null), limits);
@@ -139,6 +144,7 @@ test.each([
   ["a bigint", 1n, /it holds bigint/],
   ["a boxed string", Object("x"), /it holds String/],
   ["an array with names", Object.assign([1], { name: "x" }), /an array with names/],
+  ["a sparse array with names", Object.assign([], { 9: 1, name: "x" }), /an array with names/],
   ["a value within itself", cycle, /deeper than 64 levels/],
   ["a value that doubles on every level", doubled, /larger than 100000 bytes/],
   ["an array of four billion holes", Object.assign([], { length: 2 ** 32 - 1 }), /larger than 100000 bytes/],
