@@ -17,9 +17,9 @@ if (Number(process.versions.node.split(".")[0]) < 22)
 const limits = { memoryBytes: 32 * 2 ** 20, tableEntries: 10_000 };
 const quick = 10;
 
-/** Milliseconds of the fastest of several runs: what the machine does besides is not measured. */
+/** Milliseconds of the fastest of many runs: what the machine does besides is not measured. */
 function fastest(run: () => unknown): number {
-  const times = Array.from({ length: 7 }, () => {
+  const times = Array.from({ length: 25 }, () => {
     const began = performance.now();
     run();
     return performance.now() - began;
