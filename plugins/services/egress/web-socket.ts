@@ -52,24 +52,15 @@ export async function openSocket(request: SocketRequest): Promise<Socket> {
     },
   };
   const socket = new Client(`${scheme}//${target.url.host}${request.path}`, [...request.protocols], options);
-  let refusal: unknown;
+  // At once: the first message can come together with the answer that opens it.
+  const wrapped = wrap(socket, request);
   await new Promise<void>((resolve, reject) => {
-    const onAbort = (): void => {
-      socket.terminate();
-      reject(signal?.reason as Error);
-    };
-    signal?.addEventListener("abort", onAbort, { once: true });
-    socket.once("open", () => {
-      signal?.removeEventListener("abort", onAbort);
-      resolve();
-    });
-    socket.once("error", (error) => {
-      signal?.removeEventListener("abort", onAbort);
-      refusal ??= maskError(unreachable(request, error), mask, signal);
-      reject(refusal as Error);
-    });
+    socket.once("open", resolve);
+    socket.once("error", (error) =>
+      reject(signal?.aborted ? (signal.reason as Error) : (maskError(unreachable(request, error), mask, signal) as Error)),
+    );
   });
-  return wrap(socket, request);
+  return wrapped;
 }
 
 function wrap(socket: WebSocket, request: SocketRequest): Socket {
@@ -117,7 +108,9 @@ function wrap(socket: WebSocket, request: SocketRequest): Socket {
   };
 
   return {
-    protocol: mask.text(socket.protocol),
+    get protocol() {
+      return mask.text(socket.protocol);
+    },
     closed,
     send(data) {
       if (isClosing || socket.readyState !== socket.OPEN) {
