@@ -57,7 +57,11 @@ export async function openSocket(request: SocketRequest): Promise<Socket> {
   await new Promise<void>((resolve, reject) => {
     socket.once("open", resolve);
     socket.once("error", (error) =>
-      reject(signal?.aborted ? (signal.reason as Error) : (maskError(unreachable(request, error), mask, signal) as Error)),
+      reject(
+        signal?.aborted
+          ? (signal.reason as Error)
+          : (maskError(unreachable(request, error), mask, signal) as Error),
+      ),
     );
   });
   return wrapped;
