@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import {
   chmodSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -128,6 +129,22 @@ const leaveOut = {
   },
 };
 
+/**
+ * The generator that transpiles components is WASM itself. It gets the shim of the browser, which has a file
+ * system in memory and nothing of the machine.
+ */
+const generator = path.join(root, "node_modules/@bytecodealliance/jco-transpile");
+const generatorShim = {
+  name: "generator-shim",
+  setup(build) {
+    const shim = path.join(generator, "node_modules/@bytecodealliance/preview2-shim/dist/browser");
+    build.onResolve({ filter: /^@bytecodealliance\/preview2-shim\// }, ({ path: target }) => ({
+      path: path.join(shim, `${path.basename(target)}.js`),
+    }));
+  },
+};
+const transpiler = "plugins/services/lanes/transpile-child";
+
 /** Every dynamic import is a chunk of its own, next to the file it was written in. */
 const chunks = new Map();
 const splitDynamicImports = {
@@ -174,7 +191,7 @@ const options = {
     "import.meta.dirname": "__dirname",
     "import.meta.filename": "__filename",
   },
-  plugins: [leaveOut, sdkFromSource, inlineSchemas, splitDynamicImports],
+  plugins: [generatorShim, leaveOut, sdkFromSource, inlineSchemas, splitDynamicImports],
 };
 
 const json5 = (await import("json5")).default;
@@ -194,6 +211,7 @@ entries.set("vendor/worker.js", path.join(root, "node_modules/piscina/dist/worke
 for (const script of readdirSync(path.join(root, "scripts")).filter((file) => file.endsWith(".ts"))) {
   entries.set(`scripts/${script.replace(/\.ts$/, ".cjs")}`, path.join(root, "scripts", script));
 }
+entries.set(`${transpiler}.cjs`, path.join(root, `${transpiler}.ts`));
 
 /**
  * Turns `import("literal")` into a late `require`. A real one would start Node's ESM loader,
@@ -221,6 +239,11 @@ const bundle = async (out, file) => {
     entryPoints: [file],
     outfile,
     ...(out === "rclaw.cjs" && { banner: { js: "#!/usr/bin/env -S node --max-semi-space-size=1" } }),
+    // It finds its WASM files beside itself.
+    ...(out === `${transpiler}.cjs` && {
+      define: { ...options.define, "import.meta.url": "ownUrl" },
+      banner: { js: 'const ownUrl=require("node:url").pathToFileURL(__filename).href;' },
+    }),
   });
   mkdirSync(path.dirname(outfile), { recursive: true });
   for (const { path: target, text } of result.outputFiles) {
@@ -235,6 +258,9 @@ for (;;) {
   await Promise.all(rest.map(([out, file]) => bundle(out, file)));
 }
 
+for (const file of readdirSync(path.join(generator, "vendor")))
+  if (/^js-component-bindgen-component\.core\d*\.wasm$/.test(file))
+    copyFileSync(path.join(generator, "vendor", file), path.join(staging, path.dirname(transpiler), file));
 chmodSync(path.join(staging, "rclaw.cjs"), 0o755);
 // dist/ holds CommonJS inside a package of type "module".
 writeFileSync(path.join(staging, "package.json"), '{ "type": "commonjs" }\n');

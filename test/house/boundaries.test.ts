@@ -94,6 +94,8 @@ const chokePoints: Record<string, { raw: RegExp; allowed: readonly string[] }> =
     allowed: [
       // The tool whose purpose it is, inside its sandbox.
       "plugins/tools/exec",
+      // Transpiles strangers' components, with a limit of memory that only a process has.
+      "plugins/services/lanes/transpile.ts",
       // Opens the browser for --ui.
       "plugins/services/terminal/browser.ts",
     ],

@@ -1,0 +1,139 @@
+import type { Asked } from "../boundary/calls.ts";
+import type { Handler } from "../boundary/endpoint.ts";
+import type { PluginError, Reactor, ReactorEvent } from "../boundary/reactor.ts";
+import { isRclawError, RclawError } from "../errors.ts";
+import { GuestAbortController, GuestAbortSignal } from "./abort.ts";
+import { describe } from "./globals.ts";
+import { act, log, outstanding, takeActions } from "./outbox.ts";
+import { GuestPromise, runJobs, takeUnhandled } from "./promise.ts";
+import { GuestTextEncoder } from "./text.ts";
+
+/** A call of the host that is not answered yet. */
+interface OpenCall {
+  readonly method: string;
+  readonly controller: GuestAbortController;
+}
+
+const open = new Map<number, OpenCall>();
+
+function toPluginError(error: unknown): PluginError {
+  if (isRclawError(error)) {
+    const { code, message, retryable, details } = error;
+    return { code, message, retryable, details: details && JSON.stringify(details) };
+  }
+  // Anything else is a bug. Who serves the plugin has told the log about it.
+  return { code: "PLUGIN_FAILED", message: "plugin failed", retryable: undefined, details: undefined };
+}
+
+function fail(id: number, error: unknown): void {
+  if (!open.delete(id)) return;
+  act({ tag: "fail", val: { id, error: toPluginError(error) } });
+}
+
+const json = (value: unknown): string => JSON.stringify(value) ?? "null";
+
+function begin(
+  handler: Handler,
+  id: number,
+  method: string,
+  params: unknown,
+  answer: (result: unknown) => void,
+): void {
+  const controller = new GuestAbortController();
+  open.set(id, { method, controller });
+  const signal = controller.signal as unknown as AbortSignal;
+  const emit = (chunk: unknown): Promise<void> => {
+    if (!open.has(id) || signal.aborted)
+      return GuestPromise.reject(
+        new RclawError("ABORTED", "nobody waits for the rest of this answer"),
+      ) as Promise<void>;
+    act({ tag: "chunk", val: { id, payload: json(chunk) } });
+    return GuestPromise.resolve() as Promise<void>;
+  };
+  const work = new GuestPromise<unknown>((resolve) => resolve(handler({ id, method, params, signal, emit })));
+  work
+    .then((result) => {
+      if (!open.has(id)) return;
+      try {
+        answer(result);
+        open.delete(id);
+      } catch (error) {
+        log("error", `${method} answered what cannot be sent: ${describe(error)}`);
+        throw error;
+      }
+    })
+    .catch((error: unknown) => fail(id, error));
+}
+
+type Answer = Asked["route.handle"]["result"];
+
+function answerWebhook(id: number, { status, headers = {}, body = "" }: Answer): void {
+  act({
+    tag: "webhook-answer",
+    val: {
+      id,
+      status,
+      headers: Object.entries(headers).map(([name, value]) => ({ name, value })),
+      body: typeof body === "string" ? new GuestTextEncoder().encode(body) : body,
+    },
+  });
+}
+
+function take(handler: Handler, event: ReactorEvent): void {
+  switch (event.tag) {
+    case "call": {
+      const { id, method, params } = event.val;
+      return begin(handler, id, method, JSON.parse(params), (result) =>
+        act({ tag: "return", val: { id, payload: json(result) } }),
+      );
+    }
+    case "webhook": {
+      const { id, route, headers, query, method, path, body } = event.val;
+      const request = {
+        method,
+        path,
+        query: JSON.parse(query) as Readonly<Record<string, string>>,
+        headers: Object.fromEntries(headers.map(({ name, value }) => [name, value])),
+        body,
+      };
+      return begin(handler, id, "route.handle", { route, request }, (result) =>
+        answerWebhook(id, result as Answer),
+      );
+    }
+    case "cancel":
+      return open.get(event.val)?.controller.abort(new RclawError("ABORTED", "nobody waits any longer"));
+    default: {
+      const id = typeof event.val === "number" ? event.val : event.val.id;
+      if (outstanding.get(id)?.(event)) outstanding.delete(id);
+    }
+  }
+}
+
+/** A call that waits for nothing would wait until its deadline, and nobody would know why. */
+function failStranded(): void {
+  if (outstanding.size > 0) return;
+  for (const [id, { method, controller }] of open) {
+    // Who waits to be cancelled, and a channel that only hears webhooks, wait for the host.
+    if (method === "channel.start" || GuestAbortSignal.isHeard(controller.signal)) continue;
+    const what = `${method} waits for nothing that could happen: no request, timer or socket is left that would wake it`;
+    fail(id, new RclawError("PLUGIN_FAILED", `${what}. Look for a promise that is never resolved`));
+  }
+}
+
+/** A plugin's handler as the one export of a reactor component. */
+export function createReactor(handler: Handler): Reactor {
+  const failed = (error: unknown): void => log("error", `a callback failed: ${describe(error)}`);
+  return {
+    handle(event) {
+      try {
+        take(handler, event);
+      } catch (error) {
+        failed(error);
+      }
+      runJobs(failed);
+      for (const reason of takeUnhandled()) log("error", `unhandled rejection: ${describe(reason)}`);
+      failStranded();
+      return takeActions();
+    },
+  };
+}
