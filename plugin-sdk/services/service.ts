@@ -7,6 +7,7 @@ import type { HttpService } from "./http.ts";
 import type { LanesService } from "./lanes.ts";
 import type { ListeningService } from "./listening.ts";
 import type { PluginAdminService } from "./plugin-admin.ts";
+import type { PluginStoreService } from "./plugin-store.ts";
 import type { SessionsService } from "./sessions.ts";
 import type { StorageService } from "./storage.ts";
 import type { TerminalService } from "./terminal.ts";
@@ -29,6 +30,7 @@ export interface Services {
   readonly storage: StorageService;
   readonly terminal: TerminalService;
   readonly "plugin-admin": PluginAdminService;
+  readonly "plugin-store": PluginStoreService;
 }
 
 export type ServiceName = keyof Services;

@@ -1,0 +1,182 @@
+import { mkdir, open, rename } from "node:fs/promises";
+import path from "node:path";
+import { RclawError } from "@rclaw/plugin-sdk";
+import { syncFolder } from "@rclaw/plugin-sdk/atomic";
+import type {
+  Changed,
+  Consent,
+  ConsentKind,
+  LockedPlugin,
+  LockedVersion,
+  Plan,
+  StageOptions,
+  Staged,
+  StorePorts,
+} from "@rclaw/plugin-sdk/services/plugin-store";
+import { digestOf, hashFolder, walk } from "./digest.ts";
+import { planOf } from "./inspect.ts";
+import { pluginsFolder, stagingFolder, stagingName, storeFolder, versionFolder } from "./layout.ts";
+import { limits } from "./limits.ts";
+import { lockedPlugin, readLock, requirePlugin, withoutPrevious, withPlugin, writeLock } from "./lockfile.ts";
+import { discard } from "./stage.ts";
+import { sweep } from "./sweep.ts";
+import { inTurn } from "./turn.ts";
+import { compareFolder } from "./verify.ts";
+
+const reasons: Readonly<Record<ConsentKind, string>> = {
+  permissions: "what it adds and may touch was not agreed to",
+  widened: "it may more than the installed version, and nobody agreed to that",
+  confusable: "its name is easily taken for another plugin's",
+  signer: "the signer of the installed version did not sign it",
+};
+
+function requireConsent(plan: Plan, consent: Consent): void {
+  const refuse = (why: string): never => {
+    throw new RclawError(
+      "POLICY_DENIED",
+      `plugin "${plan.id}" was not installed: ${why}. Nothing was changed; look at what is asked, and agree to it or leave it`,
+      { details: { plugin: plan.id, asks: plan.asks, widened: plan.diff.widened } },
+    );
+  };
+  if (consent.digest !== plan.digest) refuse("what was agreed to is another content than this");
+  const open = plan.asks.filter((kind) => !consent.accepts.includes(kind));
+  if (open.length > 0) refuse(open.map((kind) => reasons[kind]).join(", and "));
+}
+
+/** Files first, then the folders that name them: what is named is there after a power cut. */
+async function syncAll(folder: string): Promise<void> {
+  const found = await walk(folder);
+  for (const { path: file, kind } of found) {
+    if (kind !== "file") continue;
+    const handle = await open(path.join(folder, file), "r");
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  }
+  for (const { path: file, kind } of found.toReversed())
+    if (kind === "folder") await syncFolder(path.join(folder, file));
+  await syncFolder(folder);
+}
+
+/** Gives a staged folder its name in the store. Nothing is in force by that. */
+export async function keep(
+  ports: StorePorts,
+  staged: Pick<Staged, "id" | "folder" | "digest">,
+): Promise<string> {
+  const { stateDir, signal, progress } = ports;
+  progress?.({ phase: "store", done: 0, total: 1 });
+  const { files } = await hashFolder(staged.folder, { ...(signal && { signal }) }, limits.unpackedBytes);
+  if (digestOf(files) !== staged.digest)
+    throw new RclawError(
+      "CONFLICT",
+      `the files of plugin "${staged.id}" changed after they were looked at. Nothing was installed; try again`,
+      { details: { plugin: staged.id } },
+    );
+  await syncAll(staged.folder);
+  const target = versionFolder(stateDir, staged.id, staged.digest);
+  await mkdir(path.dirname(target), { recursive: true, mode: 0o700 });
+  const there = await compareFolder(target, files);
+  if (!there.ok) {
+    // Left by an operation that was ended, or changed since: whatever it is, it is not this content.
+    if (there.exists) await rename(target, path.join(stagingFolder(stateDir), await stagingName()));
+    await rename(staged.folder, target);
+    await syncFolder(path.dirname(target));
+    await syncFolder(storeFolder(stateDir));
+    await syncFolder(pluginsFolder(stateDir));
+  }
+  progress?.({ phase: "store", done: 1, total: 1 });
+  return target;
+}
+
+export function versionOf({ version, source, digest, files, signer, manifest }: Staged): LockedVersion {
+  return { version, source, digest, files, ...(signer && { signer }), grants: manifest.permissions ?? {} };
+}
+
+function changed(
+  stateDir: string,
+  id: string,
+  now: LockedVersion,
+  before: LockedVersion | undefined,
+): Changed {
+  return {
+    id,
+    version: now.version,
+    digest: now.digest,
+    folder: versionFolder(stateDir, id, now.digest),
+    ...(before && { replaced: { version: before.version, digest: before.digest } }),
+    changed: before?.digest !== now.digest,
+  };
+}
+
+/** Everything before the lock is written cannot be seen, everything after it is in force. */
+export async function commit(
+  ports: StorePorts,
+  staged: Staged,
+  consent: Consent,
+  options: Pick<StageOptions, "builtIns">,
+): Promise<Changed> {
+  const { stateDir } = ports;
+  const { id } = staged;
+  const done = await inTurn(ports, async () => {
+    const lock = await readLock(stateDir);
+    // Looked at again: what is installed may be another version than when the plan was shown.
+    requireConsent(await planOf(stateDir, lock, staged, options), consent);
+    await sweep(stateDir, lock);
+    await keep(ports, staged);
+    const before = lockedPlugin(lock, id);
+    const now = versionOf(staged);
+    const isSame = before?.digest === now.digest;
+    const previous = isSame ? before.previous : before && withoutPrevious(before);
+    const plugin: LockedPlugin = { ...now, ...(previous && { previous }) };
+    ports.signal?.throwIfAborted();
+    const next = withPlugin(lock, id, plugin);
+    await writeLock(stateDir, next);
+    await sweep(stateDir, next);
+    return changed(stateDir, id, now, before);
+  });
+  await discard(staged);
+  ports.log.info({ plugin: id, version: done.version, digest: done.digest }, "plugin installed");
+  return done;
+}
+
+/** The installed version and the one before it change places. */
+export async function rollback(ports: StorePorts, id: string): Promise<Changed> {
+  const { stateDir } = ports;
+  const done = await inTurn(ports, async () => {
+    const lock = await readLock(stateDir);
+    const now = requirePlugin(lock, id);
+    await sweep(stateDir, lock);
+    const { previous } = now;
+    if (!previous)
+      throw new RclawError("NOT_FOUND", `plugin "${id}" has no version before ${now.version} to go back to`, {
+        details: { plugin: id },
+      });
+    const folder = versionFolder(stateDir, id, previous.digest);
+    const { ok } = await compareFolder(folder, previous.files);
+    if (!ok)
+      throw new RclawError(
+        "PLUGIN_FAILED",
+        `version ${previous.version} of plugin "${id}" is damaged on the disk, so it was not brought back. Fetch it anew: rclaw plugin add ${previous.source}`,
+        { details: { plugin: id } },
+      );
+    await writeLock(stateDir, withPlugin(lock, id, { ...previous, previous: withoutPrevious(now) }));
+    return changed(stateDir, id, previous, now);
+  });
+  ports.log.info({ plugin: id, version: done.version, digest: done.digest }, "plugin rolled back");
+  return done;
+}
+
+/** Out of the lock, and then off the disk: in between it is only garbage. */
+export async function remove(ports: StorePorts, id: string): Promise<void> {
+  const { stateDir } = ports;
+  await inTurn(ports, async () => {
+    const lock = await readLock(stateDir);
+    requirePlugin(lock, id);
+    const next = withPlugin(lock, id, undefined);
+    await writeLock(stateDir, next);
+    await sweep(stateDir, next);
+  });
+  ports.log.info({ plugin: id }, "plugin removed");
+}

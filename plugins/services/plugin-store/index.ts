@@ -1,0 +1,29 @@
+import { defineService } from "@rclaw/plugin-sdk/services/service";
+import { ci } from "./ci.ts";
+import { commit, remove, rollback } from "./commit.ts";
+import { diffManifests } from "./diff.ts";
+import { inspect } from "./inspect.ts";
+import { pack } from "./pack.ts";
+import { builtInIndex, readIndex, search } from "./search.ts";
+import { rotateSigningKey } from "./signing-key.ts";
+import { discard, stage } from "./stage.ts";
+import { installed, verify, verifyEntry } from "./verify.ts";
+
+export default defineService("plugin-store", {
+  stage,
+  inspect,
+  commit,
+  discard,
+  rollback,
+  remove,
+  installed,
+  verify,
+  verifyEntry,
+  ci,
+  pack,
+  rotateSigningKey,
+  diffManifests,
+  readIndex,
+  builtInIndex,
+  search,
+});

@@ -1,0 +1,227 @@
+import { chmod, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { expect, test } from "vitest";
+import { createPlace, createRegistry, install, plugin, store, tgz, writeFolder } from "./store.support.ts";
+
+const lockOf = async (stateDir: string): Promise<string> =>
+  readFile(path.join(stateDir, "plugins/rclaw.lock"), "utf8");
+const storeOf = (stateDir: string): string => path.join(stateDir, "plugins/.store");
+
+test("a folder is staged, shown, agreed to and in force, and nothing else is left behind", async () => {
+  await using place = await createPlace();
+  const { ports, options, stateDir } = place;
+  await writeFolder(path.join(place.source, "weather"), plugin({}, { "node_modules/x/index.js": "x" }));
+  const steps = new Set<string>();
+  const seen = { ...ports, progress: ({ phase }: { phase: string }) => void steps.add(phase) };
+
+  const staged = await store.stage(seen, "./weather", options);
+  expect(await store.installed(stateDir)).toEqual({ found: [], refused: [] });
+  const plan = await store.inspect(ports, staged, options);
+  expect(plan).toMatchObject({ id: "weather", version: "1.0.0", fileCount: 2, asks: ["permissions"] });
+  expect(plan.capabilities).toEqual(["tool weather", "permission net: api.example.org", "runs as wasm"]);
+  await expect(
+    store.commit(ports, staged, { digest: plan.digest, accepts: [] }, options),
+  ).rejects.toMatchObject({ code: "POLICY_DENIED", details: { asks: ["permissions"] } });
+  await expect(
+    store.commit(ports, staged, { digest: "sha512-x", accepts: plan.asks }, options),
+  ).rejects.toMatchObject({ code: "POLICY_DENIED" });
+  const done = await store.commit(seen, staged, { digest: plan.digest, accepts: plan.asks }, options);
+
+  expect(done).toMatchObject({ id: "weather", changed: true });
+  const { found } = await store.installed(stateDir);
+  expect(found).toMatchObject([{ id: "weather", folder: done.folder, source: "./weather" }]);
+  expect((await readdir(done.folder)).toSorted()).toEqual(["plugin.wasm", "rclaw.plugin.json5"]);
+  expect(await readdir(path.join(stateDir, "plugins/.staging"))).toEqual([]);
+  expect([...steps].toSorted()).toEqual(["hash", "store", "unpack"]);
+  expect(await store.verify(ports)).toMatchObject([{ id: "weather", ok: true }]);
+});
+
+test("the lock is sorted, names no folder of this machine, and knows no time", async () => {
+  await using place = await createPlace();
+  for (const id of ["zebra", "ant"]) {
+    await writeFolder(path.join(place.source, id), plugin({ id, name: id }));
+    await install(place, `./${id}`);
+  }
+  const text = await lockOf(place.stateDir);
+  expect(text).not.toContain(place.root);
+  const lock = JSON.parse(text) as { plugins: Record<string, object> };
+  expect(Object.keys(lock.plugins)).toEqual(["ant", "zebra"]);
+  expect(Object.keys(lock.plugins["ant"] ?? {})).toEqual(["digest", "files", "grants", "source", "version"]);
+  await rm(path.join(place.stateDir, "plugins/rclaw.lock"));
+  for (const id of ["ant", "zebra"]) await install(place, `./${id}`);
+  expect(await lockOf(place.stateDir)).toBe(text);
+});
+
+test("an update keeps the version before it, a rollback swaps the two, a removal leaves nothing", async () => {
+  await using place = await createPlace();
+  const { ports, stateDir } = place;
+  const folder = await writeFolder(path.join(place.source, "weather"), plugin());
+  for (const version of ["1.0.0", "1.1.0", "1.2.0"]) {
+    await writeFolder(folder, plugin({ version }));
+    await install(place, "./weather");
+  }
+  const versions = async () =>
+    (await store.installed(stateDir)).found.map(({ version, previous }) => [version, previous?.version]);
+  expect(await versions()).toEqual([["1.2.0", "1.1.0"]]);
+  expect(await readdir(path.join(storeOf(stateDir), "weather"))).toHaveLength(2);
+
+  expect(await store.rollback(ports, "weather")).toMatchObject({ version: "1.1.0" });
+  expect(await versions()).toEqual([["1.1.0", "1.2.0"]]);
+  await store.rollback(ports, "weather");
+  expect(await versions()).toEqual([["1.2.0", "1.1.0"]]);
+  expect(await install(place, "./weather")).toMatchObject({ changed: false });
+  expect(await versions()).toEqual([["1.2.0", "1.1.0"]]);
+
+  await store.remove(ports, "weather");
+  expect(await versions()).toEqual([]);
+  expect(await readdir(storeOf(stateDir))).toEqual([]);
+  await expect(store.remove(ports, "weather")).rejects.toMatchObject({ code: "NOT_FOUND" });
+  await expect(store.rollback(ports, "weather")).rejects.toMatchObject({ code: "NOT_FOUND" });
+});
+
+test("a package comes from a registry, by name, version or tag, scoped or not", async () => {
+  await using place = await createPlace();
+  await using registry = await createRegistry();
+  registry.publish("rclaw-weather", "1.0.0", tgz(plugin()));
+  registry.publish("rclaw-weather", "1.1.0", tgz(plugin({ version: "1.1.0" })));
+  registry.publish("@sky/clouds", "2.0.0", tgz(plugin({ id: "clouds", name: "Clouds", version: "2.0.0" })));
+  const options = { ...place.options, registry: registry.url };
+  const stage = async (source: string) => {
+    const { id, version, source: exact } = await store.stage(place.ports, source, options);
+    return [id, version, exact];
+  };
+  expect(await stage("rclaw-weather")).toEqual(["weather", "1.1.0", "npm:rclaw-weather@1.1.0"]);
+  expect(await stage("rclaw-weather@1.0.0")).toEqual(["weather", "1.0.0", "npm:rclaw-weather@1.0.0"]);
+  expect(await stage("npm:rclaw-weather@latest")).toEqual(["weather", "1.1.0", "npm:rclaw-weather@1.1.0"]);
+  expect(await stage("@sky/clouds")).toEqual(["clouds", "2.0.0", "npm:@sky/clouds@2.0.0"]);
+  await expect(stage("rclaw-weather@3.0.0")).rejects.toMatchObject({ code: "NOT_FOUND" });
+  await expect(stage("nobody-has-this")).rejects.toMatchObject({ code: "NOT_FOUND" });
+  await expect(stage("rclaw-weather@^1.0.0")).rejects.toMatchObject({ code: "INVALID_REQUEST" });
+  await expect(store.stage(place.ports, "rclaw-weather", place.options)).rejects.toThrow("no registry");
+});
+
+test("a file that is not the one the registry knows is refused", async () => {
+  await using place = await createPlace();
+  await using registry = await createRegistry();
+  registry.publish("rclaw-weather", "1.0.0", tgz(plugin()));
+  registry.answers.set("/files/rclaw-weather-1.0.0.tgz", tgz(plugin({ version: "6.6.6" })));
+  const options = { ...place.options, registry: registry.url };
+  await expect(store.stage(place.ports, "rclaw-weather", options)).rejects.toThrow("its sha512 differs");
+  registry.publish("old", "1.0.0", tgz(plugin()), { dist: { integrity: "sha1-AAAA" } });
+  await expect(store.stage(place.ports, "old", options)).rejects.toThrow("no sha512");
+  expect(await readdir(path.join(place.stateDir, "plugins/.staging"))).toEqual([]);
+});
+
+test("a .tgz comes from a file or an address, and from an unencrypted one only on this machine", async () => {
+  await using place = await createPlace();
+  await using registry = await createRegistry();
+  const packed = tgz(plugin());
+  await writeFile(path.join(place.source, "weather.tgz"), packed);
+  registry.answers.set("/weather.tgz", packed);
+  const fromFile = await store.stage(place.ports, "weather.tgz", place.options);
+  const fromUrl = await store.stage(place.ports, `${registry.url}weather.tgz`, place.options);
+  expect(fromUrl.digest).toBe(fromFile.digest);
+  expect(fromUrl.source).toBe(`${registry.url}weather.tgz`);
+  const stage = (source: string) => store.stage(place.ports, source, place.options);
+  await expect(stage("http://plugins.example.org/x.tgz")).rejects.toThrow("not encrypted");
+  await expect(stage("https://me:secret@plugins.example.org/x.tgz")).rejects.toThrow("user name or password");
+});
+
+test("modes in a package mean nothing", async () => {
+  await using place = await createPlace();
+  const { folder } = await store.stage(
+    place.ports,
+    await fileOf(place.source, tgz(plugin({}, { "run.sh": "#!/bin/sh" }))),
+    place.options,
+  );
+  for (const name of await readdir(folder))
+    expect((await stat(path.join(folder, name))).mode & 0o133, name).toBe(0);
+});
+
+test("cancelling ends it and leaves nothing", async () => {
+  await using place = await createPlace();
+  const controller = new AbortController();
+  const ports = { ...place.ports, signal: controller.signal, progress: () => controller.abort() };
+  const file = await fileOf(place.source, tgz(plugin()));
+  await expect(store.stage(ports, file, place.options)).rejects.toMatchObject({ name: "AbortError" });
+  expect(await readdir(path.join(place.stateDir, "plugins/.staging"))).toEqual([]);
+});
+
+test("what changed in staging after it was looked at is not committed", async () => {
+  await using place = await createPlace();
+  const { ports, options } = place;
+  const staged = await store.stage(ports, await fileOf(place.source, tgz(plugin())), options);
+  const plan = await store.inspect(ports, staged, options);
+  await writeFile(path.join(staged.folder, "plugin.wasm"), "something else");
+  const consent = { digest: plan.digest, accepts: plan.asks };
+  await expect(store.commit(ports, staged, consent, options)).rejects.toMatchObject({ code: "CONFLICT" });
+  expect((await store.installed(place.stateDir)).found).toEqual([]);
+});
+
+test("ci makes another state equal to a lock, or changes nothing", async () => {
+  await using place = await createPlace();
+  await using other = await createPlace();
+  await using registry = await createRegistry();
+  registry.publish("rclaw-weather", "1.0.0", tgz(plugin()));
+  registry.publish("clouds", "1.0.0", tgz(plugin({ id: "clouds", name: "Clouds" })));
+  const { url } = registry;
+  await install(place, "rclaw-weather", { registry: url });
+  await install(place, "clouds", { registry: url });
+  const lock = await lockOf(place.stateDir);
+  await writeFolder(path.join(other.source, "own"), plugin({ id: "own", name: "Own" }));
+  await install(other, "./own");
+
+  const options = { ...other.options, registry: url };
+  const before = await lockOf(other.stateDir);
+  registry.publish("clouds", "1.0.0", tgz(plugin({ id: "clouds", name: "Rain" })));
+  await expect(store.ci(other.ports, lock, options)).rejects.toThrow("its digest differs");
+  expect(await lockOf(other.stateDir)).toBe(before);
+  expect(await store.verify(other.ports)).toMatchObject([{ id: "own", ok: true }]);
+
+  registry.publish("clouds", "1.0.0", tgz(plugin({ id: "clouds", name: "Clouds" })));
+  expect(await store.ci(other.ports, lock, options)).toEqual({
+    fetched: ["clouds", "weather"],
+    kept: [],
+    removed: ["own"],
+  });
+  expect(await lockOf(other.stateDir)).toBe(lock);
+  await rm(path.join(storeOf(other.stateDir), "clouds"), { recursive: true });
+  expect((await store.installed(other.stateDir)).refused).toMatchObject([{ id: "clouds" }]);
+  expect(await store.ci(other.ports, undefined, options)).toMatchObject({
+    fetched: ["clouds"],
+    kept: ["weather"],
+  });
+});
+
+test("a lock that cannot be read stops changes, not the gateway", async () => {
+  await using place = await createPlace();
+  await writeFolder(path.join(place.source, "weather"), plugin());
+  await install(place, "./weather");
+  await writeFile(path.join(place.stateDir, "plugins/rclaw.lock"), "<<<<<<< mine");
+  const { found, refused } = await store.installed(place.stateDir);
+  expect(found).toEqual([]);
+  expect(refused).toMatchObject([{ id: "rclaw.lock" }]);
+  await expect(store.remove(place.ports, "weather")).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+});
+
+test("two at once take turns", async () => {
+  await using place = await createPlace();
+  const ids = ["one", "two", "three", "four"];
+  for (const id of ids) await writeFolder(path.join(place.source, id), plugin({ id, name: id }));
+  await Promise.all(ids.map((id) => install(place, `./${id}`)));
+  expect((await store.installed(place.stateDir)).found.map(({ id }) => id)).toEqual(ids.toSorted());
+});
+
+test("a turn of a process that has ended is taken over", async () => {
+  await using place = await createPlace();
+  await writeFolder(path.join(place.source, "weather"), plugin());
+  await writeFolder(place.stateDir, { "plugins/.turn": JSON.stringify({ pid: 2 ** 31 - 2, ticks: 1 }) });
+  await install(place, "./weather");
+  await chmod(place.stateDir, 0o700);
+  expect(await readdir(path.join(place.stateDir, "plugins"))).not.toContain(".turn");
+});
+
+async function fileOf(folder: string, packed: Buffer): Promise<string> {
+  await writeFile(path.join(folder, "weather.tgz"), packed);
+  return "./weather.tgz";
+}
