@@ -1,4 +1,4 @@
-/** Where the pieces of a stream come from. `pull` puts at least one piece in, ends the stream, or fails it. */
+/** Where the pieces of a stream come from. `pull` is asked again when it put a piece in, or when a reader waits. */
 interface Source<Piece> {
   start?(controller: StreamController<Piece>): unknown;
   pull?(controller: StreamController<Piece>): unknown;
@@ -29,6 +29,8 @@ export class GuestReadableStream<Piece = Uint8Array> {
   #state: "open" | "closing" | "closed" | "failed" = "open";
   #reason: unknown;
   #pulling = false;
+  /** Somebody wanted more while `pull` was at work; without that it is not asked again. */
+  #again = false;
   #started: boolean;
   #reader: StreamReader<Piece> | undefined;
 
@@ -144,10 +146,16 @@ export class GuestReadableStream<Piece = Uint8Array> {
 
   #pull(): void {
     const wanted = this.#waiting.length > 0 || this.#queue.length < this.#highWaterMark;
-    if (!this.#started || this.#pulling || this.#state !== "open" || !wanted || !this.#source.pull) return;
+    if (!this.#started || this.#state !== "open" || !wanted || !this.#source.pull) return;
+    if (this.#pulling) {
+      this.#again = true;
+      return;
+    }
     this.#pulling = true;
     const settled = (): void => {
       this.#pulling = false;
+      if (!this.#again) return;
+      this.#again = false;
       this.#pull();
     };
     try {
@@ -163,6 +171,7 @@ export class GuestReadableStream<Piece = Uint8Array> {
     const first = this.#waiting.shift();
     if (first) first.resolve({ done: false, value: piece });
     else this.#queue.push(piece);
+    this.#pull();
   }
 
   #close(): void {

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import path from "node:path";
+import { setFlagsFromString } from "node:v8";
 import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
 import { checkAnswer } from "@rclaw/plugin-sdk/boundary/answers";
@@ -93,6 +94,10 @@ async function coresOf(folder: string) {
   const names = (await readdir(folder)).filter((name) => name.endsWith(".wasm"));
   return Promise.all(names.map(async (name) => ({ name, bytes: await readFile(path.join(folder, name)) })));
 }
+
+// Engines before V8 12 compile what QuickJS guests are made of only when told to.
+if (Number(process.versions.node.split(".")[0]) < 22)
+  setFlagsFromString("--experimental-wasm-extended-const");
 
 async function compile(bytes: Uint8Array): Promise<WebAssembly.Module> {
   try {

@@ -1,8 +1,7 @@
-import { existsSync } from "node:fs";
-import path from "node:path";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import type { WireError } from "@rclaw/plugin-sdk/boundary/endpoint";
 import type { Piscina } from "piscina";
+import { builtFile } from "./built.ts";
 import { type LoadTask, pulse, pulseOf } from "./load.ts";
 
 export interface CellOptions {
@@ -53,7 +52,7 @@ export function createCell({ name, workerFile, entryMs, heapMb }: CellOptions) {
     pool ??= import("piscina").then(
       ({ Piscina: Pool }) =>
         new Pool({
-          filename: workerFile ?? builtWorker(),
+          filename: workerFile ?? builtFile("sandbox.worker.cjs"),
           minThreads: 0,
           maxThreads: 1,
           concurrentTasksPerWorker: 256,
@@ -138,11 +137,4 @@ export function createCell({ name, workerFile, entryMs, heapMb }: CellOptions) {
       pool = undefined;
     },
   };
-}
-
-/** Beside this file in the product; from source, the one that was built. */
-function builtWorker(): string {
-  const beside = path.join(import.meta.dirname, "sandbox.worker.cjs");
-  if (existsSync(beside)) return beside;
-  return path.resolve(import.meta.dirname, "../../../dist/plugins/services/lanes/sandbox.worker.cjs");
 }

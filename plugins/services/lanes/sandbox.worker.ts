@@ -1,5 +1,4 @@
 import type { MessagePort } from "node:worker_threads";
-import { setFlagsFromString } from "node:v8";
 import { pathToFileURL } from "node:url";
 import { isRclawError, type Plugin, RclawError } from "@rclaw/plugin-sdk";
 import type { Ask } from "@rclaw/plugin-sdk/boundary/calls";
@@ -63,9 +62,6 @@ async function handlerOf(task: LoadTask, endpoint: Endpoint): Promise<Handler> {
     const ask: Ask = (method, params, options) => endpoint.call(method, params, options) as never;
     return servePlugin(await loadPlugin(task.id, program.entry, ask), ask);
   }
-  // QuickJS guests need it before their first module is compiled; newer engines have it.
-  if (Number(process.versions.node.split(".")[0]) < 22)
-    setFlagsFromString("--experimental-wasm-extended-const");
   const ports = portsOf(task, endpoint);
   let guest: Guest;
   if (program.kind === "core") {

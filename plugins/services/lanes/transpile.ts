@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promise
 import path from "node:path";
 import { buffer } from "node:stream/consumers";
 import { type Manifest, RclawError } from "@rclaw/plugin-sdk";
+import { builtFile } from "./built.ts";
 
 /** Raised whenever the generator or its options change: what it made before is made anew. */
 const generation = "1";
@@ -42,7 +43,7 @@ export async function transpile(
   bytes: Uint8Array,
   cacheFolder: string,
   signal: AbortSignal,
-  { child = path.join(import.meta.dirname, "transpile-child.cjs"), ms = limits.ms }: TranspileOptions = {},
+  { child = builtFile("transpile-child.cjs"), ms = limits.ms }: TranspileOptions = {},
 ): Promise<Transpiled> {
   if (bytes.length > limits.componentBytes)
     throw refused(`it has ${bytes.length} bytes, more than ${limits.componentBytes} are not taken`);
