@@ -100,12 +100,12 @@ export function rawTar(entries: readonly RawEntry[], end = Buffer.alloc(1024)): 
     const header = Buffer.alloc(512);
     header.write(name, 0, 100);
     header.write(`${(more.mode ?? 0o755).toString(8).padStart(7, "0")}\0`, 100);
-    header.write("0000000\0" + "0000000\0", 108);
+    header.write("0000000\x000000000\0", 108);
     header.write(more.size ?? `${bytes.length.toString(8).padStart(11, "0")}\0`, 124);
     header.write("00000000000\0        ", 136);
     header.write(kind, 156);
     header.write(link, 157, 100);
-    header.write(more.magic ?? "ustar\0" + "00", 257);
+    header.write(more.magic ?? "ustar\x0000", 257);
     const sum = header.reduce((total, byte) => total + byte, 0);
     header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
     return [header, bytes, Buffer.alloc((512 - (bytes.length % 512)) % 512)];
