@@ -8,11 +8,10 @@ import type {
   Staged,
   StorePorts,
 } from "@rclaw/plugin-sdk/services/plugin-store";
-import { keep } from "./commit.ts";
+import { keep, tidy } from "./commit.ts";
 import { lockPath, versionFolder } from "./layout.ts";
 import { parseLock, readLock, withoutPrevious, writeLock } from "./lockfile.ts";
 import { discard, stage } from "./stage.ts";
-import { sweep } from "./sweep.ts";
 import { canonical, codeOf, quoted } from "./text.ts";
 import { inTurn } from "./turn.ts";
 import { compareFolder } from "./verify.ts";
@@ -115,6 +114,6 @@ async function putInForce(
   ports.signal?.throwIfAborted();
   const next: PluginLock = { lockVersion: 1, plugins: Object.fromEntries(plugins) };
   await writeLock(stateDir, next);
-  await sweep(stateDir, next);
+  await tidy(ports, next);
   return Object.keys(before.plugins).filter((id) => !Object.hasOwn(next.plugins, id));
 }

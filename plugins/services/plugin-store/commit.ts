@@ -1,4 +1,4 @@
-import { mkdir, open, rename } from "node:fs/promises";
+import { mkdir, open, rename, utimes } from "node:fs/promises";
 import path from "node:path";
 import { RclawError } from "@rclaw/plugin-sdk";
 import { syncFolder } from "@rclaw/plugin-sdk/atomic";
@@ -9,6 +9,7 @@ import type {
   LockedPlugin,
   LockedVersion,
   Plan,
+  PluginLock,
   StageOptions,
   Staged,
   StorePorts,
@@ -90,7 +91,7 @@ export async function keep(
   return target;
 }
 
-export function versionOf({ version, source, digest, files, signer, manifest }: Staged): LockedVersion {
+function versionOf({ version, source, digest, files, signer, manifest }: Staged): LockedVersion {
   return { version, source, digest, files, ...(signer && { signer }), grants: manifest.permissions ?? {} };
 }
 
@@ -110,6 +111,24 @@ function changed(
   };
 }
 
+/** Garbage is no reason to fail: what is in force is so already, and the next operation looks again. */
+export async function tidy({ stateDir, log }: StorePorts, lock: PluginLock): Promise<void> {
+  await sweep(stateDir, lock).catch((error: unknown) => {
+    log.warn({ err: error }, "what is left of older plugins could not be taken away");
+  });
+}
+
+/** Somebody may have thought about it for so long that it would be taken for forgotten. */
+async function claim({ id, folder }: Staged): Promise<void> {
+  const now = new Date();
+  await utimes(path.dirname(folder), now, now).catch((error: unknown) => {
+    throw new RclawError("NOT_FOUND", `what was fetched of plugin "${id}" is gone; fetch it again`, {
+      cause: error,
+      details: { plugin: id },
+    });
+  });
+}
+
 /** Everything before the lock is written cannot be seen, everything after it is in force. */
 export async function commit(
   ports: StorePorts,
@@ -123,7 +142,8 @@ export async function commit(
     const lock = await readLock(stateDir);
     // Looked at again: what is installed may be another version than when the plan was shown.
     requireConsent(await planOf(stateDir, lock, staged, options), consent);
-    await sweep(stateDir, lock);
+    await claim(staged);
+    await tidy(ports, lock);
     await keep(ports, staged);
     const before = lockedPlugin(lock, id);
     const now = versionOf(staged);
@@ -133,7 +153,7 @@ export async function commit(
     ports.signal?.throwIfAborted();
     const next = withPlugin(lock, id, plugin);
     await writeLock(stateDir, next);
-    await sweep(stateDir, next);
+    await tidy(ports, next);
     return changed(stateDir, id, now, before);
   });
   await discard(staged);
@@ -147,7 +167,7 @@ export async function rollback(ports: StorePorts, id: string): Promise<Changed> 
   const done = await inTurn(ports, async () => {
     const lock = await readLock(stateDir);
     const now = requirePlugin(lock, id);
-    await sweep(stateDir, lock);
+    await tidy(ports, lock);
     const { previous } = now;
     if (!previous)
       throw new RclawError("NOT_FOUND", `plugin "${id}" has no version before ${now.version} to go back to`, {
@@ -176,7 +196,7 @@ export async function remove(ports: StorePorts, id: string): Promise<void> {
     requirePlugin(lock, id);
     const next = withPlugin(lock, id, undefined);
     await writeLock(stateDir, next);
-    await sweep(stateDir, next);
+    await tidy(ports, next);
   });
   ports.log.info({ plugin: id }, "plugin removed");
 }

@@ -76,7 +76,7 @@ const lookalikes: Readonly<Record<string, string>> = {
 };
 
 /** Two names with one skeleton look the same to somebody in a hurry. */
-export function skeleton(name: string): string {
+function skeleton(name: string): string {
   const letters = name
     .normalize("NFKD")
     .replaceAll(/[\p{M}\p{Cf}]/gu, "")

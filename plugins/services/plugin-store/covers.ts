@@ -21,7 +21,7 @@ function hostAndPort(text: string): { host: string; port: string } {
  * A host with a port may be a machine of this network, a host without one may not, so neither covers the other; and a
  * wildcard covers no host with a port.
  */
-export const coversHost: Covers = (older, newer) => {
+const coversHost: Covers = (older, newer) => {
   if (typeof older !== "string" || typeof newer !== "string") return false;
   if (older === newer) return true;
   if (older.startsWith("config:") || newer.startsWith("config:")) return false;

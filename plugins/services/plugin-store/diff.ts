@@ -40,7 +40,10 @@ function nameOf(value: unknown): string {
   const name = own(value, "host") ?? own(value, "name");
   const conditions = Object.entries(isRecord(value) ? value : {})
     .filter(([key]) => key !== "host" && key !== "name")
-    .map(([key, item]) => `${key} ${Array.isArray(item) ? item.map(String).join(", ") : canonical(item)}`);
+    .map(
+      ([key, item]) =>
+        `${key} ${Array.isArray(item) ? item.map((one) => (typeof one === "string" ? one : canonical(one))).join(", ") : canonical(item)}`,
+    );
   return shown(typeof name === "string" ? [name, ...conditions].join(" with ") : canonical(value), 300);
 }
 

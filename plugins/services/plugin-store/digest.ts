@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { constants } from "node:fs";
 import { lstat, open, readdir } from "node:fs/promises";
 import path from "node:path";
 import { RclawError } from "@rclaw/plugin-sdk";
@@ -56,7 +57,11 @@ export async function readRegular(file: string, maxBytes: number): Promise<Buffe
     throw new RclawError("NOT_REGULAR_FILE", `${quoted(file)} is no regular file; only those are taken`);
   if (stats.size > maxBytes)
     throw new RclawError("TOO_LARGE", `${quoted(file)} is larger than ${maxBytes} bytes`);
-  const handle = await open(file, "r");
+  // A link put in its place since is not followed, and a pipe would wait for whoever writes to it.
+  const handle = await open(
+    file,
+    constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0),
+  );
   try {
     // One byte more than it may have shows a file that has grown since.
     const buffer = Buffer.alloc(stats.size + 1);

@@ -50,8 +50,14 @@ const signerFindings: Readonly<
 
 /** Packages by their name, everything else by where it is: a version is no other source. */
 function placeOf(source: string): string {
-  const parsed = sourceOf(source);
-  return parsed.kind === "npm" ? `npm:${parsed.name}` : parsed.kind;
+  try {
+    const parsed = sourceOf(source);
+    if (parsed.kind === "npm") return `npm:${parsed.name}`;
+    return parsed.kind === "url" ? parsed.url.origin : parsed.kind;
+  } catch {
+    // A lock can be edited.
+    return source;
+  }
 }
 
 function isOlder(version: string, than: string): boolean {

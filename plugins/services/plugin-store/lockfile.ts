@@ -76,6 +76,8 @@ function sorted(value: unknown): unknown {
 export async function writeLock(stateDir: string, lock: PluginLock): Promise<void> {
   const { lockVersion, plugins } = lock;
   const text = JSON.stringify({ lockVersion, plugins: sorted(plugins) }, undefined, 2);
+  // What could not be read again would lock everybody out.
+  parseLock(text, lockPath(stateDir));
   await writeAtomic(lockPath(stateDir), `${text}\n`);
 }
 

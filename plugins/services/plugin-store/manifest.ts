@@ -71,7 +71,7 @@ function checkEntries(manifest: Manifest, files: readonly string[], from: string
 }
 
 /** OpenClaw's plugins are ordinary programs; saying so is better than "no manifest". */
-export function refuseOpenClaw(where: string): never {
+function refuseOpenClaw(where: string): never {
   throw new RclawError(
     "INVALID_REQUEST",
     `${quoted(where)} is an OpenClaw plugin (openclaw.plugin.json). It cannot run in rclaw's cages yet: it expects a whole Node process. What it would take, and how to write the same for rclaw, is in docs/plugins.md; look for one that is made for rclaw with: rclaw plugin search`,

@@ -8,6 +8,7 @@ import { findingsOf } from "./findings.ts";
 import { manifestName, pluginsFolder, signatureName, stagingFolder, stagingName } from "./layout.ts";
 import { limits } from "./limits.ts";
 import { entriesOf, manifestOf, readManifest, requireManifest } from "./manifest.ts";
+import { segmentsOf } from "./names.ts";
 import { packageJson, selectFiles } from "./selection.ts";
 import { readSignature } from "./signature.ts";
 import { type Source, sourceOf } from "./source.ts";
@@ -124,21 +125,24 @@ async function copyWasm(file: string, folder: string, given: string): Promise<vo
   const beside = [path.join(path.dirname(file), base.replace(/\.wasm$/i, ".json5"))].concat(
     path.join(path.dirname(file), manifestName),
   );
-  for (const candidate of beside) {
-    if (!(await lstat(candidate).catch(() => undefined))) continue;
-    await writeNew(path.join(folder, manifestName), await readRegular(candidate, limits.manifestBytes));
-    return writeNew(path.join(folder, base), bytes);
-  }
-  const text = manifestSection(bytes);
+  let text = manifestSection(bytes);
+  for (const candidate of beside)
+    if (await lstat(candidate).catch(() => undefined)) {
+      text = (await readRegular(candidate, limits.manifestBytes)).toString("utf8");
+      break;
+    }
   if (text === undefined)
     throw new RclawError(
       "MANIFEST_INVALID",
       `${quoted(given)} has no manifest: put one beside it (${quoted(base.replace(/\.wasm$/i, ".json5"))} or ${manifestName}), or into its custom section "rclaw.manifest"`,
     );
-  const entries = entriesOf(manifestOf(text, `the manifest in ${quoted(given)}`));
-  const name = entries.find((entry) => /^[^/\\:]+\.wasm$/.test(entry)) ?? base;
+  // The file may be called otherwise than its author's build calls it.
+  const entries = entriesOf(manifestOf(text, `the manifest of ${quoted(given)}`));
+  const name = entries.find((entry) => /\.wasm$/i.test(entry)) ?? base;
+  const target = path.join(folder, ...segmentsOf(name));
+  await makeFolder(path.dirname(target));
   await writeNew(path.join(folder, manifestName), Buffer.from(text));
-  await writeNew(path.join(folder, name), bytes);
+  await writeNew(target, bytes);
 }
 
 /** Everything that can be said of a package by itself; beside what is installed it is looked at by `inspect`. */
@@ -171,6 +175,12 @@ async function judge(
   const data = await packageJson(folder).catch(() => undefined);
   const told = own(data, "version");
   const version = manifest.version ?? brought.version ?? (typeof told === "string" ? told : "0.0.0");
+  if (!/^[\w.+-]{1,100}$/.test(version))
+    throw new RclawError(
+      "MANIFEST_INVALID",
+      `${quoted(version)} of plugin "${id}" is no version; it should be like 1.0.0. Nothing was installed`,
+      { details: { plugin: id } },
+    );
   const findings = [...brought.findings, ...(await findingsOf(folder, names))];
   if (brought.version !== undefined && brought.version !== version)
     findings.push({
@@ -180,7 +190,7 @@ async function judge(
     });
   return {
     id,
-    version: shown(version, 100),
+    version,
     source: brought.source,
     folder,
     manifest,

@@ -55,11 +55,15 @@ async function* gunzip(packed: Uint8Array, signal: AbortSignal | undefined): Asy
 
 async function feed(stream: ReturnType<typeof createGunzip>, packed: Uint8Array): Promise<void> {
   const step = 65_536;
+  const closed = once(stream, "close");
   for (let at = 0; at < packed.length && !stream.destroyed; at += step) {
-    if (!stream.write(packed.subarray(at, at + step)) && !stream.destroyed)
-      await Promise.race([once(stream, "drain"), once(stream, "close")]);
+    const written = new Promise((resolve) => {
+      stream.write(packed.subarray(at, at + step), resolve);
+    });
+    await Promise.race([written, closed]);
   }
   if (!stream.destroyed) stream.end();
+  await closed;
 }
 
 /** Unpacks a .tgz into a folder that is empty and nobody else's. Throws without having left it. */

@@ -64,7 +64,7 @@ test(
       await mkdir(stateDir);
       for (let round = 0; round < kills / lanes; round += 1) {
         const own = seed + number * 1_000 + round;
-        const killAt = 1 + (((own * 2_654_435_761) >>> 0) % 220);
+        const killAt = 1 + (((own * 2_654_435_761) >>> 0) % 110);
         const where = `seed ${own}, operation ${killAt}`;
         await killed(program, [stateDir, place.source, String(own), String(killAt)]);
         const { found, refused } = await store.installed(stateDir);

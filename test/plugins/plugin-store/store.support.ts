@@ -14,7 +14,7 @@ export const store = service.service;
 const silent = (): void => undefined;
 export const log: Logger = { debug: silent, info: silent, warn: silent, error: silent };
 
-export const builtIns: readonly KnownPlugin[] = [
+const builtIns: readonly KnownPlugin[] = [
   { id: "telegram", name: "Telegram" },
   { id: "ollama", name: "Ollama" },
   { id: "read", name: "Read files" },
@@ -128,8 +128,7 @@ export const tgz = (files: Record<string, string | Buffer>, more: readonly RawEn
     ]),
   );
 
-export const sri = (bytes: Uint8Array): string =>
-  `sha512-${createHash("sha512").update(bytes).digest("base64")}`;
+const sri = (bytes: Uint8Array): string => `sha512-${createHash("sha512").update(bytes).digest("base64")}`;
 
 /** A registry on this machine, with whatever it is told to have. */
 export async function createRegistry() {

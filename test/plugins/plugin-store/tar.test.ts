@@ -17,7 +17,7 @@ async function stageBytes(place: Place, packed: Uint8Array) {
 /** Everything below a folder, links not followed. */
 async function everything(folder: string): Promise<string[]> {
   const names = await readdir(folder, { recursive: true }).catch(() => []);
-  return names.toSorted();
+  return names.toSorted((a, b) => (a < b ? -1 : 1));
 }
 
 const hostile: readonly (readonly [string, readonly RawEntry[], RegExp])[] = [
