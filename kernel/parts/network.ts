@@ -50,6 +50,7 @@ export function createNetwork({ services, settings, log, life }: NetworkOptions)
         webSocket: async (...call) => (await open()).webSocketFor(grants, id, await options())(...call),
       };
     },
+    fetchSource: async (host: string) => (await open()).fetchFor(["*", host], "plugin-store"),
     group: {
       owner: "kernel egress",
       scopes: egressMethodScopes,

@@ -2,6 +2,7 @@ import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
 import type { Lanes, Runtime } from "@rclaw/plugin-sdk/services/lanes";
 import type { Storage } from "@rclaw/plugin-sdk/services/storage";
 import { runtimeOf } from "@rclaw/plugin-sdk/services/runtime-choice";
+import { existsSync } from "node:fs";
 import path from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import {
@@ -20,7 +21,7 @@ import { type HookBus, isGuardFailure } from "../hooks/bus.ts";
 import { Lifetime } from "../lifetime.ts";
 import { type Catalog, configPathOf, contributed, createCatalog, hooksOf } from "../plugins/catalog.ts";
 import { createPluginContext, type KernelPorts } from "../plugins/context.ts";
-import { discoverBuiltIns, type Discovered, discoverInstalled } from "../plugins/discover.ts";
+import { discoverBuiltIns, type Discovered, discoverInstalled, discoverLocked } from "../plugins/discover.ts";
 import {
   adminMethods,
   type FoundManifest,
@@ -74,10 +75,24 @@ export type PluginParts = Awaited<ReturnType<typeof createPluginParts>>;
 export async function createPluginParts(options: PluginPartsOptions) {
   const { paths, env, root, version, log, redactor, secrets, methods, hooks, life } = options;
   const builtIns = await discoverBuiltIns(root);
+  const services = createServices(builtIns.found);
+  const pluginsDir = path.join(paths.stateDir, "plugins");
   async function discover(): Promise<Discovered> {
-    const result = await discoverInstalled(path.join(paths.stateDir, "plugins"));
-    for (const fields of result.refused) log.warn(fields, "plugin manifest refused");
-    return result;
+    const results = [await discoverInstalled(pluginsDir)];
+    // Without a lock nothing was installed, and what reads it need not be loaded.
+    if (existsSync(path.join(pluginsDir, "rclaw.lock")))
+      results.push(
+        await discoverLocked(await (await services.get("plugin-store")).installed(paths.stateDir)),
+      );
+    const refused = results.flatMap((result) => result.refused);
+    for (const fields of refused) log.warn(fields, "plugin manifest refused");
+    return { found: results.flatMap((result) => result.found), refused };
+  }
+  /** Throws when a file is not as it was installed. */
+  async function verify({ installed: item }: FoundManifest, file: string): Promise<void> {
+    if (!item) return;
+    const store = await services.get("plugin-store");
+    await store.verifyEntry(item.folder, item.files, path.relative(item.folder, file));
   }
   let installed = await discover();
   /** The kernel's own; until all of them are known, no plugin that claims one can be found out. */
@@ -89,7 +104,6 @@ export async function createPluginParts(options: PluginPartsOptions) {
     });
   let catalog = draw();
   const culprits = createCulprits(() => catalog.plugins.values(), root);
-  const services = createServices(builtIns.found);
   const service = await services.get("config");
   const settings = await openSettings({ service, paths, env, redactor, log, catalog: () => catalog });
   const registries = createRegistries();
@@ -125,7 +139,10 @@ export async function createPluginParts(options: PluginPartsOptions) {
     runtimeOf(found, valueAt(settings.config(), `plugins.entries.${found.manifest.id}.runtime`));
   async function loadRuntime(found: FoundManifest): Promise<Plugin> {
     const own = runtime(found);
-    if (own === "in-process") return loadInProcess(found.manifest.id, found.entry);
+    if (own === "in-process") {
+      await verify(found, found.entry);
+      return loadInProcess(found.manifest.id, found.entry);
+    }
     return (await openLanes()).load(found, own);
   }
   const load = async (found: FoundManifest): Promise<Plugin> =>
@@ -432,6 +449,11 @@ export async function createPluginParts(options: PluginPartsOptions) {
             isServing: options.isServing,
             forget: async (id) => (await storage()).remove(id),
             use: (id) => lanes?.use(id),
+            log,
+            stateDir: paths.stateDir,
+            store: () => services.get("plugin-store"),
+            fetchSource: network.fetchSource,
+            tell: options.gateway.send,
             isService(id) {
               if (!isBuiltIn(id) || !catalog.plugins.get(id)?.manifest.contributes.services) return undefined;
               return { id, enabled: true, state: services.isLoaded(id) ? "active" : "inactive", restarts: 0 };

@@ -3,6 +3,7 @@ import path from "node:path";
 import { type Manifest, RclawError } from "@rclaw/plugin-sdk";
 import { checkManifest } from "@rclaw/plugin-sdk/services/manifest-check";
 import type { FoundManifest, RefusedPlugin } from "@rclaw/plugin-sdk/services/plugin-admin";
+import type { Installed } from "@rclaw/plugin-sdk/services/plugin-store";
 import { entriesOf } from "@rclaw/plugin-sdk/services/runtime-choice";
 import JSON5 from "json5";
 
@@ -54,15 +55,32 @@ export async function discoverInstalled(folder: string): Promise<Discovered> {
   return readAll(files.sort(), false, (file, entry) => path.join(path.dirname(file), entry));
 }
 
+/** What the lock names; where it stands has no meaning, its content has. */
+export async function discoverLocked({ found, refused }: Installed): Promise<Discovered> {
+  const read = await readAll(
+    found.map(({ file }) => file),
+    false,
+    (file, entry) => path.join(path.dirname(file), entry),
+    (file) => found.find((item) => item.file === file)?.id ?? "",
+  );
+  const withLock = (item: FoundManifest): FoundManifest => {
+    const installed = found.find(({ file }) => file === item.file);
+    return { ...item, ...(installed && { installed }) };
+  };
+  return { found: read.found.map(withLock), refused: [...refused, ...read.refused] };
+}
+
 async function readAll(
   files: readonly string[],
   builtIn: boolean,
   entryOf: (file: string, entry: string) => string,
+  idOf = (file: string): string =>
+    builtIn ? path.basename(file, ".json5") : path.basename(path.dirname(file)),
 ): Promise<Discovered> {
   const found: FoundManifest[] = [];
   const refused: RefusedPlugin[] = [];
   for (const file of files) {
-    const expected = builtIn ? path.basename(file, ".json5") : path.basename(path.dirname(file));
+    const expected = idOf(file);
     try {
       if ((await stat(file)).size > maxBytes)
         throw new RclawError("MANIFEST_INVALID", `${file} is larger than ${maxBytes} bytes`);

@@ -1,6 +1,8 @@
+import type { Logger } from "../plugin.ts";
 import type { Channel } from "../channel.ts";
 import type { Manifest } from "../manifest.ts";
 import type { LaneUse } from "./lanes.ts";
+import type { InstalledPlugin, PluginStoreService } from "./plugin-store.ts";
 import type { KernelMethod } from "./method.ts";
 
 /** A validated manifest and where it was found. No code of the plugin has run. */
@@ -12,6 +14,8 @@ export interface FoundManifest {
   readonly wasm?: string;
   readonly file: string;
   readonly builtIn: boolean;
+  /** There for what the lock names: every file is compared with it before it is used. */
+  readonly installed?: InstalledPlugin;
 }
 
 /** A plugin that nothing else is known of than why it is not there. */
@@ -67,6 +71,14 @@ export interface PluginAdminPorts {
   /** A gateway serves here, so an enabled plugin starts at once. */
   isServing(): boolean;
   forget(id: string): Promise<void>;
+  readonly log: Logger;
+  /** Where plugins are kept. */
+  readonly stateDir: string;
+  store(): Promise<PluginStoreService>;
+  /** The guarded fetch for sources of plugins: public hosts, and the one that a person named. */
+  fetchSource(host: string): Promise<typeof fetch>;
+  /** To the connection of the person who waits; nobody is there when false. */
+  tell(connId: string, event: string, payload: unknown): boolean;
   /** What a caged plugin has used; undefined for one that never was in a cage. */
   use(id: string): LaneUse | undefined;
   /** A part of the gateway itself: it cannot be switched off, only not needed yet. */
@@ -85,6 +97,14 @@ export const adminMethods = {
   "plugins.runtime": "operator.admin",
   "plugins.panic": "operator.admin",
   "plugins.top": "operator.read",
+  "plugins.stage": "operator.admin",
+  "plugins.commit": "operator.admin",
+  "plugins.discard": "operator.admin",
+  "plugins.rollback": "operator.admin",
+  "plugins.verify": "operator.read",
+  "plugins.ci": "operator.admin",
+  "plugins.search": "operator.read",
+  "plugins.pack": "operator.admin",
   "plugins.remove": "operator.admin",
   "plugins.logout": "operator.admin",
 } as const;

@@ -96,6 +96,8 @@ const chokePoints: Record<string, { raw: RegExp; allowed: readonly string[] }> =
       "plugins/tools/exec",
       // Transpiles strangers' components, with a limit of memory that only a process has.
       "plugins/services/lanes/transpile.ts",
+      // Asks npm which registry it uses.
+      "plugins/services/plugin-admin/registry.ts",
       // Opens the browser for --ui.
       "plugins/services/terminal/browser.ts",
     ],

@@ -27,3 +27,40 @@ export const logoutParams = Type.Object(
   { channel: id, account: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })) },
   strict,
 );
+
+const file = Type.String({ minLength: 1, maxLength: 4_096 });
+const word = Type.String({ maxLength: 4_096 });
+const token = Type.String({ minLength: 1, maxLength: 64 });
+
+export const stageParams = Type.Object(
+  { source: Type.Optional(file), update: Type.Optional(id), baseDir: Type.Optional(file) },
+  strict,
+);
+export const tokenParams = Type.Object({ token }, strict);
+export const commitParams = Type.Object(
+  {
+    token,
+    digest: Type.String({ maxLength: 256 }),
+    accepts: Type.Optional(
+      Type.Array(
+        Type.Union([
+          Type.Literal("permissions"),
+          Type.Literal("widened"),
+          Type.Literal("confusable"),
+          Type.Literal("signer"),
+        ]),
+      ),
+    ),
+  },
+  strict,
+);
+export const verifyParams = Type.Object({ id: Type.Optional(id) }, strict);
+export const ciParams = Type.Object({ lock: Type.Optional(file), baseDir: Type.Optional(file) }, strict);
+export const searchParams = Type.Object(
+  { query: word, index: Type.Optional(file), baseDir: Type.Optional(file) },
+  strict,
+);
+export const packParams = Type.Object(
+  { folder: file, sign: Type.Optional(Type.Boolean()), out: Type.Optional(file) },
+  strict,
+);

@@ -10,6 +10,7 @@ import type {
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
 import { cageMethods, forPeople, placeOf } from "./cages.ts";
 import { addParams, idParams, logoutParams, noParams, reloadParams } from "./methods.schema.ts";
+import { storeMethods } from "./store.ts";
 import { probePlugin } from "./probe.ts";
 
 /** Ids of what changed in the plugins folder since it was last looked at, and what was not taken. */
@@ -45,12 +46,13 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
     );
   }
 
-  function row({ manifest, builtIn, ...rest }: FoundManifest): Record<string, unknown> {
+  function row(item: FoundManifest): Record<string, unknown> {
+    const { manifest, builtIn, installed } = item;
     const { id, isConflict, ...status }: PluginStatus =
       options.isService(manifest.id) ?? options.status(manifest.id);
     const next = nextStep({ id, ...status, ...(isConflict && { isConflict }) });
     const { name, description, contributes } = manifest;
-    const { runtime, refusal } = placeOf({ manifest, builtIn, ...rest }, config());
+    const { runtime, refusal } = placeOf(item, config());
     return {
       id,
       name,
@@ -58,6 +60,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
       version: manifest.version ?? version,
       runtime,
       builtIn,
+      ...(installed && { source: installed.source }),
       ...status,
       ...(refusal !== undefined && status.enabled && { error: refusal }),
       ...(next !== undefined && { next }),
@@ -234,6 +237,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
 
   return [
     ...cageMethods(options, found),
+    ...storeMethods({ ...options, found, rescan, enable: async (id) => void (await setEnabled(id, true)) }),
     {
       scope: "operator.read",
       ...defineMethod({
@@ -329,7 +333,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
         name: "plugins.remove",
         params: idParams,
         async handle({ params: { id } }) {
-          const { manifest } = found(id);
+          const { manifest, installed } = found(id);
           await options.deactivate(id);
           const own = ownPaths(configPathOf(manifest));
           for (const name of own.flatMap((path) => secretsIn(valueAt(config(), path))))
@@ -339,6 +343,12 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
             { path: `plugins.entries.${id}`, value: { enabled: false } },
           ]);
           await options.forget(id);
+          if (installed) {
+            await (await options.store()).remove({ stateDir: options.stateDir, log: options.log }, id);
+            await options.configure([{ path: `plugins.entries.${id}`, value: undefined }]);
+            await rescan();
+            return { id, state: "removed" };
+          }
           return { id, state: options.status(id).state };
         },
       }),

@@ -1,4 +1,4 @@
-import { readFile, rm } from "node:fs/promises";
+import { readFile, rm, rmdir } from "node:fs/promises";
 import path from "node:path";
 import type { PluginContext } from "@rclaw/plugin-sdk";
 import { RclawError } from "@rclaw/plugin-sdk";
@@ -58,6 +58,8 @@ export function createStorage(stateDir: string): Storage {
     async remove(plugin: string): Promise<void> {
       stores.delete(plugin);
       await rm(path.join(folderOf(plugin), "storage.json"), { force: true });
+      // A plugin that was put there by hand has more in it, and stays.
+      await rmdir(folderOf(plugin)).catch(() => undefined);
     },
   };
 }

@@ -6,7 +6,23 @@ import { named, parse, subcommand } from "../parse.ts";
 import { type Colour, facts, oneLine, printable, printJson, table } from "../print.ts";
 import { type Fields, fields, isFields, number, rows, text, texts } from "../shape.ts";
 
-const subcommands = ["list", "info", "add", "enable", "disable", "reload", "remove"] as const;
+const subcommands = [
+  "list",
+  "info",
+  "add",
+  "enable",
+  "disable",
+  "reload",
+  "remove",
+  "update",
+  "rollback",
+  "search",
+  "verify",
+  "pack",
+  "ci",
+] as const;
+/** Loaded when one of them is typed. */
+const store = () => import("./plugin-store.ts");
 
 const tints: Readonly<Record<string, Colour>> = {
   active: "green",
@@ -112,9 +128,19 @@ async function info(context: CommandContext, args: readonly string[]): Promise<n
 }
 
 async function add(context: CommandContext, args: readonly string[]): Promise<number> {
-  const flags = parse(args, answerFlags);
-  const { id } = named(flags.words, ["id"], "plugin add");
-  return addPlugin(context, id, flags, false);
+  const flags = parse(args, {
+    ...answerFlags,
+    yes: { type: "boolean" },
+    accept: { type: "string", multiple: true },
+  });
+  const { source } = named(flags.words, ["source"], "plugin add");
+  const { bring, isSource } = await store();
+  if (!isSource(source)) {
+    const { plugins } = fields(await context.call("plugins.list", {}));
+    if (rows(plugins).some((row) => text(row["id"]) === source))
+      return addPlugin(context, source, flags, false);
+  }
+  return bring(context, { source }, flags);
 }
 
 const changes = {
@@ -166,6 +192,10 @@ async function change(
     printJson(context, result);
     return 0;
   }
+  if (text(result["state"]) === "removed") {
+    context.note(printable(`${id} is gone, with its settings, secrets and storage.`));
+    return 0;
+  }
   const done = { enable: "enabled", disable: "disabled", reload: "reloaded", remove: "removed" }[name];
   const state = text(result["state"]);
   const now =
@@ -184,5 +214,11 @@ export async function run(context: CommandContext): Promise<number> {
   if (name === "list") return list(context, rest);
   if (name === "info") return info(context, rest);
   if (name === "add") return add(context, rest);
+  if (name === "update") return (await store()).update(context, rest);
+  if (name === "rollback") return (await store()).rollback(context, rest);
+  if (name === "search") return (await store()).search(context, rest);
+  if (name === "verify") return (await store()).verify(context, rest);
+  if (name === "pack") return (await store()).pack(context, rest);
+  if (name === "ci") return (await store()).ci(context, rest);
   return change(context, name, rest);
 }

@@ -1,0 +1,278 @@
+import { randomUUID } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { type Caller, defineMethod, RclawError } from "@rclaw/plugin-sdk";
+import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
+import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
+import type { FoundManifest, PluginAdminPorts } from "@rclaw/plugin-sdk/services/plugin-admin";
+import type { Plan, PluginStoreService, Staged, StorePorts } from "@rclaw/plugin-sdk/services/plugin-store";
+import { forPeople } from "./cages.ts";
+import {
+  ciParams,
+  commitParams,
+  idParams,
+  packParams,
+  searchParams,
+  stageParams,
+  tokenParams,
+  verifyParams,
+} from "./methods.schema.ts";
+import { registryOf } from "./registry.ts";
+
+/** A package that nobody answered for is forgotten after that long. */
+const stagedMs = 30 * 60_000;
+const maxStaged = 16;
+
+interface StoreMethodPorts extends Omit<PluginAdminPorts, "rescan"> {
+  found(id: string): FoundManifest;
+  rescan(): Promise<unknown>;
+  /** Switches it on, unless something keeps it off. */
+  enable(id: string): Promise<void>;
+}
+
+/** Plugins from elsewhere: brought here, shown, agreed to, undone. All of it is for people. */
+export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
+  const staged = new Map<string, { readonly staged: Staged; readonly at: number }>();
+  const builtIns = () =>
+    [...options.plugins().values()]
+      .filter(({ builtIn }) => builtIn)
+      .map(({ manifest: { id, name } }) => ({ id, name }));
+
+  async function portsFor(caller: Caller, signal: AbortSignal, host?: string): Promise<StorePorts> {
+    const { connId } = caller;
+    return {
+      stateDir: options.stateDir,
+      log: options.log,
+      signal,
+      ...(host !== undefined && { fetch: await options.fetchSource(host) }),
+      ...(connId !== undefined && {
+        progress: (step) => void options.tell(connId, "plugins.progress", step),
+      }),
+    };
+  }
+
+  function take(token: string): Staged {
+    const item = staged.get(token);
+    staged.delete(token);
+    if (item) return item.staged;
+    throw new RclawError(
+      "NOT_FOUND",
+      "that package is not staged any more: it was installed, thrown away, or left for half an hour. Add it again",
+    );
+  }
+
+  async function clean(store: PluginStoreService): Promise<void> {
+    const old = [...staged].filter(
+      ([, { at }], index) => Date.now() - at > stagedMs || index < staged.size - maxStaged,
+    );
+    for (const [token, item] of old) {
+      staged.delete(token);
+      await store.discard(item.staged);
+    }
+  }
+
+  async function stage(
+    { source, update, baseDir = "/" }: { source?: string; update?: string; baseDir?: string },
+    caller: Caller,
+    signal: AbortSignal,
+  ): Promise<{ token: string; plan: Plan }> {
+    const store = await options.store();
+    await clean(store);
+    const locked = update === undefined ? undefined : options.found(update).installed;
+    if (update !== undefined && !locked)
+      throw new RclawError(
+        "INVALID_REQUEST",
+        `plugin "${update}" was not installed with "rclaw plugin add", so there is nowhere to update it from`,
+      );
+    // The lock names an exact version; an update asks for the newest one.
+    const from = source ?? locked?.source.replace(/^(npm:.+)@[^@/]+$/, "$1");
+    if (from === undefined)
+      throw new RclawError("INVALID_REQUEST", "plugins.stage needs a source, or the id of what to update");
+    const isUrl = /^https?:/i.test(from);
+    const isPath = !isUrl && /^[./]|^[A-Za-z]:[\\/]|\.(?:tgz|wasm)$/.test(from);
+    const registry = isUrl || isPath ? undefined : await registryOf(options.config(), signal);
+    const remote = isUrl ? from : registry;
+    const ports = await portsFor(caller, signal, remote === undefined ? undefined : hostOf(remote));
+    const made = await store.stage(ports, from, {
+      builtIns: builtIns(),
+      baseDir,
+      ...(registry !== undefined && { registry }),
+      ...(update !== undefined && { id: update }),
+    });
+    const plan = await store.inspect(ports, made, { builtIns: builtIns() });
+    const token = randomUUID();
+    staged.set(token, { staged: made, at: Date.now() });
+    return { token, plan };
+  }
+
+  async function commit(
+    { token, digest, accepts = [] }: { token: string; digest: string; accepts?: readonly string[] },
+    caller: Caller,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    const store = await options.store();
+    const item = take(token);
+    const ports = await portsFor(caller, signal);
+    let changed;
+    try {
+      changed = await store.commit(
+        ports,
+        item,
+        { digest, accepts: accepts as never },
+        { builtIns: builtIns() },
+      );
+    } catch (error) {
+      await store.discard(item);
+      throw error;
+    }
+    return { ...changed, ...(await inForce(changed.id)) };
+  }
+
+  /** What the lock says now is what runs: a caged plugin is on from here, since its rights were agreed to. */
+  async function inForce(id: string): Promise<{ readonly state: string; readonly reason?: string }> {
+    await options.rescan();
+    try {
+      await options.enable(id);
+    } catch (error) {
+      return { state: options.status(id).state, reason: (error as Error).message };
+    }
+    return { state: options.status(id).state };
+  }
+
+  async function ci(
+    { lock, baseDir = "/" }: { lock?: string; baseDir?: string },
+    caller: Caller,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    const store = await options.store();
+    const registry = await registryOf(options.config(), signal);
+    const ports = await portsFor(caller, signal, registry === undefined ? "*" : hostOf(registry));
+    const text = lock === undefined ? undefined : await readLock(path.resolve(baseDir, lock));
+    const result = await store.ci(ports, text, {
+      builtIns: builtIns(),
+      baseDir: lock === undefined ? options.stateDir : path.dirname(path.resolve(baseDir, lock)),
+      ...(registry !== undefined && { registry }),
+    });
+    await options.rescan();
+    return result;
+  }
+
+  const admin = { scope: "operator.admin" } as const;
+  const read = { scope: "operator.read" } as const;
+  return [
+    {
+      ...admin,
+      ...defineMethod({
+        name: "plugins.stage",
+        params: stageParams,
+        handle({ params, caller, signal }) {
+          forPeople(caller, "plugins.stage");
+          return stage(params, caller, signal);
+        },
+      }),
+    },
+    {
+      ...admin,
+      ...defineMethod({
+        name: "plugins.commit",
+        params: commitParams,
+        handle({ params, caller, signal }) {
+          forPeople(caller, "plugins.commit");
+          return commit(params, caller, signal);
+        },
+      }),
+    },
+    {
+      ...admin,
+      ...defineMethod({
+        name: "plugins.discard",
+        params: tokenParams,
+        async handle({ params: { token } }) {
+          await (await options.store()).discard(take(token));
+          return {};
+        },
+      }),
+    },
+    {
+      ...admin,
+      ...defineMethod({
+        name: "plugins.rollback",
+        params: idParams,
+        async handle({ params: { id }, caller, signal }) {
+          forPeople(caller, "plugins.rollback");
+          const changed = await (await options.store()).rollback(await portsFor(caller, signal), id);
+          return { ...changed, ...(await inForce(id)) };
+        },
+      }),
+    },
+    {
+      ...read,
+      ...defineMethod({
+        name: "plugins.verify",
+        params: verifyParams,
+        handle: async ({ params: { id }, caller, signal }) => ({
+          plugins: await (await options.store()).verify(await portsFor(caller, signal), id),
+        }),
+      }),
+    },
+    {
+      ...admin,
+      ...defineMethod({
+        name: "plugins.ci",
+        params: ciParams,
+        handle({ params, caller, signal }) {
+          forPeople(caller, "plugins.ci");
+          return ci(params, caller, signal);
+        },
+      }),
+    },
+    {
+      ...read,
+      ...defineMethod({
+        name: "plugins.search",
+        params: searchParams,
+        async handle({ params: { query, index, baseDir = "/" } }) {
+          const store = await options.store();
+          const file = index === undefined ? undefined : await readLock(path.resolve(baseDir, index));
+          const list =
+            file === undefined
+              ? store.builtInIndex([...options.plugins().values()], options.version)
+              : store.readIndex(file);
+          return { plugins: store.search(query, list) };
+        },
+      }),
+    },
+    {
+      ...admin,
+      ...defineMethod({
+        name: "plugins.pack",
+        params: packParams,
+        async handle({ params: { folder, sign = false, out }, caller }) {
+          forPeople(caller, "plugins.pack");
+          const store = await options.store();
+          const { tgz, fileName, ...packed } = await store.pack(
+            folder,
+            sign ? { sign: { stateDir: options.stateDir } } : {},
+          );
+          const file = path.join(out ?? folder, fileName);
+          await writeAtomic(file, tgz);
+          return { file, bytes: tgz.length, ...packed };
+        },
+      }),
+    },
+  ];
+}
+
+/** `host:port`, so that a registry of one's own may stand on a machine of one's own. */
+function hostOf(address: string): string {
+  const { hostname, port, protocol } = new URL(address);
+  return `${hostname}:${port || (protocol === "https:" ? 443 : 80)}`;
+}
+
+async function readLock(file: string): Promise<string> {
+  return readFile(file, "utf8").catch((error: unknown) => {
+    throw new RclawError("NOT_FOUND", `${file} cannot be read: ${(error as Error).message}`, {
+      cause: error,
+    });
+  });
+}
