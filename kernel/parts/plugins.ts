@@ -386,6 +386,11 @@ export async function createPluginParts(options: PluginPartsOptions) {
   settings.onChange(apply);
   life.defer(() => Promise.all([...declared.keys()].map(undeclare)));
 
+  async function swap(id: string): Promise<boolean> {
+    const found = catalog.plugins.get(id);
+    return (found && host.isActive(id) && (await lanes?.swap(found, runtime(found)))) ?? false;
+  }
+
   /** Looks at the plugins folder again: what is new becomes known, what is gone ends, what changed starts anew. */
   async function rescan(): Promise<readonly string[]> {
     const before = catalog;
@@ -397,6 +402,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
         before.conflicts.get(id) !== catalog.conflicts.get(id),
     );
     for (const id of ids) {
+      if (await swap(id)) continue;
       await host.deactivate(id);
       await undeclare(id);
     }
@@ -441,6 +447,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
             status: host.status,
             activate: host.activate,
             deactivate: host.deactivate,
+            swap,
             version,
             config: () => settings.config(),
             configure: (values) => settings.configure(values),

@@ -164,6 +164,8 @@ function keepStarted(
           throw new RclawError("PLUGIN_FAILED", `channel "${id}" stopped without being asked to`);
       } catch (error) {
         if (signal.aborted) return resolve();
+        // Another version goes on where this one stopped.
+        if (isRclawError(error) && error.details?.["handover"] === true) return void run();
         if (!isUp) return reject(error as Error);
         if (Date.now() - begun > steadyMs) waitMs = firstWaitMs;
         onTrouble?.(`channel ${id}`, error);

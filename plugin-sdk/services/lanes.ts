@@ -66,6 +66,11 @@ export interface Lanes {
    */
   load(found: FoundManifest, runtime: "worker" | "wasm"): Promise<Plugin>;
   use(id: string): LaneUse | undefined;
+  /**
+   * Goes on with another version of a living plugin: what is under way finishes on the old one, what comes goes to
+   * the new one, which gives way again if it breaks soon. False when it is not alive, or not the same to its callers.
+   */
+  swap(found: FoundManifest, runtime: Runtime): Promise<boolean>;
   close(): Promise<void>;
 }
 

@@ -57,6 +57,8 @@ export interface PluginAdminPorts {
   status(id: string): PluginStatus;
   activate(id: string): Promise<void>;
   deactivate(id: string): Promise<void>;
+  /** Goes on with a caged plugin's files as they are now, without an interruption; false when that is not possible. */
+  swap(id: string): Promise<boolean>;
   readonly version: string;
   config(): unknown;
   /** Writes several config values at once, comments kept; undefined removes. Applied live when it resolves. */

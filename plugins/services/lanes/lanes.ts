@@ -1,12 +1,13 @@
 import path from "node:path";
-import { type Plugin, RclawError } from "@rclaw/plugin-sdk";
+import { isDeepStrictEqual } from "node:util";
+import { type Manifest, type Plugin, RclawError } from "@rclaw/plugin-sdk";
 import { remotePlugin } from "@rclaw/plugin-sdk/boundary/remote";
-import type { LanePorts, Lanes, LaneUse } from "@rclaw/plugin-sdk/services/lanes";
+import type { LanePorts, Lanes, Runtime } from "@rclaw/plugin-sdk/services/lanes";
 import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
-import { createOffers, openArtefact } from "./artefact.ts";
+import { type Artefact, createOffers, openArtefact } from "./artefact.ts";
 import { type Cell, createCell } from "./cell.ts";
 import { limitsOf } from "./limits-of.ts";
-import { createLink } from "./link.ts";
+import { type CagedLink, createLink } from "./link.ts";
 
 const idleMs = 45_000;
 /** Ended so often, it shares a thread with nobody any more. */
@@ -15,7 +16,7 @@ const maxSharedKills = 2;
 /** The cages of one gateway: which plugin lives in which thread. */
 export function createLanes(ports: LanePorts): Lanes {
   const cells = new Map<string, Cell>();
-  const uses = new Map<string, () => LaneUse>();
+  const links = new Map<string, Resident>();
   const kills = new Map<string, number>();
   const cacheFolder = path.join(ports.stateDir, "cache");
   const offers = createOffers(cacheFolder);
@@ -35,7 +36,9 @@ export function createLanes(ports: LanePorts): Lanes {
     refuseUncarried(found, runtime);
     const limits = limitsOf({ ...manifest.permissions?.limits, ...ports.limits(id) });
     const verify = ports.verify ?? (() => Promise.resolve());
-    const artefact = await openArtefact({ found, runtime, limits, cacheFolder, verify });
+    const open = (item: FoundManifest): Promise<Artefact> =>
+      openArtefact({ found: item, runtime, limits, cacheFolder, verify });
+    const artefact = await open(found);
     const name = (): string =>
       runtime === "wasm" && mayShare(found) && (kills.get(id) ?? 0) < maxSharedKills
         ? `shared ${limits.entryMs}`
@@ -53,7 +56,7 @@ export function createLanes(ports: LanePorts): Lanes {
       onKill: () => void kills.set(id, (kills.get(id) ?? 0) + 1),
       report: (where, error) => ports.report(id, where, error),
     });
-    uses.set(id, link.use);
+    links.set(id, { link, runtime, manifest, open: (next) => open(next) });
     return remotePlugin({
       id,
       link,
@@ -63,12 +66,30 @@ export function createLanes(ports: LanePorts): Lanes {
 
   return {
     load,
-    use: (id) => uses.get(id)?.(),
+    use: (id) => links.get(id)?.link.use(),
+    async swap(found, runtime) {
+      const resident = links.get(found.manifest.id);
+      if (!resident || resident.runtime !== runtime || !isSame(resident.manifest, found.manifest))
+        return false;
+      return resident.link.swap(await resident.open(found));
+    },
     async close() {
       await Promise.all([...cells.values()].map((cell) => cell.close()));
       cells.clear();
     },
   };
+}
+
+interface Resident {
+  readonly link: CagedLink;
+  readonly runtime: Runtime;
+  readonly manifest: Manifest;
+  open(next: FoundManifest): Promise<Artefact>;
+}
+
+/** Another version of the same thing: it may what the old one may, and is asked for the same. */
+function isSame(a: Manifest, b: Manifest): boolean {
+  return isDeepStrictEqual({ ...a, version: "" }, { ...b, version: "" });
 }
 
 /** What ends one of them ends all in a thread, so whoever talks to the world or holds a secret lives alone. */

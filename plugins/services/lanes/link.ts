@@ -15,6 +15,12 @@ import { createBreaker } from "./breaker.ts";
 import type { Cell } from "./cell.ts";
 import { meter, meterOf } from "./load.ts";
 
+export interface CagedLink extends Link {
+  use(): LaneUse;
+  /** Goes on with another artefact, call by call. False when what it offers is not the same: then it has to be activated anew. */
+  swap(next: Artefact): Promise<boolean>;
+}
+
 export interface LinkParts {
   readonly id: string;
   readonly runtime: Runtime;
@@ -33,17 +39,38 @@ export interface LinkParts {
 }
 
 interface Instance {
+  readonly artefact: Artefact;
   readonly endpoint: Endpoint;
   readonly cell: Cell;
   readonly slot: number;
   /** Why it is gone, when it did not leave by itself. */
   failure: RclawError | undefined;
+  /** Calls that are not answered yet. */
+  readonly open: Set<OpenCall>;
+  /** Told when the last of them is answered. */
+  onQuiet: (() => void) | undefined;
   readonly gone: Promise<void>;
 }
 
+interface OpenCall {
+  readonly method: keyof Asked;
+  readonly late: AbortController;
+}
+
+const handingOver = Symbol("handover");
+/** A new version that breaks within that time gives way to the one before it. */
+const probationMs = 60_000;
+/** Calls of the version before have that long to finish. */
+const farewellMs = 30_000;
+
 /** The life of one caged plugin: started when needed, ended when idle, hung or broken, started again. */
-export function createLink(parts: LinkParts): Link & { use(): LaneUse } {
-  const { id, artefact, limits, offers, runtime } = parts;
+export function createLink(parts: LinkParts): CagedLink {
+  const { id, limits, offers, runtime } = parts;
+  let artefact = parts.artefact;
+  /** What to go back to while the current version is on probation. */
+  let before: { readonly artefact: Artefact; readonly until: number } | undefined;
+  /** The version before is still here with its channel; there may be one poller only. */
+  let handover: Promise<void> = Promise.resolve();
   const counts = meterOf(new SharedArrayBuffer(meter.fields * 8));
   const breaker = createBreaker(id);
   const tally = { calls: 0, failures: 0, egressBytes: 0, denials: 0, kills: 0 };
@@ -51,6 +78,7 @@ export function createLink(parts: LinkParts): Link & { use(): LaneUse } {
   let verbs: Handler = () => Promise.reject(new RclawError("UNAVAILABLE", `plugin "${id}" is not active`));
   let offered: Offer | undefined;
   let instance: Promise<Instance> | undefined;
+  let current: Instance | undefined;
   let pending = 0;
   let idle: NodeJS.Timeout | undefined;
   const life = new AbortController();
@@ -79,9 +107,9 @@ export function createLink(parts: LinkParts): Link & { use(): LaneUse } {
     });
   }
 
-  async function start(): Promise<Instance> {
+  async function start(made: Artefact): Promise<Instance> {
     breaker.check();
-    const program = await artefact.program(life.signal);
+    const program = await made.program(life.signal);
     const cell = parts.cell();
     const frames = new MessageChannel();
     const standing = new MessageChannel();
@@ -104,6 +132,9 @@ export function createLink(parts: LinkParts): Link & { use(): LaneUse } {
     };
     const tenant = await cell.place(task as Parameters<Cell["place"]>[0], [frames.port2, standing.port2]);
     const item: Instance = {
+      artefact: made,
+      open: new Set(),
+      onQuiet: undefined,
       endpoint,
       cell,
       slot: tenant.slot,
@@ -118,29 +149,41 @@ export function createLink(parts: LinkParts): Link & { use(): LaneUse } {
       endpoint[Symbol.dispose]();
       bridge[Symbol.dispose]();
       if (!failure) return;
+      if (current === item) instance = current = undefined;
       if (failure.code !== "UNAVAILABLE") strike(failure);
-      instance = undefined;
     }
-    await activate(item);
     return item;
   }
 
   function strike(failure: RclawError): void {
-    breaker.fail(failure);
     parts.report(`runtime ${runtime}`, failure);
+    if (before && Date.now() < before.until && artefact !== before.artefact) {
+      artefact = before.artefact;
+      before = undefined;
+      const back = `plugin "${id}" is back to the version before: the new one broke (${failure.message})`;
+      return parts.report("update", new RclawError("PLUGIN_FAILED", back, { details: { plugin: id } }));
+    }
+    breaker.fail(failure);
   }
 
-  async function activate(item: Instance): Promise<void> {
+  async function startCurrent(): Promise<Instance> {
+    const item = await start(artefact);
+    current = item;
+    const offer = await activate(item);
+    if (JSON.stringify(offer) !== JSON.stringify(offered)) {
+      offered = offer;
+      await offers.keep(item.artefact.hash, activation?.config, offer);
+    }
+    return item;
+  }
+
+  async function activate(item: Instance): Promise<Offer> {
     using _waiting = item.cell.waiting();
     const late = setTimeout(() => {
       item.cell.end(`did not load within ${limits.loadMs} ms`, item.slot);
     }, limits.loadMs);
     try {
-      const offer = (await item.endpoint.call("activate", activation)) as Offer;
-      if (JSON.stringify(offer) !== JSON.stringify(offered)) {
-        offered = offer;
-        await offers.keep(artefact.hash, activation?.config, offer);
-      }
+      return (await item.endpoint.call("activate", activation)) as Offer;
     } catch (error) {
       await dismiss(item);
       throw item.failure ?? error;
@@ -152,7 +195,7 @@ export function createLink(parts: LinkParts): Link & { use(): LaneUse } {
   function live(): Promise<Instance> {
     clearTimeout(idle);
     if (!instance) {
-      const starting = start();
+      const starting = startCurrent();
       instance = starting;
       // One that could not start is not what the next call waits for.
       starting.catch(() => {
@@ -190,22 +233,24 @@ export function createLink(parts: LinkParts): Link & { use(): LaneUse } {
     { signal, timeoutMs = limits.callMs, onChunk, onStart }: LinkOptions,
   ): Promise<unknown> {
     const item = await live();
+    // Whoever receives messages waits until nobody else does.
+    if (method === "channel.start") await handover;
     using _waiting = item.cell.waiting();
     const late = new AbortController();
+    const own: OpenCall = { method, late };
+    item.open.add(own);
     const onAbort = (): void => late.abort(signal?.reason);
     if (signal?.aborted) onAbort();
     signal?.addEventListener("abort", onAbort, { once: true });
     const limit = timeoutMs === 0 ? 0 : Math.min(timeoutMs, limits.callMs);
     let expired = false;
-    const timer = limit
-      ? setTimeout(() => {
-          expired = true;
-          // One that stands still for its host would keep its thread from everybody.
-          if (artefact.blocks) {
-            item.cell.end(`did not answer ${method} within ${limit} ms`, item.slot);
-          } else late.abort();
-        }, limit)
-      : undefined;
+    const expire = (): void => {
+      expired = true;
+      // One that stands still for its host would keep its thread from everybody.
+      if (item.artefact.blocks) item.cell.end(`did not answer ${method} within ${limit} ms`, item.slot);
+      else late.abort();
+    };
+    const timer = limit ? setTimeout(expire, limit) : undefined;
     try {
       return await item.endpoint.call(method, params, {
         signal: late.signal,
@@ -218,16 +263,58 @@ export function createLink(parts: LinkParts): Link & { use(): LaneUse } {
           cause: error,
           details: { plugin: id },
         });
+      if (late.signal.reason === handingOver)
+        throw new RclawError("ABORTED", `plugin "${id}" goes on as another version`, {
+          details: { handover: true },
+        });
       // The endpoint ends first; why it ended is known a moment later.
       if (isRclawError(error) && error.code === "UNAVAILABLE") await item.gone;
       throw item.failure ?? error;
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);
+      item.open.delete(own);
+      if (item.open.size === 0) item.onQuiet?.();
     }
   }
 
+  /** Lets the version before finish what it has begun; only its channel is told to stop. */
+  async function bidFarewell(old: Instance): Promise<void> {
+    for (const { method, late } of old.open) if (method === "channel.start") late.abort(handingOver);
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, farewellMs);
+      old.onQuiet = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (old.open.size === 0) old.onQuiet();
+    });
+    await retire(old);
+  }
+
+  async function swap(next: Artefact): Promise<boolean> {
+    const old = await instance?.catch(() => undefined);
+    if (!old || !activation) return false;
+    // Nobody calls it before it has shown that it comes to life: what fails here has changed nothing.
+    const fresh = await start(next);
+    const offer = await activate(fresh);
+    if (JSON.stringify(offer) !== JSON.stringify(offered)) {
+      await retire(fresh);
+      return false;
+    }
+    await offers.keep(next.hash, activation.config, offer);
+    before = { artefact: old.artefact, until: Date.now() + probationMs };
+    artefact = next;
+    instance = Promise.resolve(fresh);
+    current = fresh;
+    const farewell = bidFarewell(old);
+    handover = farewell;
+    farewell.catch(() => undefined);
+    return true;
+  }
+
   return {
+    swap,
     async open(given, handle, signal) {
       activation = given;
       verbs = handle;

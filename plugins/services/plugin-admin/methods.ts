@@ -110,6 +110,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
     const seen = known?.builtIn ? undefined : await rescan();
     if (id === undefined) return seen;
     found(id);
+    if (wasActive && (await options.swap(id))) return { id, state: "active", swapped: true };
     await options.deactivate(id);
     if (wasActive || options.isServing()) await options.activate(id);
     return { id, state: options.status(id).state };
