@@ -340,7 +340,7 @@ describe("a bound host that echoes does not hand the secret over", () => {
     const response = await fetch(url, { headers: { "x-key": handle } });
     const reader = response.body!.getReader();
     let got = "";
-    while (!got.endsWith("\n\n")) got += Buffer.from((await reader.read()).value!).toString();
+    while (!got.endsWith("\n\n")) got += String(Buffer.from((await reader.read()).value ?? []));
     expect(got).toBe(`data: ${handle}\n\n`);
     await reader.cancel();
   });
