@@ -44,6 +44,14 @@ function contributions(value: unknown): string {
 }
 
 /** `hook message_sent failed: no network (3 failures)`: what went wrong while it ran on. */
+/** An entry that says more than a name: its members, as they stand in the manifest. */
+function wordsOf(entry: unknown): string {
+  if (typeof entry !== "object") return String(entry);
+  return Object.entries(fields(entry))
+    .map(([key, value]) => (/^(?:host|name)$/.test(key) ? text(value) : `${key} ${texts(value).join(" ")}`))
+    .join(" ");
+}
+
 function troubleOf(row: Fields): string {
   const { where, error, count } = fields(row["trouble"]);
   const times = number(count) ?? 0;
@@ -98,7 +106,7 @@ async function info(context: CommandContext, args: readonly string[]): Promise<n
   }
   const times = fields(result["timings"]);
   const permissions = Object.entries(fields(result["permissions"])).map(
-    ([kind, value]) => `${kind}: ${Array.isArray(value) ? value.join(", ") : String(value)}`,
+    ([kind, value]) => `${kind}: ${Array.isArray(value) ? value.map(wordsOf).join(", ") : String(value)}`,
   );
   const pairs: readonly (readonly [string, string])[] = [
     ["Id", text(result["id"])],
