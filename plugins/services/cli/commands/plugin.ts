@@ -46,7 +46,7 @@ function contributions(value: unknown): string {
 /** `hook message_sent failed: no network (3 failures)`: what went wrong while it ran on. */
 /** An entry that says more than a name: its members, as they stand in the manifest. */
 function wordsOf(entry: unknown): string {
-  if (typeof entry !== "object") return String(entry);
+  if (typeof entry === "string") return entry;
   return Object.entries(fields(entry))
     .map(([key, value]) => (/^(?:host|name)$/.test(key) ? text(value) : `${key} ${texts(value).join(" ")}`))
     .join(" ");
