@@ -117,7 +117,17 @@ const pluginEntry = Type.Object({
   ),
   grants: Type.Optional(
     Type.Object({
-      net: optionalStrings("Hosts it may reach besides the ones its manifest names."),
+      net: Type.Optional(
+        Type.Array(
+          Type.String({
+            pattern: String.raw`^(?:\*|(?:\*\.)?(?:\[[0-9a-fA-F:.]+\]|[^:\[\]/@?#\s*]+)(?::\d{1,5})?)$`,
+          }),
+          {
+            description:
+              "Hosts it may reach besides the ones its manifest names, as api.example.org or 127.0.0.1:8080.",
+          },
+        ),
+      ),
     }),
   ),
 });

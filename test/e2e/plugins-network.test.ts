@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { WebSocketServer } from "ws";
-import { ask, type Product, startProduct, type TempState, tempState } from "../support/product.ts";
+import { ask, type Product, rclaw, startProduct, type TempState, tempState } from "../support/product.ts";
 import type { Client } from "../support/ws-client.ts";
 
 const fixture = path.resolve(import.meta.dirname, "../fixtures/plugins/reaches");
@@ -55,6 +55,16 @@ test("SEC-166: an installed plugin that wants every host there is does not run, 
   expect(plugins.find(({ id }) => id === "everywhere")?.error).toContain("is only for what ships with rclaw");
 });
 
+test("people are shown what of a host it may use, and where its secrets may go", async () => {
+  expect(await ask(client, "plugins.plan", { id: "reaches" })).toMatchObject({
+    mayReach: ["GET api.example.org (/v1/*)"],
+    mayRead: ["secret reaches.* (for api.example.org)"],
+  });
+  const { stdout } = await rclaw(state.dir, ["plugin", "info", "reaches"]);
+  expect(stdout).toContain("net: api.example.org methods GET paths /v1/*");
+  expect(stdout).toContain("secrets: reaches.* hosts api.example.org");
+});
+
 test("a plugin signs with a secret that its manifest binds to a host", async () => {
   expect(await ask(client, "reaches.sign")).toEqual({
     signature: createHmac("sha256", "a-key-of-the-owner").update("x").digest("hex"),
@@ -76,6 +86,14 @@ test("a host that the operator grants is open at once, for requests and sockets"
     message: "hello",
     closed: { code: 1000 },
   });
+});
+
+test("a granted line that is no host is refused when it is written", async () => {
+  const { hash } = await ask(client, "config.get");
+  const change = { plugins: { entries: { reaches: { grants: { net: ["https://example.org/"] } } } } };
+  await expect(ask(client, "config.patch", { raw: JSON.stringify(change), baseHash: hash })).rejects.toThrow(
+    "invalid config",
+  );
 });
 
 test("methods and paths of a grant are kept", async () => {

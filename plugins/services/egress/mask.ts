@@ -39,32 +39,39 @@ export function createMask(): Mask {
     if (/^[\0-\xff]*$/.test(text)) add(Buffer.from(text, "latin1"), original);
   }
 
+  /** The first place from `at` on where the end of the bytes may be the beginning of a secret. */
+  function openEnd(buffer: Buffer, at: number): number {
+    const longest = longestFirst[0]?.bytes.length ?? 0;
+    for (let from = Math.max(at, buffer.length - longest + 1); from < buffer.length; from++) {
+      if (firstBytes[buffer[from]!] === 0) continue;
+      const left = buffer.length - from;
+      if (longestFirst.some(({ bytes }) => bytes.length > left && buffer.compare(bytes, 0, left, from) === 0))
+        return from;
+    }
+    return buffer.length;
+  }
+
   /** What is certain to hold no secret, with handles in it, and the rest that needs more bytes to tell. */
   function scan(buffer: Buffer, isLast: boolean): { done: Buffer; rest: Buffer } {
     const out: Buffer[] = [];
-    let from = 0;
+    // Sought by the engine: a loop over the bytes takes ten times as long.
+    const ahead = longestFirst.map((needle) => ({ ...needle, next: buffer.indexOf(needle.bytes) }));
     let at = 0;
-    while (at < buffer.length) {
-      if (firstBytes[buffer[at]!] === 0) {
-        at++;
-        continue;
+    let end = isLast ? buffer.length : openEnd(buffer, 0);
+    for (;;) {
+      let found: (typeof ahead)[number] | undefined;
+      for (const candidate of ahead) {
+        if (candidate.next !== -1 && candidate.next < at)
+          candidate.next = buffer.indexOf(candidate.bytes, at);
+        if (candidate.next !== -1 && candidate.next < (found?.next ?? end)) found = candidate;
       }
-      const left = buffer.length - at;
-      const found = longestFirst.find(
-        ({ bytes }) => bytes.length <= left && bytes.compare(buffer, at, at + bytes.length) === 0,
-      );
-      const mayGrow = longestFirst.some(
-        ({ bytes }) => bytes.length > left && buffer.compare(bytes, 0, left, at) === 0,
-      );
-      if (mayGrow && !isLast) break;
-      if (found) {
-        out.push(buffer.subarray(from, at), found.original);
-        at += found.bytes.length;
-        from = at;
-      } else at++;
+      if (!found) break;
+      out.push(buffer.subarray(at, found.next), found.original);
+      at = found.next + found.bytes.length;
+      if (at > end) end = openEnd(buffer, at);
     }
-    out.push(buffer.subarray(from, at));
-    return { done: out.length === 1 ? out[0]! : Buffer.concat(out), rest: buffer.subarray(at) };
+    out.push(buffer.subarray(at, end));
+    return { done: out.length === 1 ? out[0]! : Buffer.concat(out), rest: buffer.subarray(end) };
   }
 
   const whole = (buffer: Buffer): Buffer => (needles.size === 0 ? buffer : scan(buffer, true).done);
