@@ -1,3 +1,4 @@
+import type { Manifest } from "../manifest.ts";
 import type { Logger, PluginContext } from "../plugin.ts";
 import type { KernelMethod } from "./method.ts";
 import type { NetGrant, SecretBinding } from "./net-grants.ts";
@@ -111,6 +112,14 @@ export interface EgressMethodPorts {
   configure(values: readonly { path: string; value: unknown }[]): Promise<void>;
 }
 
+export interface CagePorts {
+  egress(): Promise<Pick<Egress, "fetchFor" | "webSocketFor">>;
+  readonly manifest: Manifest;
+  /** `plugins.entries.<id>.grants.net` as it is now. */
+  granted(): unknown;
+  onBytes?(sent: number, received: number): void;
+}
+
 /** The methods of the service and the scope each one needs. */
 export const egressMethodScopes = {
   "egress.pending": "operator.approvals",
@@ -121,6 +130,8 @@ export const egressMethodScopes = {
 export interface EgressService {
   createEgress(options: EgressOptions): Egress;
   createSecretHandles(options: SecretHandlesOptions): SecretHandles;
+  /** The same context for a plugin in a cage: `secrets.get` and `resolve` answer handles, `fetch` and `webSocket` know them. */
+  cage(context: PluginContext, ports: CagePorts): PluginContext;
   /** Refused hosts and the owner's answers; neither a plugin nor a node may call them. */
   egressMethods(ports: EgressMethodPorts): KernelMethod[];
 }
