@@ -1,10 +1,12 @@
 import { once } from "node:events";
 import http from "node:http";
+import https from "node:https";
 import type { AddressInfo, Socket as NetSocket } from "node:net";
 import { describe, expect, test } from "vitest";
 import type { FetchOptions } from "@rclaw/plugin-sdk/services/egress";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import { canary, createWitness, handlesFor } from "./egress-canary.ts";
+import { selfSigned } from "../../plugins/services/listening/certificate.ts";
 import { closers, egress, resolveTo } from "./egress-setup.ts";
 
 /** A WebSocket server of another make than the client under test only in that it is a server: `ws` itself. */
@@ -287,6 +289,16 @@ describe("it has an end and a measure", () => {
     expect(await second.closed).toMatchObject({ code: 1006 });
   });
 
+  test("a plugin has a number of them at a time", async () => {
+    const { url, place } = await peer();
+    const { connect, witness } = connecting([place]);
+    const [first] = await Promise.all(Array.from({ length: 64 }, () => connect(url)));
+    expect(await witness.failure(connect(url))).toMatchObject({ code: "RATE_LIMITED" });
+    first!.close();
+    await first!.closed;
+    await connect(url);
+  });
+
   test("a message of more than 8 MiB ends it", async () => {
     const { url, place } = await peer((socket) => {
       socket.send("fine");
@@ -337,6 +349,36 @@ describe("a caged plugin's secrets", () => {
     const end = await socket.closed;
     expect(end.reason).toBe(handle);
     witness.keep(end);
+    witness.clean();
+  });
+
+  test("over TLS, and to no host whose certificate is not trusted", async () => {
+    const { cert, key } = selfSigned(["api.example.org"], Date.now());
+    const server = https.createServer({ cert, key });
+    const sockets = new WebSocketServer({ server });
+    sockets.on("connection", (socket, request) => socket.send(String(request.headers["x-key"])));
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    closers.push(() => {
+      for (const socket of sockets.clients) socket.terminate();
+      server.close();
+    });
+    const place = `api.example.org:${(server.address() as AddressInfo).port}`;
+    const secrets = handlesFor([place]);
+    const handle = await secrets.handleFor("weather.key");
+    const witness = createWitness();
+    const guard = egress({ log: witness.log, resolve: resolveTo("127.0.0.1") });
+    const connect = guard.webSocketFor([place], "weather", { secrets });
+    const { signal } = new AbortController();
+    const open = () => connect(`wss://${place}/`, { signal, headers: { "x-key": handle } });
+    expect(await witness.failure(open())).toMatchObject({ code: "UNAVAILABLE", retryable: false });
+    // Node reads it for every connection; there is no other way to trust one more certificate in a running process.
+    process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = "0";
+    closers.push(() => delete process.env["NODE_TLS_REJECT_UNAUTHORIZED"]);
+    const socket = await open();
+    expect(await read(socket, 1)).toEqual([handle]);
+    socket.close();
+    await socket.closed;
     witness.clean();
   });
 

@@ -24,6 +24,9 @@ import { openSocket } from "./web-socket.ts";
 
 type ResolvedAddress = { readonly address: string; readonly family: number };
 
+/** Of one plugin at a time: a socket that nobody reads still holds memory. */
+const maxSockets = 64;
+
 /** What the owner allowed for one request, so that it holds for all of that request. */
 type Passes = Map<string, Pass>;
 
@@ -200,14 +203,32 @@ export function createEgress({
 
     webSocketFor(entries, owner, options = {}) {
       const { admit, substitutionFor, limits, meter, maskFor, failed } = guardOf(entries, owner, options);
+      let open = 0;
       return async (address, { protocols = [], headers = {}, signal }) => {
+        if (open >= maxSockets) {
+          throw new RclawError(
+            "RATE_LIMITED",
+            `plugin "${owner}" has ${maxSockets} sockets open; close some first`,
+            {
+              retryable: true,
+              details: { plugin: owner },
+            },
+          );
+        }
+        open++;
         const linked = linkSignals(options.signal, signal);
         const mask = maskFor();
         try {
           linked.signal?.throwIfAborted();
           const target = admit(socketUrl(address), "GET", new Map());
           const substitution = substitutionFor(target, mask);
-          const fill = substitution?.text ?? ((text: string) => Promise.resolve(text));
+          const fill = async (text: string): Promise<string> => {
+            try {
+              return substitution ? await substitution.text(text) : text;
+            } catch (error) {
+              throw failed(error, mask, linked.signal);
+            }
+          };
           const own = Object.entries(ownHeaders(headers)).filter(
             ([name]) => !name.startsWith("sec-websocket-"),
           );
@@ -216,7 +237,9 @@ export function createEgress({
             owner,
             target,
             ...((await substitution?.request(carrier)) ?? plain(carrier)),
-            protocols: await Promise.all(protocols.map(fill)),
+            protocols: await Promise.all(
+              protocols.map(async (protocol) => (substitution ? substitution.text(protocol) : protocol)),
+            ),
             ...refusalsOf(target, owner),
             limits,
             signal: linked.signal,
@@ -224,9 +247,13 @@ export function createEgress({
             fill,
             meter,
           });
-          void socket.closed.then(linked.release);
+          void socket.closed.then(() => {
+            open--;
+            linked.release();
+          });
           return socket;
         } catch (error) {
+          open--;
           linked.release();
           throw failed(error, mask, linked.signal);
         }

@@ -188,6 +188,10 @@ function isStale(
   return code === "EPIPE" || (code === "ECONNRESET" && repeatable.has(method));
 }
 
+/** Asking again would not make the certificate a better one. */
+export const isTrustFailure = (reason: string): boolean =>
+  /^(?:CERT_|ERR_TLS|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED)/.test(reason);
+
 /** `details.sent` tells whether the far side may have acted on the request. */
 function unreachable(
   { owner, target }: Exchange,
@@ -195,7 +199,7 @@ function unreachable(
   sent: boolean,
   cause?: unknown,
 ): RclawError {
-  const isTrust = /^(?:CERT_|ERR_TLS|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED)/.test(reason);
+  const isTrust = isTrustFailure(reason);
   const what = sent
     ? "the connection was lost"
     : isTrust

@@ -92,7 +92,12 @@ export function createMask(): Mask {
     async *stream(pieces) {
       let rest: Buffer = Buffer.alloc(0);
       for await (const piece of pieces) {
-        const scanned = scan(rest.length === 0 ? Buffer.from(piece) : Buffer.concat([rest, piece]), false);
+        if (needles.size === 0) {
+          yield piece;
+          continue;
+        }
+        const view = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
+        const scanned = scan(rest.length === 0 ? view : Buffer.concat([rest, view]), false);
         rest = scanned.rest;
         if (scanned.done.length > 0) yield scanned.done;
       }

@@ -2,7 +2,7 @@ import type { LookupFunction } from "node:net";
 import { RclawError, type Socket } from "@rclaw/plugin-sdk";
 import type { EgressLimits } from "@rclaw/plugin-sdk/services/egress";
 import type { ClientOptions, WebSocket } from "ws";
-import { type Meter, watchSocket } from "./exchange.ts";
+import { isTrustFailure, type Meter, watchSocket } from "./exchange.ts";
 import type { Target } from "./grants.ts";
 import { type Mask, maskError } from "./mask.ts";
 import { mayHoldHandle } from "./substitute.ts";
@@ -213,7 +213,7 @@ function unreachable({ owner, target }: SocketRequest, error: Error): unknown {
   const reason = status === undefined ? (code ?? message) : `it answered ${status}`;
   return new RclawError("UNAVAILABLE", `no WebSocket to ${target.host}: ${reason}`, {
     cause: error,
-    retryable: status === undefined || status.startsWith("5") || status === "429",
+    retryable: status === undefined ? !isTrustFailure(reason) : status.startsWith("5") || status === "429",
     details: { plugin: owner, host: target.host, reason, ...(status && { status: Number(status) }) },
   });
 }
