@@ -1,6 +1,6 @@
-import type { Logger, Manifest } from "@rclaw/plugin-sdk";
-import { type Egress, egressMethodScopes, type SecretHandles } from "@rclaw/plugin-sdk/services/egress";
-import { netGrants, secretBindings } from "@rclaw/plugin-sdk/services/net-grants";
+import type { Logger, Manifest, Plugin, PluginContext } from "@rclaw/plugin-sdk";
+import { type Egress, egressMethodScopes } from "@rclaw/plugin-sdk/services/egress";
+import { netGrants } from "@rclaw/plugin-sdk/services/net-grants";
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
 import type { MethodGroup } from "../gateway/lazy-methods.ts";
 import type { Lifetime } from "../lifetime.ts";
@@ -13,41 +13,42 @@ export interface NetworkOptions {
   settings(): Settings;
   readonly log: Logger;
   readonly life: Lifetime;
+  readonly gateway: PluginContext["gateway"];
 }
 
 /** What plugins reach of the network; the service behind it is loaded by the first request. */
-export function createNetwork({ services, settings, log, life }: NetworkOptions) {
+export function createNetwork({ services, settings, log, life, gateway }: NetworkOptions) {
   let egress: Promise<Egress> | undefined;
   const open = (): Promise<Egress> => {
-    egress ??= services
-      .get("egress")
-      .then(({ createEgress }) =>
-        createEgress({ log, allowCidrs: settings().config().egress?.allowCidrs ?? [] }),
-      );
+    egress ??= services.get("egress").then(({ createEgress }) =>
+      createEgress({
+        log,
+        allowCidrs: settings().config().egress?.allowCidrs ?? [],
+        onDenied: (card) => gateway.broadcast("egress.denied", card),
+      }),
+    );
     return egress;
   };
   life.defer(async () => (await egress)?.close());
+  const granted = (id: string): unknown => valueAt(settings().config(), `plugins.entries.${id}.grants.net`);
 
   return {
-    /** Text that stands for secrets, for one life of one caged plugin. */
-    async handles(manifest: Manifest, resolve: (name: string) => Promise<string>): Promise<SecretHandles> {
-      const bindings = secretBindings(manifest, settings().pluginConfig(manifest));
-      const { createSecretHandles } = await services.get("egress");
-      return createSecretHandles({ owner: manifest.id, bindings, resolve });
+    /** The same plugin, whose context holds handles instead of secrets. */
+    async cage(plugin: Plugin, manifest: Manifest): Promise<Plugin> {
+      const service = await services.get("egress");
+      const ports = { egress: open, manifest, granted: () => granted(manifest.id) };
+      return { activate: (context) => plugin.activate(service.cage(context, ports)) };
     },
     portFor(
-      handles: Promise<SecretHandles> | undefined,
       ...[manifest, config, signal]: Parameters<KernelPorts["networkFor"]>
     ): ReturnType<KernelPorts["networkFor"]> {
       const { id } = manifest;
-      const granted = () => valueAt(settings().config(), `plugins.entries.${id}.grants.net`);
-      const grants = () => netGrants(manifest, config, granted());
-      const options = async () => ({ signal, ...(handles && { secrets: await handles }) });
-      const openFetch = async () => (await open()).fetchFor(grants, id, await options());
+      const grants = () => netGrants(manifest, config, granted(id));
+      const openFetch = async () => (await open()).fetchFor(grants, id, { signal });
       let own: Promise<typeof fetch> | undefined;
       return {
         fetch: async (...call) => (await (own ??= openFetch()))(...call),
-        webSocket: async (...call) => (await open()).webSocketFor(grants, id, await options())(...call),
+        webSocket: async (...call) => (await open()).webSocketFor(grants, id, { signal })(...call),
       };
     },
     fetchSource: async (host: string) => (await open()).fetchFor(["*", host], "plugin-store"),

@@ -143,7 +143,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
       await verify(found, found.entry);
       return loadInProcess(found.manifest.id, found.entry);
     }
-    return (await openLanes()).load(found, own);
+    return network.cage(await (await openLanes()).load(found, own), found.manifest);
   }
   const load = async (found: FoundManifest): Promise<Plugin> =>
     culprits.inside(found, await culprits.run(found, () => loadRuntime(found)));
@@ -158,7 +158,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
         version: found.manifest.version ?? version,
         config: settings.pluginConfig(found.manifest),
         lifetime,
-        kernel: runtime(found) === "in-process" ? ports : caged(found.manifest),
+        kernel: ports,
         inside: (item) => culprits.inside(found, item),
         onFlood: found.builtIn ? undefined : (message) => host.report(found.manifest.id, "log", message),
       }),
@@ -229,7 +229,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
     const { createStorage } = await services.get("storage");
     return (kept ??= createStorage(paths.stateDir));
   };
-  const network = createNetwork({ services, settings: () => settings, log, life });
+  const network = createNetwork({ services, settings: () => settings, log, life, gateway: options.gateway });
 
   function failed(kind: "tools" | "routes", name: string, error: unknown): void {
     const owner = catalog.owner(kind, name);
@@ -295,26 +295,13 @@ export async function createPluginParts(options: PluginPartsOptions) {
       if (value !== undefined && secretName.test(name)) redactor.add(value);
       return value;
     },
-    networkFor: (...call) => network.portFor(undefined, ...call),
+    networkFor: network.portFor,
     storageFor: (plugin) => ({
       get: async (key) => (await storage()).for(plugin).get(key),
       set: async (...call) => (await storage()).for(plugin).set(...call),
     }),
   };
 
-  /** The same verbs for a plugin behind a boundary: it never sees a secret, only text that stands for one. */
-  function caged(manifest: Manifest): KernelPorts {
-    const handles = network.handles(manifest, secrets.get);
-    return {
-      ...ports,
-      secrets: {
-        ...ports.secrets,
-        get: async (name) => (await handles).handleFor(name),
-        resolve: async (value) => (await handles).resolve(value),
-      },
-      networkFor: (...call) => network.portFor(handles, ...call),
-    };
-  }
   const tryOut: PluginAdminPorts["tryOut"] = async (found, config, ask) => {
     const apart = createRegistries();
     const nowhere = { [Symbol.dispose]: () => undefined };
