@@ -21,11 +21,12 @@ interface Request {
 
 type Options = NonNullable<Parameters<Ask>[2]>;
 
-export function fromPluginError({ code, message, retryable, details }: PluginError): RclawError {
+/** The engine says null for what is left out. */
+function fromPluginError({ code, message, retryable, details }: PluginError): RclawError {
   const known = (errorCodes as readonly string[]).includes(code) ? (code as ErrorCode) : "PLUGIN_FAILED";
   return new RclawError(known, message, {
-    ...(retryable !== undefined && { retryable }),
-    ...(details !== undefined && { details: JSON.parse(details) as Record<string, unknown> }),
+    retryable: Boolean(retryable),
+    ...(details && { details: JSON.parse(details) as Record<string, unknown> }),
   });
 }
 

@@ -2,6 +2,7 @@ import { RclawError } from "@rclaw/plugin-sdk";
 import type { HttpHead, HttpRequest, Verbs } from "@rclaw/plugin-sdk/boundary/calls";
 import type { Header, PluginError, ReactorAction, ReactorEvent } from "@rclaw/plugin-sdk/boundary/reactor";
 import { toGuest } from "./component-errors.ts";
+import { guestLog } from "./guest-log.ts";
 import { parseGuestJson } from "./guest-json.ts";
 import type { GuestPorts } from "./guest.ts";
 
@@ -39,8 +40,7 @@ export function createRequests(ports: GuestPorts, { post, kill, isOpen }: Reacto
   const timers = new Map<number, NodeJS.Timeout>();
   const allowance = createAllowance(limits.hostCalls);
   const perCall = new Map<number, number>();
-  const lines = createAllowance(limits.logLines, 1_000);
-  let dropped = 0;
+  const lines = guestLog(host, limits.logLines);
   /** Bytes on their way to the host. */
   let sending = 0;
 
@@ -243,12 +243,7 @@ export function createRequests(ports: GuestPorts, { post, kill, isOpen }: Reacto
     },
     "host-cancel": cancel,
     log({ level, message, fields }) {
-      if (!lines.take()) return void dropped++;
-      const rest = dropped > 0 ? { dropped } : {};
-      dropped = 0;
-      host
-        .call("log", { level, message: message.slice(0, 4_096), fields: { ...plain(fields), ...rest } })
-        .catch(() => undefined);
+      if (lines.hasRoom()) lines.write(level, message, plain(fields));
     },
   };
 
@@ -286,6 +281,7 @@ export function createRequests(ports: GuestPorts, { post, kill, isOpen }: Reacto
     },
     /** Stops all that was begun on the guest's behalf. */
     end(): void {
+      lines.end();
       for (const controller of running.values()) controller.abort();
       running.clear();
       for (const timer of timers.values()) clearTimeout(timer);
@@ -304,14 +300,14 @@ function plain(fields: string | undefined): object {
   }
 }
 
-/** So many at once, and as many again in each interval. */
-function createAllowance(count: number, intervalMs = 60_000) {
+/** So many requests at once, and as many again each minute. */
+function createAllowance(count: number) {
   let left = count;
   let since = performance.now();
   return {
     take(): boolean {
       const now = performance.now();
-      if (now - since > intervalMs) {
+      if (now - since > 60_000) {
         left = count;
         since = now;
       }

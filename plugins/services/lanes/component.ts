@@ -4,7 +4,7 @@ import { RclawError } from "@rclaw/plugin-sdk";
 import type { Handler, Incoming } from "@rclaw/plugin-sdk/boundary/endpoint";
 import type { Reactor } from "@rclaw/plugin-sdk/boundary/reactor";
 import { clockImports } from "./component-clock.ts";
-import { serveDirect } from "./component-direct.ts";
+import { directKind } from "./component-direct.ts";
 import { serveReactor } from "./component-reactor.ts";
 import type { Guest, GuestPorts } from "./guest.ts";
 
@@ -35,21 +35,26 @@ export interface Serving {
   end(error: RclawError): void;
 }
 
-/** How a world is served, given what it exports; `broken` says that the instance may not be used any more. */
+/** How a world is served. */
 export interface Kind {
-  imports(ports: GuestPorts): Imports;
-  serve(exported: Exports, ports: GuestPorts, broken: (error: RclawError) => void): Serving;
+  open(ports: GuestPorts): {
+    readonly imports: Imports;
+    /** `broken` says that the instance may not be used any more. */
+    serve(exported: Exports, broken: (error: RclawError) => void): Serving;
+  };
 }
 
-const reactor: Kind = {
-  imports: clockImports,
-  serve: (exported, ports, broken) => serveReactor(exported["reactor"] as Reactor, ports, broken),
+const reactorKind: Kind = {
+  open: (ports) => ({
+    imports: clockImports(),
+    serve: (exported, broken) => serveReactor(exported["reactor"] as Reactor, ports, broken),
+  }),
 };
 const kinds: Readonly<Record<string, Kind>> = {
-  "reactor-plugin": reactor,
-  "tool-plugin": serveDirect,
-  "hook-plugin": serveDirect,
-  "tool-and-hook-plugin": serveDirect,
+  "reactor-plugin": reactorKind,
+  "tool-plugin": directKind,
+  "hook-plugin": directKind,
+  "tool-and-hook-plugin": directKind,
 };
 
 // Engines before V8 12 compile what QuickJS guests are made of only when told to.
@@ -64,9 +69,10 @@ export async function openComponent(
   { script, modules, world }: ComponentProgram,
   ports: GuestPorts,
 ): Promise<Guest> {
-  const kind = kinds[world];
+  const kind = kinds[world]?.open(ports);
   if (!kind)
     throw new RclawError("ARTEFACT_REFUSED", `plugin "${ports.id}" is built for the unknown world ${world}`);
+  const { imports, serve } = kind;
   const program = (await import(pathToFileURL(script).href)) as Script;
   const memories = new Set<WebAssembly.Memory>();
   let serving: Promise<Serving> | undefined;
@@ -76,7 +82,7 @@ export async function openComponent(
     memories.clear();
     const given: Record<string, unknown> = {};
     // Types name the version, transpiled code does not.
-    for (const [name, functions] of Object.entries(kind?.imports(ports) ?? {}))
+    for (const [name, functions] of Object.entries(imports))
       given[`rclaw:plugin/${name}`] = given[`rclaw:plugin/${name}@0.1.0`] = functions;
     const exported = await program.instantiate(
       (name) => {
@@ -85,14 +91,14 @@ export async function openComponent(
         throw new RclawError("PLUGIN_FAILED", `plugin "${ports.id}" lacks its module ${name}`);
       },
       given,
-      (module, imports) => {
-        const instance = ports.enter(() => new WebAssembly.Instance(module, imports));
+      (module, linked) => {
+        const instance = ports.enter(() => new WebAssembly.Instance(module, linked));
         for (const value of Object.values(instance.exports))
           if (value instanceof WebAssembly.Memory) memories.add(value);
         return instance;
       },
     );
-    const made: Serving = (kind as Kind).serve(exported, ports, (error) => {
+    const made: Serving = serve(exported, (error) => {
       if (current !== made) return;
       serving = current = undefined;
       made.end(error);

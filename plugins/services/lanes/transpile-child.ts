@@ -5,12 +5,11 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { buffer } from "node:stream/consumers";
-import { $init, generate } from "@bytecodealliance/jco-transpile/component";
+import { generate } from "@bytecodealliance/jco/component";
 
 async function main(folder: string): Promise<void> {
   const bytes = await buffer(process.stdin);
-  await $init;
-  const { files, imports, exports } = generate(bytes, {
+  const { files, imports, exports } = await generate(bytes, {
     name: "guest",
     instantiation: { tag: "async" },
     base64Cutoff: 0,
