@@ -1,4 +1,4 @@
-/** Where the pieces of a stream come from. `pull` is asked again when it put a piece in, or when a reader waits. */
+/** Where the pieces of a stream come from. `pull` puts at least one piece in, ends the stream, or fails it. */
 interface Source<Piece> {
   start?(controller: StreamController<Piece>): unknown;
   pull?(controller: StreamController<Piece>): unknown;
@@ -29,7 +29,7 @@ export class GuestReadableStream<Piece = Uint8Array> {
   #state: "open" | "closing" | "closed" | "failed" = "open";
   #reason: unknown;
   #pulling = false;
-  /** Somebody wanted more while `pull` was at work; without that it is not asked again. */
+  /** Somebody wanted more while it was pulled. */
   #again = false;
   #started: boolean;
   #reader: StreamReader<Piece> | undefined;
@@ -147,13 +147,11 @@ export class GuestReadableStream<Piece = Uint8Array> {
   #pull(): void {
     const wanted = this.#waiting.length > 0 || this.#queue.length < this.#highWaterMark;
     if (!this.#started || this.#state !== "open" || !wanted || !this.#source.pull) return;
-    if (this.#pulling) {
-      this.#again = true;
-      return;
-    }
+    if (this.#pulling) return void (this.#again = true);
     this.#pulling = true;
     const settled = (): void => {
       this.#pulling = false;
+      // A source that put nothing in is not asked again before somebody reads.
       if (!this.#again) return;
       this.#again = false;
       this.#pull();
