@@ -18,7 +18,7 @@ export class GuestEvent {
   stopped = false;
 
   constructor(type: string, { cancelable = false }: { cancelable?: boolean } = {}) {
-    this.type = String(type);
+    this.type = type;
     this.cancelable = cancelable;
   }
 
@@ -54,7 +54,8 @@ export class GuestEventTarget {
     options: boolean | { once?: boolean; signal?: GuestAbortSignal } = {},
   ): void {
     if (listener === null || listener === undefined) return;
-    const { once = false, signal = undefined } = typeof options === "object" ? options : {};
+    const { once = false, signal } =
+      typeof options === "object" ? options : ({} as { once?: boolean; signal?: GuestAbortSignal });
     if (signal?.aborted || this.#listeners.some((one) => one.type === type && one.listener === listener))
       return;
     this.#listeners = [...this.#listeners, { type, listener, once }];

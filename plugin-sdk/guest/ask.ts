@@ -78,12 +78,12 @@ function send(
     const id = nextId();
     let taken: Promise<void> | undefined;
     const settle =
-      <T>(done: (value: T) => void) =>
+      <T>(tell: (value: T) => void) =>
       (value: T): void => {
         outstanding.delete(id);
         signal?.removeEventListener("abort", onAbort);
-        if (taken) void taken.then(() => done(value));
-        else done(value);
+        if (taken) void taken.then(() => tell(value));
+        else tell(value);
       };
     const stop = (error: unknown): void => {
       if (outstanding.delete(id)) act(cancel(id));
@@ -159,8 +159,8 @@ async function connect(params: Verbs["ws.connect"]["params"], options: Options):
 
 /** The plugin's way to its host: every verb becomes an action, and the events that follow its answer. */
 export const ask: Ask = (method, params, options = {}) => {
-  const answered = dispatch(method, params, options as Options);
-  return answered as ReturnType<typeof ask<typeof method>>;
+  const answered = dispatch(method, params, options);
+  return answered;
 };
 
 async function dispatch(method: keyof Verbs, params: unknown, options: Options): Promise<unknown> {

@@ -31,7 +31,7 @@ function contentOf(source: BodySource | undefined): Content {
     return { bytes: toBytes(source).slice() };
   if (typeof source === "object" && Symbol.asyncIterator in source)
     return { stream: GuestReadableStream.from(source) };
-  return { bytes: new GuestTextEncoder().encode(String(source)), type: "text/plain;charset=UTF-8" };
+  return { bytes: new GuestTextEncoder().encode(source), type: "text/plain;charset=UTF-8" };
 }
 
 /** What a request and an answer have in common. */
@@ -171,7 +171,7 @@ export class GuestRequest extends Body {
     const from = input instanceof GuestRequest ? input : undefined;
     const body = init.body ?? (from ? Body.source(from) : undefined);
     super(body, init.headers ?? from?.headers);
-    this.url = from?.url ?? new GuestURL(String(input)).href;
+    this.url = from?.url ?? new GuestURL(input as string | GuestURL).href;
     const method = init.method ?? from?.method ?? "GET";
     const upper = method.toUpperCase();
     this.method = /^(?:DELETE|GET|HEAD|OPTIONS|POST|PUT)$/.test(upper) ? upper : method;

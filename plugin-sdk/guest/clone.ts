@@ -42,8 +42,6 @@ function clone(value: unknown, seen: Map<object, unknown>): unknown {
     return copy;
   }
   if (value instanceof Promise || value instanceof WeakMap || value instanceof WeakSet) return fail(value);
-  if (value instanceof Number || value instanceof String || value instanceof Boolean)
-    return keep(new Object(value.valueOf()) as object);
   return fill(keep({}));
 }
 

@@ -78,18 +78,18 @@ export class GuestHeaders {
   }
 }
 
-function checkedName(name: string): string {
+function checkedName(name: unknown): string {
   const text = String(name);
   if (!token.test(text)) throw new TypeError(`Headers: "${text}" is an invalid header name.`);
   return text.toLowerCase();
 }
 
-function checkedValue(name: string, value: string): string {
+function checkedValue(name: unknown, value: unknown): string {
   const text = String(value).replace(space, "");
   for (const char of text) {
     const point = char.codePointAt(0) ?? 0;
     if (point === 0 || point === 10 || point === 13 || point > 255)
-      throw new TypeError(`Headers: "${name}" has an invalid value.`);
+      throw new TypeError(`Headers: "${String(name)}" has an invalid value.`);
   }
   return text;
 }

@@ -1,3 +1,4 @@
+/* oxlint-disable promise/no-callback-in-promise, unicorn/no-thenable -- these are the promises themselves */
 /**
  * Promises whose jobs run when the guest says so. The engine of a component drains its own job queue only
  * after `handle` has returned, which is too late for the actions that the jobs lead to.
@@ -109,7 +110,7 @@ export class GuestPromise<T> implements Promise<T> {
     this.#value = value;
     const reactions = this.#reactions;
     this.#reactions = [];
-    if (state === "rejected" && !this.#handled) unhandled.add(this as GuestPromise<unknown>);
+    if (state === "rejected" && !this.#handled) unhandled.add(this);
     for (const reaction of reactions) this.#react(reaction);
   }
 
@@ -119,7 +120,6 @@ export class GuestPromise<T> implements Promise<T> {
     else queueJob(() => reaction.rejected(value));
   }
 
-  // oxlint-disable-next-line unicorn/no-thenable -- this is the one thing that has to have it
   then<Fulfilled = T, Rejected = never>(
     onFulfilled?: ((value: T) => Fulfilled | PromiseLike<Fulfilled>) | null,
     onRejected?: ((reason: unknown) => Rejected | PromiseLike<Rejected>) | null,
@@ -135,12 +135,11 @@ export class GuestPromise<T> implements Promise<T> {
           }
         };
       const reaction: Reaction = {
-        fulfilled:
-          typeof onFulfilled === "function" ? attempt(onFulfilled) : (resolve as (value: unknown) => void),
+        fulfilled: typeof onFulfilled === "function" ? attempt(onFulfilled) : resolve,
         rejected: typeof onRejected === "function" ? attempt(onRejected) : reject,
       };
       this.#handled = true;
-      unhandled.delete(this as GuestPromise<unknown>);
+      unhandled.delete(this);
       if (this.#state === "pending") this.#reactions.push(reaction);
       else this.#react(reaction);
     });
@@ -153,7 +152,7 @@ export class GuestPromise<T> implements Promise<T> {
   }
 
   finally(onFinally?: (() => void) | null): GuestPromise<T> {
-    if (typeof onFinally !== "function") return this.then();
+    if (typeof onFinally !== "function") return this.then(null);
     return this.then(
       (value) => GuestPromise.resolve(onFinally()).then(() => value),
       (reason) =>
@@ -166,7 +165,7 @@ export class GuestPromise<T> implements Promise<T> {
   static resolve(): GuestPromise<void>;
   static resolve<T>(value: T | PromiseLike<T>): GuestPromise<Awaited<T>>;
   static resolve(value?: unknown): GuestPromise<unknown> {
-    if (isObject(value) && #state in value) return value as GuestPromise<unknown>;
+    if (isObject(value) && #state in value) return value;
     return new GuestPromise((resolve) => resolve(value));
   }
 

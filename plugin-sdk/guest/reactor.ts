@@ -44,11 +44,9 @@ function begin(
   const signal = controller.signal as unknown as AbortSignal;
   const emit = (chunk: unknown): Promise<void> => {
     if (!open.has(id) || signal.aborted)
-      return GuestPromise.reject(
-        new RclawError("ABORTED", "nobody waits for the rest of this answer"),
-      ) as Promise<void>;
+      return GuestPromise.reject(new RclawError("ABORTED", "nobody waits for the rest of this answer"));
     act({ tag: "chunk", val: { id, payload: json(chunk) } });
-    return GuestPromise.resolve() as Promise<void>;
+    return GuestPromise.resolve();
   };
   const work = new GuestPromise<unknown>((resolve) => resolve(handler({ id, method, params, signal, emit })));
   work

@@ -3,7 +3,7 @@
 export class GuestTextEncoder {
   readonly encoding = "utf-8";
 
-  encode(text = ""): Uint8Array {
+  encode(text: unknown = ""): Uint8Array {
     const source = String(text);
     // Three bytes a code unit is the most there can be.
     const bytes = new Uint8Array(source.length * 3);
@@ -53,9 +53,9 @@ export class GuestTextDecoder {
   #lower = 0x80;
   #upper = 0xbf;
 
-  constructor(label = "utf-8", { fatal = false, ignoreBOM = false } = {}) {
+  constructor(label: unknown = "utf-8", { fatal = false, ignoreBOM = false } = {}) {
     if (!labels.has(String(label).trim().toLowerCase()))
-      throw new RangeError(`The "${label}" encoding is not supported`);
+      throw new RangeError(`The "${String(label)}" encoding is not supported`);
     this.fatal = fatal;
     this.ignoreBOM = ignoreBOM;
   }

@@ -89,7 +89,7 @@ function printIPv6(pieces: readonly number[]): string {
 function toAscii(host: string): string | undefined {
   if (!/[^\0-\x7f]/.test(host)) return host.toLowerCase();
   const mapped = host
-    .replaceAll(/[\u00ad\u200b\u2060\ufeff\ufe00-\ufe0f]/g, "")
+    .replaceAll(/\u00ad|\u200b|\u2060|\ufeff|[\ufe00-\ufe0f]/g, "")
     .normalize("NFKC")
     .toLowerCase()
     .normalize("NFC")

@@ -12,7 +12,7 @@ export class GuestURLSearchParams {
 
   constructor(source: ParamsSource = "") {
     if (typeof source !== "object" && typeof source !== "function") {
-      this.#entries = parse(String(source).replace(/^\?/, ""));
+      this.#entries = parse(source.replace(/^\?/, ""));
       return;
     }
     const pairs = Symbol.iterator in source ? source : Object.entries(source);

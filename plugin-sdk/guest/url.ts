@@ -47,7 +47,7 @@ function parse(input: string, base: Parts | undefined): Parts | undefined {
     return resolve(rest, base, fragment);
   }
   if (!base) return undefined;
-  if (typeof base.path === "string") return beforeHash === "" ? { ...base, fragment } : undefined;
+  if (typeof base.path === "string") return text.startsWith("#") ? { ...base, fragment } : undefined;
   return resolve(beforeHash, base, fragment);
 }
 
@@ -259,7 +259,7 @@ export class GuestURL {
   }
   set port(value: string) {
     if (!this.#parts.host || this.#parts.scheme === "file:") return;
-    const digits = /^\d*/.exec(String(value))?.[0] ?? "";
+    const digits = /^\d*/.exec(value)?.[0] ?? "";
     if (digits === "" && value !== "") return;
     this.#parts.port = portOf(digits, this.#parts.scheme) ?? this.#parts.port;
   }
@@ -269,7 +269,7 @@ export class GuestURL {
   }
   set pathname(value: string) {
     if (typeof this.#parts.path === "string") return;
-    const text = String(value).replaceAll("?", "%3F").replaceAll("#", "%23");
+    const text = value.replaceAll("?", "%3F").replaceAll("#", "%23");
     this.#parts.path = withPath(text, { ...this.#parts, query: undefined }, []).path;
   }
 
@@ -277,7 +277,7 @@ export class GuestURL {
     return this.#parts.query ? `?${this.#parts.query}` : "";
   }
   set search(value: string) {
-    const text = String(value);
+    const text = value;
     this.#parts.query =
       text === "" ? undefined : queryOf(text.startsWith("?") ? text : `?${text}`, this.#parts);
     this.#sync();
@@ -287,7 +287,7 @@ export class GuestURL {
     return this.#parts.fragment ? `#${this.#parts.fragment}` : "";
   }
   set hash(value: string) {
-    const text = String(value).replace(/^#/, "");
+    const text = value.replace(/^#/, "");
     this.#parts.fragment = text === "" ? undefined : escapeAll(text, escapes.fragment);
   }
 

@@ -63,7 +63,7 @@ export function directImports(ports: GuestPorts, log: GuestLog, entry: Entry): I
       throw forGuest(new RclawError("INVALID_REQUEST", `${method} can only be asked for while a tool runs`));
     try {
       const given = whileTool ? { ...params, call: entry.call } : params;
-      return ports.hostSync(method, given, entry.call) as Verbs[Name]["result"];
+      return ports.hostSync(method, given, entry.call);
     } catch (error) {
       throw forGuest(error);
     }

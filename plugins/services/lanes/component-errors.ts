@@ -8,7 +8,7 @@ const maxDetails = { maxBytes: 65_536, maxDepth: 16 };
 /** An error of a guest, as everybody else knows errors. */
 export function fromGuest({ code, message, retryable, details }: PluginError): RclawError {
   const known = (errorCodes as readonly string[]).includes(code) ? (code as ErrorCode) : "PLUGIN_FAILED";
-  return new RclawError(known, String(message).slice(0, 4096), {
+  return new RclawError(known, message.slice(0, 4096), {
     retryable: retryable === true,
     ...(details !== undefined && { details: plainDetails(details) }),
   });

@@ -34,11 +34,13 @@ export function serveReactor(
 
   /** One event at a time: what an event leads to waits for its end. */
   function post(event: ReactorEvent): void {
+    if (gone) return;
     queue.push(event);
     if (running) return;
     running = true;
     try {
-      for (let next = queue.shift(); next && !gone; next = queue.shift()) enter(next);
+      // The end of the instance empties the queue.
+      for (let next = queue.shift(); next; next = queue.shift()) enter(next);
     } finally {
       running = false;
     }

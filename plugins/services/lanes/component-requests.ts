@@ -86,11 +86,11 @@ export function createRequests(ports: GuestPorts, { post, kill, isOpen }: Reacto
     readonly call?: number | undefined;
     readonly bytes?: number;
     onChunk?(chunk: never): void;
-    done(result: unknown): void;
+    answered(result: unknown): void;
     failed(error: PluginError): void;
   }
 
-  function start({ id, method, params, call, bytes = 0, onChunk, done, failed }: Asked): void {
+  function start({ id, method, params, call, bytes = 0, onChunk, answered, failed }: Asked): void {
     if (!isFree(id)) return;
     const controller = new AbortController();
     running.set(id, controller);
@@ -120,8 +120,8 @@ export function createRequests(ports: GuestPorts, { post, kill, isOpen }: Reacto
       }),
     };
     host.call(method, params, options).then(
-      (result) => over(done, result),
-      (error: unknown) => over((wire) => failed(wire), toGuest(error)),
+      (result) => over(answered, result),
+      (error: unknown) => over(failed, toGuest(error)),
     );
   }
 
@@ -130,8 +130,8 @@ export function createRequests(ports: GuestPorts, { post, kill, isOpen }: Reacto
     running.delete(id);
   }
 
-  const hostAnswers = (id: number): Pick<Asked, "done" | "failed"> => ({
-    done: (result) =>
+  const hostAnswers = (id: number): Pick<Asked, "answered" | "failed"> => ({
+    answered: (result) =>
       post({
         tag: "host-result",
         val: { id, outcome: { tag: "ok", val: JSON.stringify(result) ?? "null" } },
@@ -163,7 +163,7 @@ export function createRequests(ports: GuestPorts, { post, kill, isOpen }: Reacto
           const named = headers.map(([name, value]) => ({ name, value }));
           post({ tag: "http-head", val: { id, status, headers: named, url } });
         },
-        done: () => post({ tag: "http-end", val: { id, error: undefined } }),
+        answered: () => post({ tag: "http-end", val: { id, error: undefined } }),
         failed: (error) => post({ tag: "http-end", val: { id, error } }),
       });
     },
@@ -182,7 +182,7 @@ export function createRequests(ports: GuestPorts, { post, kill, isOpen }: Reacto
             post({ tag: "ws-message", val: { id, data: { tag: "bytes", val: chunk } } });
           else post({ tag: "ws-open", val: { id, protocol: chunk.open.protocol } });
         },
-        done(result) {
+        answered(result) {
           const { code, reason } = result as Verbs["ws.connect"]["result"];
           closed(code, reason);
         },
@@ -234,7 +234,7 @@ export function createRequests(ports: GuestPorts, { post, kill, isOpen }: Reacto
           method: "log",
           params: { level: "warn", message: error.message, fields: {} },
           ...hostAnswers(id),
-          done: () => hostAnswers(id).failed(toGuest(error)),
+          answered: () => hostAnswers(id).failed(toGuest(error)),
         });
       }
       ask(id, method as keyof Verbs, params, call, (value) =>
