@@ -21,7 +21,10 @@ export interface ComponentSource {
 export async function buildComponent({ signal, ...source }: ComponentSource): Promise<Uint8Array> {
   const jsSource = await bundle(source);
   signal?.throwIfAborted();
-  const { componentize } = await tool<typeof import("componentize-qjs")>("componentize-qjs", source.entry);
+  const { componentize } = await installed<typeof import("componentize-qjs")>(
+    "componentize-qjs",
+    source.entry,
+  );
   try {
     const { component } = await componentize({
       witPath: source.witFolder,
@@ -44,7 +47,7 @@ export async function buildComponent({ signal, ...source }: ComponentSource): Pr
 }
 
 /** A tool of the author's, wherever it is installed: beside the plugin, else beside rclaw. */
-async function tool<Module>(name: string, entry: string): Promise<Module> {
+export async function installed<Module>(name: string, entry: string): Promise<Module> {
   const { createRequire } = await import("node:module");
   for (const from of [path.resolve(entry), import.meta.filename]) {
     try {
@@ -68,7 +71,7 @@ function sdkModule(sdkFolder: string, name: string): string {
 }
 
 async function bundle({ entry, sdkFolder, serve }: ComponentSource): Promise<string> {
-  const esbuild = await tool<typeof import("esbuild")>("esbuild", entry);
+  const esbuild = await installed<typeof import("esbuild")>("esbuild", entry);
   const sdk = (name: string): string => sdkModule(sdkFolder, name);
   const modules = {
     globals: sdk("guest/globals"),
