@@ -143,6 +143,7 @@ export async function openExtism(module: WebAssembly.Module, ports: GuestPorts):
   }
 
   function parse(name: string, text: string): unknown {
+    if (text === "") throw failed(`${name} answered nothing`);
     try {
       return parseGuestJson(text, { maxBytes: limits.resultBytes, maxDepth: 64 });
     } catch (error) {
@@ -157,10 +158,12 @@ export async function openExtism(module: WebAssembly.Module, ports: GuestPorts):
   function explain(name: string, error: unknown): RclawError {
     if (isRclawError(error)) return error;
     if (error instanceof GuestExit) return failed(`${name} ended with exit code ${error.code}`, error);
-    const { message } = error as Error;
-    if (/call stack/.test(message))
+    const { name: kind, message } = error as Error;
+    if (kind === "RangeError" && /call stack/.test(message))
       return failed(`${name} called itself too often and ran out of stack`, error);
-    return failed(`${name} crashed: ${message}`, error);
+    // What the engine says is about the guest; any other error is ours, and not for the guest's readers.
+    const isTrap = kind === "RuntimeError" || kind === "RangeError";
+    return failed(isTrap ? `${name} crashed: ${message}` : `${name} crashed`, error);
   }
 
   async function activate({ config }: Asked["activate"]["params"]): Promise<Offer> {
