@@ -24,7 +24,11 @@ pub fn log(line: &str) {
 pub fn ask(method: &str, params: Json) -> Result<Json, Json> {
     let request = Json::object([("m", Json::Text(method.into())), ("a", params)]);
     let address = unsafe { host::rclaw_call(to_host(&written(&request))) };
-    let answer = read(unsafe { host::length(address) }, |at| unsafe { host::load_u8(address + at) as u8 });
+    let answer = read(
+        unsafe { host::length(address) },
+        |at| unsafe { host::load_u64(address + at) },
+        |at| unsafe { host::load_u8(address + at) },
+    );
     match Json::parse(&answer) {
         Some(answer) if answer.get("err").is_some() => Err(answer.get("err").cloned().unwrap_or(Json::Null)),
         Some(answer) => Ok(answer.get("ok").cloned().unwrap_or(Json::Null)),
@@ -52,7 +56,11 @@ pub extern "C" fn rclaw_describe() -> i32 {
 
 #[no_mangle]
 pub extern "C" fn rclaw_tool_execute() -> i32 {
-    let input = read(unsafe { host::input_length() }, |at| unsafe { host::input_load_u8(at) as u8 });
+    let input = read(
+        unsafe { host::input_length() },
+        |at| unsafe { host::input_load_u64(at) },
+        |at| unsafe { host::input_load_u8(at) },
+    );
     let call = Json::parse(&input).unwrap_or(Json::Null);
     let name = call.text("name").unwrap_or_default();
     let Some(tool) = crate::TOOLS.iter().find(|tool| tool.name == name) else {
@@ -86,14 +94,26 @@ fn answer(value: Json) -> i32 {
 
 fn to_host(text: &str) -> u64 {
     let address = unsafe { host::alloc(text.len() as u64) };
-    for (at, byte) in text.bytes().enumerate() {
-        unsafe { host::store_u8(address + at as u64, byte as u32) };
+    let words = text.as_bytes().chunks_exact(8);
+    for (at, byte) in words.remainder().iter().enumerate() {
+        let place = (text.len() - words.remainder().len() + at) as u64;
+        unsafe { host::store_u8(address + place, *byte as u32) };
+    }
+    for (at, word) in words.enumerate() {
+        let word = u64::from_le_bytes(word.try_into().unwrap_or_default());
+        unsafe { host::store_u64(address + at as u64 * 8, word) };
     }
     address
 }
 
-fn read(length: u64, byte: impl Fn(u64) -> u8) -> String {
-    String::from_utf8((0..length).map(byte).collect()).unwrap_or_default()
+/// The host's memory is reached through calls, so eight bytes at a time are eight times as fast.
+fn read(length: u64, word: impl Fn(u64) -> u64, byte: impl Fn(u64) -> u32) -> String {
+    let mut bytes = Vec::with_capacity(length as usize);
+    for at in (0..length / 8).map(|at| at * 8) {
+        bytes.extend_from_slice(&word(at).to_le_bytes());
+    }
+    bytes.extend((length / 8 * 8..length).map(|at| byte(at) as u8));
+    String::from_utf8(bytes).unwrap_or_default()
 }
 
 mod host {
@@ -101,10 +121,13 @@ mod host {
     extern "C" {
         pub fn alloc(bytes: u64) -> u64;
         pub fn store_u8(address: u64, byte: u32);
+        pub fn store_u64(address: u64, word: u64);
         pub fn load_u8(address: u64) -> u32;
+        pub fn load_u64(address: u64) -> u64;
         pub fn length(address: u64) -> u64;
         pub fn input_length() -> u64;
         pub fn input_load_u8(at: u64) -> u32;
+        pub fn input_load_u64(at: u64) -> u64;
         pub fn output_set(address: u64, bytes: u64);
         pub fn log_info(address: u64);
         pub fn log_error(address: u64);
