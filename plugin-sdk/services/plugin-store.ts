@@ -35,6 +35,10 @@ export interface StageOptions {
   readonly baseDir: string;
   /** For an update: another plugin's package is refused. */
   readonly id?: string;
+  /** What an index says of the content; another one is refused. */
+  readonly digest?: string;
+  /** Fingerprint that an index gives; a package that this key did not sign is refused. */
+  readonly signer?: string;
 }
 
 /** Path below the plugin's folder to `sha512-` and base64. */
@@ -227,6 +231,8 @@ export interface PluginIndex {
 
 /** Service "plugin-store": brings a stranger's plugin onto this machine, so that it can be judged first and undone after. */
 export interface PluginStoreService {
+  /** Where a source is fetched from, as `host:port` for the guarded fetch; empty for what is on the disk. */
+  hostsOf(source: string, registry?: string): readonly string[];
   /** Fetches, unpacks and checks a package in a staging folder of its own. Nothing of it runs, nothing is in force. */
   stage(ports: StorePorts, source: string, options: StageOptions): Promise<Staged>;
   /** What committing it would mean, and what has to be agreed to. */
@@ -250,7 +256,11 @@ export interface PluginStoreService {
   /** Before every load: the entry's bytes, when they, and all code a JavaScript entry could import, are as locked. */
   verifyEntry(folder: string, files: FileHashes, entry: string): Promise<Uint8Array>;
   /** Makes the state equal a lock: the text of one, or the state's own. All of it, or nothing. */
-  ci(ports: StorePorts, lock: string | undefined, options: Omit<StageOptions, "id">): Promise<CiResult>;
+  ci(
+    ports: StorePorts,
+    lock: string | undefined,
+    options: Pick<StageOptions, "builtIns" | "registry" | "baseDir">,
+  ): Promise<CiResult>;
   /** A package of a folder, the same bytes for the same files. */
   pack(folder: string, options?: PackOptions): Promise<Packed>;
   /** A new signing key, which the old one vouches for in every package signed from now on. */

@@ -16,7 +16,7 @@ import { canonical, codeOf, quoted } from "./text.ts";
 import { inTurn } from "./turn.ts";
 import { compareFolder } from "./verify.ts";
 
-type Options = Omit<StageOptions, "id">;
+type Options = Pick<StageOptions, "builtIns" | "registry" | "baseDir">;
 
 /** Makes the state equal a lock. Everything is fetched and compared first; one that differs, and nothing is changed. */
 export async function ci(ports: StorePorts, text: string | undefined, options: Options): Promise<CiResult> {

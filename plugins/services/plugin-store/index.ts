@@ -6,10 +6,12 @@ import { inspect } from "./inspect.ts";
 import { pack } from "./pack.ts";
 import { builtInIndex, readIndex, search } from "./search.ts";
 import { rotateSigningKey } from "./signing-key.ts";
+import { hostsOf } from "./source.ts";
 import { discard, stage } from "./stage.ts";
 import { installed, verify, verifyEntry } from "./verify.ts";
 
 export default defineService("plugin-store", {
+  hostsOf,
   stage,
   inspect,
   commit,

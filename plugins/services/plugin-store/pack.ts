@@ -5,6 +5,7 @@ import type { PackOptions, Packed } from "@rclaw/plugin-sdk/services/plugin-stor
 import { digestOf, sha512 } from "./digest.ts";
 import { signatureName } from "./layout.ts";
 import { limits, mebibytes } from "./limits.ts";
+import { segmentsOf } from "./names.ts";
 import { readManifest, requireManifest } from "./manifest.ts";
 import { packageJson, selectFiles } from "./selection.ts";
 import { signerOf } from "./signature.ts";
@@ -26,6 +27,8 @@ export async function pack(folder: string, { sign }: PackOptions = {}): Promise<
   const version = manifest.version ?? (typeof told === "string" ? told : "0.0.0");
   if (!/^[\w.+-]{1,100}$/.test(version))
     throw new RclawError("INVALID_REQUEST", `${quoted(version)} is no version; write it like 1.0.0`);
+  // As they will be in the archive, where they are one folder deeper.
+  for (const file of Object.keys(files)) segmentsOf(`package/${file}`);
   const signature = sign && (await signFiles(sign.stateDir, files, id));
   const entries = selected.map(({ path: file, content }) => ({
     path: path.posix.join("package", file),

@@ -47,6 +47,16 @@ export function sourceOf(text: string): Source {
   return { kind: "npm", name, version };
 }
 
+/** What has to be reached to fetch it. Named with its port: whoever typed it may mean a machine of their own. */
+export function hostsOf(text: string, registry?: string): readonly string[] {
+  const source = sourceOf(text);
+  if (source.kind === "path") return [];
+  const at = source.kind === "url" ? source.url.href : registry;
+  if (at === undefined || !URL.canParse(at)) return [];
+  const { hostname, port, protocol } = new URL(at);
+  return [`${hostname}:${port || (protocol === "http:" ? "80" : "443")}`];
+}
+
 function urlOf(text: string): Source {
   if (!URL.canParse(text)) throw refuse(text, "is no address");
   const url = new URL(text);

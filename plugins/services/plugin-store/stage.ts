@@ -10,6 +10,7 @@ import { limits } from "./limits.ts";
 import { entriesOf, manifestOf, readManifest, requireManifest } from "./manifest.ts";
 import { segmentsOf } from "./names.ts";
 import { packageJson, selectFiles } from "./selection.ts";
+import { orDegraded } from "./turn.ts";
 import { readSignature } from "./signature.ts";
 import { type Source, sourceOf } from "./source.ts";
 import { codeOf, own, quoted, shown } from "./text.ts";
@@ -45,8 +46,8 @@ export async function stage(ports: StorePorts, text: string, options: StageOptio
     }
     return await judge(ports, folder, brought, options);
   } catch (error) {
-    await rm(place, { recursive: true, force: true });
-    throw error;
+    await rm(place, { recursive: true, force: true }).catch(() => undefined);
+    throw orDegraded(error, ports.stateDir);
   }
 }
 
@@ -150,8 +151,9 @@ async function judge(
   ports: StorePorts,
   folder: string,
   brought: Brought,
-  { builtIns, id: wanted }: StageOptions,
+  options: StageOptions,
 ): Promise<Staged> {
+  const { builtIns, id: wanted } = options;
   const signatureFile = path.join(folder, signatureName);
   // It is about the files, so it is none of them.
   const signature = await readFileIfThere(signatureFile);
@@ -188,18 +190,29 @@ async function judge(
       level: "note",
       message: `the registry calls this version ${shown(brought.version)}, its manifest ${shown(version)}`,
     });
-  return {
-    id,
-    version,
-    source: brought.source,
-    folder,
-    manifest,
-    digest: digestOf(files),
-    files,
-    bytes,
-    findings,
-    ...(signature !== undefined && readSignature(signature, files, id)),
-  };
+  const digest = digestOf(files);
+  const signed = signature === undefined ? undefined : readSignature(signature, files, id);
+  refuseUnlike({ id, digest, fingerprint: signed?.signer.fingerprint }, options);
+  return { id, version, source: brought.source, folder, manifest, digest, files, bytes, findings, ...signed };
+}
+
+/** An index speaks of one content: whoever chose by it wants no other. */
+function refuseUnlike(
+  { id, digest, fingerprint }: { id: string; digest: string; fingerprint: string | undefined },
+  expected: Pick<StageOptions, "digest" | "signer">,
+): void {
+  const what =
+    expected.digest !== undefined && expected.digest !== digest
+      ? "has another digest"
+      : expected.signer !== undefined && expected.signer !== fingerprint
+        ? "was not signed by the key"
+        : undefined;
+  if (what !== undefined)
+    throw new RclawError(
+      "CONFLICT",
+      `what was fetched of plugin "${id}" ${what} that the index names. Nothing was installed; the index is out of date, or the package was changed`,
+      { details: { plugin: id, digest, ...(fingerprint !== undefined && { fingerprint }) } },
+    );
 }
 
 async function readFileIfThere(file: string): Promise<string | undefined> {

@@ -35,10 +35,22 @@ export async function inTurn<T>(
   try {
     signal?.throwIfAborted();
     return await work();
+  } catch (error) {
+    throw orDegraded(error, stateDir);
   } finally {
     // Not somebody else's: a process that was held up for long may have been taken for dead.
     if ((await readFile(file, "utf8").catch(() => "")) === me) await remove(file);
   }
+}
+
+/** A full or read-only disk in words; anything else as it is. */
+export function orDegraded(error: unknown, stateDir: string): unknown {
+  if (!/^(?:ENOSPC|EDQUOT|EROFS|EACCES|EPERM|EIO|EMFILE|ENFILE)$/.test(codeOf(error) ?? "")) return error;
+  return new RclawError(
+    "STORE_DEGRADED",
+    `the plugins in ${stateDir} could not be changed: ${(error as Error).message}. What was installed before is still in force; make room or make it writable, and try again`,
+    { cause: error, retryable: true },
+  );
 }
 
 /** Made beside and linked, so that it is never seen half written. False when there is one. */

@@ -41,51 +41,75 @@ async function killed(program: string, args: readonly string[]): Promise<void> {
   expect({ code, signal, said }).toEqual({ code: null, signal: "SIGKILL", said: "" });
 }
 
+/** Three versions of two plugins, by their digest, and the loop that installs them. */
+async function prepare(place: Awaited<ReturnType<typeof createPlace>>) {
+  const digests = new Map<string, string>();
+  for (const id of ["ant", "bee"])
+    for (const version of ["1.0.0", "2.0.0", "3.0.0"]) {
+      const folder = path.join(place.root, "made", id);
+      await writeFolder(folder, plugin({ id, name: id, version }, { "lib/data.txt": version.repeat(500) }));
+      const { tgz, fileName, digest } = await store.pack(folder);
+      await writeFile(path.join(place.source, fileName), tgz);
+      digests.set(digest, `${id}@${version}`);
+    }
+  const program = path.join(place.root, "loop.cjs");
+  await bundle(program);
+
+  async function expectWhole(stateDir: string, where: string): Promise<void> {
+    const { found, refused } = await store.installed(stateDir);
+    expect(refused, where).toEqual([]);
+    for (const { id, version, digest, previous } of found) {
+      expect(digests.get(digest), where).toBe(`${id}@${version}`);
+      if (previous) expect(digests.get(previous.digest), where).toBe(`${id}@${previous.version}`);
+    }
+    for (const row of await store.verify({ stateDir, log })) expect(row, where).toMatchObject({ ok: true });
+  }
+
+  /** Whatever was left lying about, the next operation takes away. */
+  async function expectTidy(stateDir: string): Promise<void> {
+    const at = { ports: { stateDir, log }, options: place.options };
+    await install(at, "./ant-1.0.0.tgz");
+    await install(at, "./ant-2.0.0.tgz");
+    await store.rollback(at.ports, "ant");
+    const plugins = path.join(stateDir, "plugins");
+    expect(await readdir(path.join(plugins, ".staging"))).toEqual([]);
+    expect(await readdir(path.join(plugins, ".store/ant"))).toHaveLength(2);
+    expect(await readdir(plugins)).not.toContain(".turn");
+  }
+  const end = (stateDir: string, own: number, killAt: number): Promise<void> =>
+    killed(program, [stateDir, place.source, String(own), String(killAt)]);
+  return { end, expectWhole, expectTidy };
+}
+
 test(
   `after each of ${kills} kills at a random operation the old version or the new one is there, whole`,
   { timeout: 120_000 },
   async () => {
     console.log(`STORE_KILL_SEED=${seed}`);
     await using place = await createPlace();
-    const digests = new Map<string, string>();
-    for (const id of ["ant", "bee"])
-      for (const version of ["1.0.0", "2.0.0", "3.0.0"]) {
-        const folder = path.join(place.root, "made", id);
-        await writeFolder(folder, plugin({ id, name: id, version }, { "lib/data.txt": version.repeat(500) }));
-        const { tgz, fileName, digest } = await store.pack(folder);
-        await writeFile(path.join(place.source, fileName), tgz);
-        digests.set(digest, `${id}@${version}`);
-      }
-    const program = path.join(place.root, "loop.cjs");
-    await bundle(program);
-
+    const { end, expectWhole, expectTidy } = await prepare(place);
     const lane = async (number: number): Promise<void> => {
       const stateDir = path.join(place.root, `state-${number}`);
       await mkdir(stateDir);
       for (let round = 0; round < kills / lanes; round += 1) {
         const own = seed + number * 1_000 + round;
         const killAt = 1 + (((own * 2_654_435_761) >>> 0) % 110);
-        const where = `seed ${own}, operation ${killAt}`;
-        await killed(program, [stateDir, place.source, String(own), String(killAt)]);
-        const { found, refused } = await store.installed(stateDir);
-        expect(refused, where).toEqual([]);
-        for (const { id, version, digest, previous } of found) {
-          expect(digests.get(digest), where).toBe(`${id}@${version}`);
-          if (previous) expect(digests.get(previous.digest), where).toBe(`${id}@${previous.version}`);
-        }
-        for (const row of await store.verify({ stateDir, log }))
-          expect(row, where).toMatchObject({ ok: true });
+        await end(stateDir, own, killAt);
+        await expectWhole(stateDir, `seed ${own}, operation ${killAt}`);
       }
-      // Whatever was left lying about, the next operation takes away.
-      const ports = { stateDir, log };
-      await install({ ports, options: place.options }, "./ant-1.0.0.tgz");
-      await install({ ports, options: place.options }, "./ant-2.0.0.tgz");
-      await store.rollback(ports, "ant");
-      const plugins = path.join(stateDir, "plugins");
-      expect(await readdir(path.join(plugins, ".staging"))).toEqual([]);
-      expect(await readdir(path.join(plugins, ".store/ant"))).toHaveLength(2);
-      expect(await readdir(plugins)).not.toContain(".turn");
+      await expectTidy(stateDir);
     };
     await Promise.all(Array.from({ length: lanes }, (_value, number) => lane(number)));
   },
 );
+
+test("two programs that change one state take turns, and one that is killed does not keep the other", async () => {
+  await using place = await createPlace();
+  const { end, expectWhole, expectTidy } = await prepare(place);
+  await mkdir(place.stateDir);
+  for (let round = 0; round < 3; round += 1) {
+    await Promise.all([end(place.stateDir, seed + round, 150), end(place.stateDir, seed + 10 + round, 300)]);
+    await expectWhole(place.stateDir, `seed ${seed}, round ${round}`);
+  }
+  await expectTidy(place.stateDir);
+});

@@ -1,6 +1,9 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { chmod, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { expect, test } from "vitest";
+import { createEgress } from "../../../plugins/services/egress/egress.ts";
 import { createPlace, createRegistry, install, plugin, store, tgz, writeFolder } from "./store.support.ts";
 
 const lockOf = async (stateDir: string): Promise<string> =>
@@ -127,6 +130,40 @@ test("a .tgz comes from a file or an address, and from an unencrypted one only o
   await expect(stage("https://me:secret@plugins.example.org/x.tgz")).rejects.toThrow("user name or password");
 });
 
+test("the gateway's guarded fetch is enough, when it is given the hosts of the source", async () => {
+  await using place = await createPlace();
+  await using registry = await createRegistry();
+  registry.publish("rclaw-weather", "1.0.0", tgz(plugin()));
+  registry.answers.set("/weather.tgz", tgz(plugin()));
+  const egress = createEgress({ log: place.ports.log });
+  const options = { ...place.options, registry: registry.url };
+  for (const source of ["rclaw-weather", `${registry.url}weather.tgz`]) {
+    const hosts = store.hostsOf(source, registry.url);
+    const ports = { ...place.ports, fetch: egress.fetchFor(hosts, "plugin-store") };
+    expect(await store.stage(ports, source, options)).toMatchObject({ id: "weather" });
+    const none = { ...place.ports, fetch: egress.fetchFor([], "plugin-store") };
+    await expect(store.stage(none, source, options)).rejects.toMatchObject({ code: "EGRESS_DENIED" });
+  }
+  egress.close();
+  expect(store.hostsOf("./weather")).toEqual([]);
+  expect(store.hostsOf("https://plugins.example.org/x.tgz")).toEqual(["plugins.example.org:443"]);
+});
+
+test("what an index says of a package has to be so", async () => {
+  await using place = await createPlace();
+  const { ports, options } = place;
+  await writeFolder(path.join(place.source, "weather"), plugin());
+  const { digest } = await store.pack(path.join(place.source, "weather"));
+  expect(await store.stage(ports, "./weather", { ...options, digest })).toMatchObject({ digest });
+  const other = `sha512-${"A".repeat(86)}==`;
+  await expect(store.stage(ports, "./weather", { ...options, digest: other })).rejects.toThrow(
+    "another digest",
+  );
+  await expect(store.stage(ports, "./weather", { ...options, signer: "SHA256:x" })).rejects.toThrow(
+    "not signed by",
+  );
+});
+
 test("modes in a package mean nothing", async () => {
   await using place = await createPlace();
   const { folder } = await store.stage(
@@ -145,6 +182,35 @@ test("cancelling ends it and leaves nothing", async () => {
   const file = await fileOf(place.source, tgz(plugin()));
   await expect(store.stage(ports, file, place.options)).rejects.toMatchObject({ name: "AbortError" });
   expect(await readdir(path.join(place.stateDir, "plugins/.staging"))).toEqual([]);
+});
+
+test("a download that never ends is cancelled, and one that is too large is cut off", async () => {
+  await using place = await createPlace();
+  let closed = 0;
+  const server = createServer((request, response) => {
+    response.on("close", () => (closed += 1));
+    response.writeHead(200);
+    if (request.url === "/slow.tgz") response.write("a little");
+    else for (let mebibytes = 0; mebibytes < 33; mebibytes += 1) response.write(Buffer.alloc(1024 * 1024));
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, "127.0.0.1", resolve);
+  });
+  const at = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const controller = new AbortController();
+  const ports = { ...place.ports, signal: controller.signal, progress: () => controller.abort() };
+  await expect(store.stage(ports, `${at}/slow.tgz`, place.options)).rejects.toMatchObject({
+    name: "AbortError",
+  });
+  await expect(store.stage(place.ports, `${at}/large.tgz`, place.options)).rejects.toMatchObject({
+    code: "TOO_LARGE",
+  });
+  await expect.poll(() => closed).toBe(2);
+  expect(await readdir(path.join(place.stateDir, "plugins/.staging"))).toEqual([]);
+  await new Promise<void>((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
 });
 
 test("what changed in staging after it was looked at is not committed", async () => {
