@@ -196,10 +196,13 @@ const options = {
 
 const json5 = (await import("json5")).default;
 const manifests = filesIn("manifests").filter((file) => file.endsWith(".json5"));
+const guests = [];
 const entries = new Map([["rclaw.cjs", path.join(root, "kernel/main.ts")]]);
 for (const file of manifests) {
   const { entry } = json5.parse(readFileSync(file, "utf8"));
-  entries.set(entry.replace(/\.js$/, ".cjs"), path.join(root, entry.replace(/\.js$/, ".ts")));
+  // A guest is built apart, by scripts/guests.mjs, and only copied.
+  if (entry.endsWith(".wasm")) guests.push(path.join(root, entry));
+  else entries.set(entry.replace(/\.js$/, ".cjs"), path.join(root, entry.replace(/\.js$/, ".ts")));
 }
 // Threads and child processes start at files of their own.
 for (const file of filesIn("plugins").filter((name) => /\.(?:worker|child)\.ts$/.test(name))) {
@@ -289,7 +292,9 @@ async function bundlePage(folder) {
   });
 }
 
-const assets = filesIn("plugins").filter((file) => !file.endsWith(".ts"));
+const isSourceOfGuest = (file) =>
+  guests.some((guest) => file.startsWith(path.dirname(guest) + path.sep) && file !== guest);
+const assets = filesIn("plugins").filter((file) => !file.endsWith(".ts") && !isSourceOfGuest(file));
 for (const file of assets.filter((asset) => path.basename(asset) === "index.html"))
   await bundlePage(path.dirname(file));
 for (const file of assets.filter((asset) => !/\.(?:js|css)$/.test(asset))) {

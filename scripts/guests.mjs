@@ -25,7 +25,11 @@ export function digestOf(folder) {
     .sort();
   const sources = createHash("sha256");
   for (const file of files)
-    sources.update(file).update("\0").update(readFileSync(path.join(folder, file))).update("\0");
+    sources
+      .update(file)
+      .update("\0")
+      .update(readFileSync(path.join(folder, file)))
+      .update("\0");
   const artefact = readdirSync(folder).find((file) => file.endsWith(".wasm"));
   return {
     sources: sources.digest("hex"),
@@ -35,9 +39,12 @@ export function digestOf(folder) {
 
 /** Builds a folder with a rclaw.build.json5 in a copy of it; the artefact's bytes, or why there are none. */
 export function build(folder) {
-  const { needs, command, env = {}, output } = JSON5.parse(
-    readFileSync(path.join(folder, "rclaw.build.json5"), "utf8"),
-  );
+  const {
+    needs,
+    command,
+    env = {},
+    output,
+  } = JSON5.parse(readFileSync(path.join(folder, "rclaw.build.json5"), "utf8"));
   const run = ([program, ...args], options) =>
     spawnSync(program, args, {
       stdio: ["ignore", "pipe", "pipe"],

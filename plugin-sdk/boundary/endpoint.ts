@@ -218,13 +218,13 @@ export function portEndpoint(
   function settle(frame: Extract<Frame, { type: "res" }>): void {
     const call = pending.get(frame.id);
     if (!call) return;
-    const done = (): void => {
+    const settleCall = (): void => {
       if (take(frame.id) !== call) return;
       if (frame.ok) call.resolve(frame.payload);
       else call.reject(fromWireError(frame.error));
     };
-    if (call.onChunk) void call.taken.then(done);
-    else done();
+    if (call.onChunk) void call.taken.then(settleCall);
+    else settleCall();
   }
 
   function end(): void {

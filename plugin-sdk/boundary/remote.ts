@@ -78,7 +78,7 @@ function asker(id: string, link: Link, open: Map<number, Open>): Far["ask"] {
         },
       });
       checkAnswer(id, method, answer);
-      return answer as never;
+      return answer;
     } finally {
       for (const call of own) open.delete(call);
     }
@@ -166,7 +166,7 @@ function keepStarted(
         if (signal.aborted) return resolve();
         // Another version goes on where this one stopped.
         if (isRclawError(error) && error.details?.["handover"] === true) return void run();
-        if (!isUp) return reject(error as Error);
+        if (!isUp) return reject(error);
         if (Date.now() - begun > steadyMs) waitMs = firstWaitMs;
         onTrouble?.(`channel ${id}`, error);
         const timer = setTimeout(() => void run(), waitMs);

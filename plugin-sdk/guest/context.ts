@@ -1,4 +1,4 @@
-import type { Ask, Asked, HookOffer, ToolPlace } from "../boundary/calls.ts";
+import type { Ask, Asked, HookOffer } from "../boundary/calls.ts";
 import type { Channel } from "../channel.ts";
 import { RclawError } from "../errors.ts";
 import type { Command, Method, Route } from "../gateway.ts";
@@ -56,7 +56,7 @@ export function farContext({ params, registered, ask, signal, deferred }: FarCon
       ...registrar(registered.tools, ({ name }) => name),
       list: (place) => ask("tools.list", { place }),
       call: (name, given, { signal: own, onUpdate: _onUpdate, ...place }) =>
-        ask("tools.call", { name, params: given, place: place as ToolPlace }, { signal: own }),
+        ask("tools.call", { name, params: given, place: place }, { signal: own }),
     },
     channels: {
       ...registrar(registered.channels, (channel) => channel.id),

@@ -27,7 +27,7 @@ export function farFetch(ask: Ask): typeof fetch {
         .finally(() => signal?.removeEventListener("abort", onAbort));
     });
   };
-  return far as typeof fetch;
+  return far;
 }
 
 const isUrl = (input: unknown): input is URL =>

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { loadCompiler } from "./asc.ts";
 
 const root = path.resolve(import.meta.dirname, "../..");
 const cache = path.join(root, "node_modules/.cache/rclaw-test-guests");
@@ -15,7 +16,7 @@ export async function buildAssemblyScript(name: string): Promise<Buffer> {
   const built = path.join(cache, `${name}-${digest.slice(0, 16)}.wasm`);
   if (existsSync(built)) return readFileSync(built);
 
-  const { default: asc } = await import("assemblyscript/asc");
+  const asc = await loadCompiler();
   let wasm: Uint8Array | undefined;
   const { error, stderr } = await asc.main(
     ["guest.ts", "--optimize", "--use", "abort=rclaw/abort", "--outFile", "guest.wasm"],

@@ -26,7 +26,7 @@ export function answerStanding(port: MessagePort, bell: SharedArrayBuffer, handl
       new RclawError("INVALID_REQUEST", "a guest that waits takes no pieces; ask for the whole"),
     );
   port.on("message", ({ method, params }: Standing) => {
-    const call = { id: ++last, method: String(method), params, signal: life.signal, emit };
+    const call = { id: ++last, method, params, signal: life.signal, emit };
     const send = (answer: Answer): void => {
       if (life.signal.aborted) return;
       port.postMessage(answer);

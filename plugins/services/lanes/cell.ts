@@ -14,7 +14,7 @@ export interface CellOptions {
 }
 
 /** Why a cell was ended, and whose fault it was; undefined when nobody knows. */
-export interface Ended {
+interface Ended {
   readonly slot: number | undefined;
   readonly reason: string;
 }

@@ -172,8 +172,8 @@ export function extismFunctions(state: HostState, ports: GuestPorts, log: GuestL
       const answer = ports.hostSync(
         "http.send",
         {
-          method: String(asked?.method ?? "GET"),
-          url: String(asked?.url ?? ""),
+          method: typeof asked?.method === "string" ? asked.method : "GET",
+          url: typeof asked?.url === "string" ? asked.url : "",
           headers: sent.map(([name, value]) => [name, String(value)] as const),
           ...(body && { body }),
         } satisfies Verbs["http.send"]["params"],

@@ -18,7 +18,7 @@ async function quietly<T>(load: () => Promise<T>): Promise<T> {
     if (!/\bWASI is an experimental feature\b/.test(String(warning)))
       (emitWarning as (...args: unknown[]) => void).call(process, warning, ...rest);
   };
-  process.emitWarning = quiet as typeof emitWarning;
+  process.emitWarning = quiet;
   try {
     return await load();
   } finally {

@@ -59,7 +59,7 @@ function wordsOf(id: string, error: unknown): WireError {
 async function handlerOf(task: LoadTask, endpoint: Endpoint): Promise<Handler> {
   const { program } = task;
   if (program.kind === "js") {
-    const ask: Ask = (method, params, options) => endpoint.call(method, params, options) as never;
+    const ask = ((method, params, options) => endpoint.call(method, params, options)) as Ask;
     return servePlugin(await loadPlugin(task.id, program.entry, ask), ask);
   }
   const ports = portsOf(task, endpoint);

@@ -78,7 +78,7 @@ export function cageMethods(options: PluginAdminPorts, found: (id: string) => Fo
 const runtimePath = (id: string): string => `plugins.entries.${id}.runtime`;
 
 /** What it would run as if nobody had said anything; wasm for what would not run at all. */
-export function usual(item: FoundManifest): Runtime {
+function usual(item: FoundManifest): Runtime {
   try {
     return runtimeOf(item, undefined);
   } catch {

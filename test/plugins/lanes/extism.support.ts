@@ -69,7 +69,7 @@ export async function openGuest(
       params,
       signal: new AbortController().signal,
       emit: async () => undefined,
-    }) as Promise<Asked[Name]["result"]>;
+    });
   return {
     guest,
     log,

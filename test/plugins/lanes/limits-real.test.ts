@@ -3,7 +3,7 @@ import os from "node:os";
 import path from "node:path";
 import v8 from "node:v8";
 import { generate } from "@bytecodealliance/jco/component";
-import asc from "assemblyscript/asc";
+import { loadCompiler } from "../../support/asc.ts";
 import { componentize } from "componentize-qjs";
 import { beforeAll, expect, test } from "vitest";
 import { boundModule, boundModules, claimOf } from "../../../plugins/services/lanes/limits.ts";
@@ -29,6 +29,7 @@ function fastest(run: () => unknown): number {
 
 async function assemblyScript(source: string): Promise<Uint8Array> {
   let binary: Uint8Array | undefined;
+  const asc = await loadCompiler();
   const { error } = await asc.main(["plugin.ts", "--outFile", "plugin.wasm", "--exportTable"], {
     readFile: (name) => (name === "plugin.ts" ? source : null),
     writeFile: (_name, contents) => void (binary = contents as Uint8Array),

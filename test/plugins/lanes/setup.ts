@@ -47,7 +47,7 @@ export async function live<Config>(
   manifest: Partial<Manifest> & Pick<Manifest, "id" | "contributes">,
   options: TestContextOptions<Config> = {},
 ): Promise<TestContext<Config>> {
-  const full = { name: manifest.id, description: "d", runtime, entry, ...manifest } as Manifest;
+  const full = { name: manifest.id, description: "d", runtime, entry, ...manifest };
   const isWasm = entry.endsWith(".wasm");
   const found = { manifest: full, entry, ...(isWasm && { wasm: entry }), file: entry, builtIn: false };
   const rclaw = createTestContext<Config>({ id: manifest.id, ...options });

@@ -30,7 +30,7 @@ async function across(plugin: Plugin) {
   const near = portEndpoint(port1, (call) => host(call));
   const far: Endpoint = portEndpoint(
     port2,
-    servePlugin(plugin, (method, params, options) => far.call(method, params, options as never) as never),
+    servePlugin(plugin, (method, params, options) => far.call(method, params, options)),
     { onFailure: (_method, error) => failures.push(error) },
   );
   open.push(far, near);
