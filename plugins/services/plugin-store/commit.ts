@@ -83,10 +83,11 @@ export async function keep(
     // Left by an operation that was ended, or changed since: whatever it is, it is not this content.
     if (there.exists) await rename(target, path.join(stagingFolder(stateDir), await stagingName()));
     await rename(staged.folder, target);
-    await syncFolder(path.dirname(target));
-    await syncFolder(storeFolder(stateDir));
-    await syncFolder(pluginsFolder(stateDir));
   }
+  // Also for one that was there: whoever put it there may have been ended before this.
+  await syncFolder(path.dirname(target));
+  await syncFolder(storeFolder(stateDir));
+  await syncFolder(pluginsFolder(stateDir));
   progress?.({ phase: "store", done: 1, total: 1 });
   return target;
 }

@@ -10,10 +10,10 @@ import { limits } from "./limits.ts";
 import { entriesOf, manifestOf, readManifest, requireManifest } from "./manifest.ts";
 import { segmentsOf } from "./names.ts";
 import { packageJson, selectFiles } from "./selection.ts";
-import { orDegraded } from "./turn.ts";
 import { readSignature } from "./signature.ts";
 import { type Source, sourceOf } from "./source.ts";
 import { codeOf, own, quoted, shown } from "./text.ts";
+import { orDegraded } from "./turn.ts";
 import { makeFolder, unpack, writeNew } from "./unpack.ts";
 import { isWasm, manifestSection } from "./wasm-section.ts";
 
@@ -29,11 +29,12 @@ interface Brought {
 export async function stage(ports: StorePorts, text: string, options: StageOptions): Promise<Staged> {
   const source = sourceOf(text);
   ports.signal?.throwIfAborted();
-  await mkdir(pluginsFolder(ports.stateDir), { recursive: true, mode: 0o700 });
-  await mkdir(stagingFolder(ports.stateDir), { recursive: true, mode: 0o700 });
   const place = path.join(stagingFolder(ports.stateDir), await stagingName());
-  await mkdir(place, { mode: 0o700 });
   try {
+    // One by one: a mode holds only for the folder that is made.
+    await mkdir(pluginsFolder(ports.stateDir), { recursive: true, mode: 0o700 });
+    await mkdir(stagingFolder(ports.stateDir), { recursive: true, mode: 0o700 });
+    await mkdir(place, { mode: 0o700 });
     const folder = path.join(place, "package");
     await makeFolder(folder);
     const brought = await bring(ports, source, folder, options);

@@ -141,6 +141,12 @@ test.each([
   expect(diff(manifest(more), manifest()).narrowed).toEqual(widened);
 });
 
+test("an entry that has a wasm file beside its JavaScript can still be caged", () => {
+  const both = manifest({ entry: { js: "index.js", wasm: "plugin.wasm" } });
+  expect(diff(manifest(), both).unchanged).toBe(true);
+  expect(diff(both, manifest({ entry: "index.js" })).widened).toEqual(["has nothing that runs as wasm"]);
+});
+
 test("a hook with a filter sees less, a method for more people is more", () => {
   const hooks = (...list: unknown[]) => manifest({ contributes: { hooks: list } });
   const some = { name: "before_tool_call", filter: { toolName: ["exec"] } };
