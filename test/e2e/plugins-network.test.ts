@@ -38,7 +38,11 @@ beforeAll(async () => {
   );
   product = await startProduct({
     stateDir: state.dir,
-    config: { plugins: { entries: { reaches: { enabled: true }, everywhere: { enabled: true } } } },
+    config: {
+      plugins: {
+        entries: { reaches: { enabled: true, runtime: "in-process" }, everywhere: { enabled: true } },
+      },
+    },
   });
   client = await product.connect();
 });

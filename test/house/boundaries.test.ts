@@ -108,6 +108,8 @@ const chokePoints: Record<string, { raw: RegExp; allowed: readonly string[] }> =
       "kernel/policy/pipeline.ts",
       // The far side of a call that the pipeline let pass.
       "plugin-sdk/guest/serve.ts",
+      "plugins/services/lanes/component-direct.ts",
+      "plugin-sdk/templates/",
       "plugin-sdk/testing/",
     ],
   },

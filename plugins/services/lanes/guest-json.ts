@@ -16,12 +16,20 @@ const isPoisonous = (key: string): boolean =>
 /** A place in memory, for whatever has no length of its own. */
 const wordBytes = 8;
 
-function refuse(reason: string, cause?: unknown): never {
-  throw new RclawError("PLUGIN_FAILED", reason, { cause });
+function refuse(
+  reason: string,
+  cause?: unknown,
+  code: "PLUGIN_FAILED" | "TOO_LARGE" = "PLUGIN_FAILED",
+): never {
+  throw new RclawError(code, reason, { cause });
 }
 
 const tooLarge = (maxBytes: number): never =>
-  refuse(`what the plugin handed over is larger than ${maxBytes} bytes. Hand over less at once`);
+  refuse(
+    `what the plugin handed over is larger than ${maxBytes} bytes. Hand over less at once`,
+    undefined,
+    "TOO_LARGE",
+  );
 
 const tooDeep = (maxDepth: number): never =>
   refuse(`what the plugin handed over is nested deeper than ${maxDepth} levels. Make it flatter`);
@@ -42,8 +50,8 @@ function clean(value: unknown, depth: number, maxDepth: number): void {
 }
 
 /**
- * The value of a JSON text from a guest, without keys that could change all objects. Throws PLUGIN_FAILED for what is
- * no JSON, too large or nested too deeply.
+ * The value of a JSON text from a guest, without keys that could change all objects. Throws TOO_LARGE above
+ * `maxBytes`, PLUGIN_FAILED for what is no JSON or nested too deeply.
  */
 export function parseGuestJson(text: string, { maxBytes, maxDepth = 64 }: ValueLimits): unknown {
   if (text.length > maxBytes || Buffer.byteLength(text) > maxBytes) tooLarge(maxBytes);

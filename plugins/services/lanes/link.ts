@@ -13,6 +13,7 @@ import type { Artefact, createOffers } from "./artefact.ts";
 import { answerStanding } from "./bridge.ts";
 import { createBreaker } from "./breaker.ts";
 import type { Cell } from "./cell.ts";
+import { checkGuestValue } from "./guest-json.ts";
 import { meter, meterOf } from "./load.ts";
 
 export interface CagedLink extends Link {
@@ -252,11 +253,14 @@ export function createLink(parts: LinkParts): CagedLink {
     };
     const timer = limit ? setTimeout(expire, limit) : undefined;
     try {
-      return await item.endpoint.call(method, params, {
+      const answer = await item.endpoint.call(method, params, {
         signal: late.signal,
         ...(onChunk && { onChunk }),
         ...(onStart && { onStart }),
       });
+      // A WASM guest's answer was looked at in its thread; a script's comes as it is.
+      if (runtime === "worker") checkGuestValue(answer, { maxBytes: limits.resultBytes });
+      return answer;
     } catch (error) {
       if (expired)
         throw new RclawError("TIMEOUT", `plugin "${id}" did not answer ${method} within ${limit} ms`, {

@@ -62,7 +62,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
       builtIn,
       ...(installed && { source: installed.source }),
       ...status,
-      ...(refusal !== undefined && status.enabled && { error: refusal }),
+      ...(refusal !== undefined && status.enabled && isConflict === undefined && { error: refusal }),
       ...(next !== undefined && { next }),
       contributes,
     };
