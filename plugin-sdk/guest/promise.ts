@@ -6,9 +6,11 @@
 type Job = () => void;
 type State = "pending" | "fulfilled" | "rejected";
 
+/** What follows when a promise is settled: a handler for each way, and the promise that stands for its outcome. */
 interface Reaction {
-  fulfilled(value: unknown): void;
-  rejected(reason: unknown): void;
+  readonly fulfilled: unknown;
+  readonly rejected: unknown;
+  readonly next: GuestPromise<unknown>;
 }
 
 let jobs: Job[] = [];
@@ -41,6 +43,11 @@ export function takeUnhandled(): unknown[] {
   return reasons;
 }
 
+/** Nobody waits yet; shared, because most promises are settled before anybody does. */
+const none: Reaction[] = [];
+/** Makes a promise that is settled from within. */
+const bare = (): void => {};
+
 let reasonOf: (promise: GuestPromise<unknown>) => unknown;
 
 const isObject = (value: unknown): value is object =>
@@ -50,7 +57,7 @@ export class GuestPromise<T> implements Promise<T> {
   readonly [Symbol.toStringTag] = "Promise";
   #state: State = "pending";
   #value: unknown = undefined;
-  #reactions: Reaction[] = [];
+  #reactions: Reaction[] = none;
   #handled = false;
 
   static {
@@ -62,6 +69,7 @@ export class GuestPromise<T> implements Promise<T> {
   ) {
     if (typeof executor !== "function")
       throw new TypeError(`Promise resolver ${String(executor)} is not a function`);
+    if (executor === bare) return;
     const { resolve, reject } = this.#deciders();
     try {
       executor(resolve, reject);
@@ -72,22 +80,30 @@ export class GuestPromise<T> implements Promise<T> {
 
   #deciders(): { resolve(value: unknown): void; reject(reason: unknown): void } {
     let decided = false;
-    const once =
-      (decide: (value: unknown) => void) =>
-      (value: unknown): void => {
+    return {
+      resolve: (value) => {
         if (decided) return;
         decided = true;
-        decide(value);
-      };
-    return {
-      resolve: once((value) => this.#resolve(value)),
-      reject: once((reason) => this.#settle("rejected", reason)),
+        this.#resolve(value);
+      },
+      reject: (reason) => {
+        if (decided) return;
+        decided = true;
+        this.#settle("rejected", reason);
+      },
     };
   }
 
   #resolve(value: unknown): void {
     if (value === this) return this.#settle("rejected", new TypeError("Chaining cycle detected for promise"));
     if (!isObject(value)) return this.#settle("fulfilled", value);
+    // One of our own needs no detour over its public method, unless somebody replaced that.
+    if (#state in value && (value as GuestPromise<unknown>).then === GuestPromise.prototype.then)
+      return (value as GuestPromise<unknown>).#subscribe({
+        fulfilled: undefined,
+        rejected: undefined,
+        next: this as GuestPromise<unknown>,
+      });
     let then: unknown;
     try {
       then = (value as { then?: unknown }).then;
@@ -109,40 +125,44 @@ export class GuestPromise<T> implements Promise<T> {
     this.#state = state;
     this.#value = value;
     const reactions = this.#reactions;
-    this.#reactions = [];
-    if (state === "rejected" && !this.#handled) unhandled.add(this);
-    for (const reaction of reactions) this.#react(reaction);
+    this.#reactions = none;
+    if (state === "rejected" && !this.#handled) unhandled.add(this as GuestPromise<unknown>);
+    for (const reaction of reactions) queueJob(() => this.#react(reaction));
   }
 
-  #react(reaction: Reaction): void {
-    const value = this.#value;
-    if (this.#state === "fulfilled") queueJob(() => reaction.fulfilled(value));
-    else queueJob(() => reaction.rejected(value));
+  #subscribe(reaction: Reaction): void {
+    if (!this.#handled) {
+      this.#handled = true;
+      if (this.#state === "rejected") unhandled.delete(this as GuestPromise<unknown>);
+    }
+    if (this.#state !== "pending") queueJob(() => this.#react(reaction));
+    else if (this.#reactions === none) this.#reactions = [reaction];
+    else this.#reactions.push(reaction);
+  }
+
+  #react({ fulfilled, rejected, next }: Reaction): void {
+    const handler = this.#state === "fulfilled" ? fulfilled : rejected;
+    if (typeof handler !== "function") return next.#settle(this.#state, this.#value);
+    let result: unknown;
+    try {
+      result = (handler as (value: unknown) => unknown)(this.#value);
+    } catch (error) {
+      return next.#settle("rejected", error);
+    }
+    next.#resolve(result);
   }
 
   then<Fulfilled = T, Rejected = never>(
     onFulfilled?: ((value: T) => Fulfilled | PromiseLike<Fulfilled>) | null,
     onRejected?: ((reason: unknown) => Rejected | PromiseLike<Rejected>) | null,
   ): GuestPromise<Fulfilled | Rejected> {
-    return new GuestPromise<Fulfilled | Rejected>((resolve, reject) => {
-      const attempt =
-        (handler: (value: never) => unknown) =>
-        (value: unknown): void => {
-          try {
-            resolve(handler(value as never) as Fulfilled);
-          } catch (error) {
-            reject(error);
-          }
-        };
-      const reaction: Reaction = {
-        fulfilled: typeof onFulfilled === "function" ? attempt(onFulfilled) : resolve,
-        rejected: typeof onRejected === "function" ? attempt(onRejected) : reject,
-      };
-      this.#handled = true;
-      unhandled.delete(this);
-      if (this.#state === "pending") this.#reactions.push(reaction);
-      else this.#react(reaction);
+    const next = new GuestPromise<Fulfilled | Rejected>(bare);
+    this.#subscribe({
+      fulfilled: onFulfilled,
+      rejected: onRejected,
+      next: next as GuestPromise<unknown>,
     });
+    return next;
   }
 
   catch<Rejected = never>(
