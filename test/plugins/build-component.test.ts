@@ -37,6 +37,18 @@ test("a plugin with a schema of its own becomes a component", async () => {
   expect([...bytes.subarray(0, 8)]).toEqual([0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0]);
 }, 60_000);
 
+test("a schema file may use all of typebox, and costs what plain data costs", async () => {
+  await writeFile(
+    path.join(folder, "own.schema.ts"),
+    'import { Type } from "typebox";\nexport const own = Type.Array(Type.TemplateLiteral("a${string}"));',
+  );
+  const bytes = await build('import { own } from "./own.schema.ts";\nexport default () => async () => own;');
+  expect(bytes.length).toBeLessThan(2_500_000);
+  expect(
+    await message('import { Type } from "typebox";\nType.TemplateLiteral("a");\nexport default 1;'),
+  ).toMatch(/Type\.TemplateLiteral cannot be used inside a component/);
+}, 60_000);
+
 test("mistakes come with file, line and column", async () => {
   expect(await message("export default () =>\n  async () => { let x = ; };")).toMatch(
     /index\.ts:2:25: Unexpected ";"/,

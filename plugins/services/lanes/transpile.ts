@@ -10,7 +10,7 @@ import { builtFile } from "./built.ts";
 const generation = "1";
 const limits = { componentBytes: 64 * 1024 * 1024, heapMiB: 512, ms: 60_000 } as const;
 
-export type World = "reactor-plugin" | "tool-plugin" | "hook-plugin" | "tool-and-hook-plugin";
+type World = "reactor-plugin" | "tool-plugin" | "hook-plugin" | "tool-and-hook-plugin";
 
 /** A component as JavaScript and core modules, in a folder of the cache. */
 export interface Transpiled {

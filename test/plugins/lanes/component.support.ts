@@ -10,7 +10,7 @@ import { builtProduct } from "../../support/build.ts";
 
 const root = path.resolve(import.meta.dirname, "../../..");
 
-export const defaultLimits: LaneLimits = {
+const defaultLimits: LaneLimits = {
   memoryBytes: 32 * 1024 * 1024,
   tableEntries: 10_000,
   loadMs: 5_000,

@@ -115,14 +115,17 @@ async function bundle({ entry, sdkFolder, serve }: ComponentSource): Promise<str
       logLevel: "silent",
       external: ["rclaw:*"],
       // For typebox, which the SDK brings along.
-      nodePaths: ["node_modules", "../node_modules", "../.."].map((up) => path.join(sdkFolder, up)),
-      plugins: [resolveSdk(sdkFolder), inlineSchemas(esbuild, sdkFolder), refuseNode()],
+      nodePaths: nodePaths(sdkFolder),
+      plugins: [resolveSdk(sdkFolder, true), inlineSchemas(esbuild, sdkFolder), refuseNode()],
     });
     return outputFiles[0]?.text ?? "";
   } catch (error) {
     throw explained(error as BuildFailure);
   }
 }
+
+const nodePaths = (sdkFolder: string): string[] =>
+  ["node_modules", "../node_modules", "../.."].map((up) => path.join(sdkFolder, up));
 
 function explained(failure: BuildFailure): RclawError {
   const lines = (failure.errors ?? []).map(({ text, location }) =>
@@ -132,7 +135,7 @@ function explained(failure: BuildFailure): RclawError {
   return new RclawError("INVALID_REQUEST", `the plugin cannot be bundled:\n${what}`, { cause: failure });
 }
 
-function resolveSdk(sdkFolder: string): BundlerPlugin {
+function resolveSdk(sdkFolder: string, inGuest: boolean): BundlerPlugin {
   return {
     name: "sdk",
     setup(build) {
@@ -140,6 +143,8 @@ function resolveSdk(sdkFolder: string): BundlerPlugin {
         const sub = target.slice("@rclaw/plugin-sdk".length + 1) || "index";
         return { path: sdkModule(sdkFolder, sub), sideEffects: sub.startsWith("guest/") };
       });
+      if (inGuest)
+        build.onResolve({ filter: /^typebox$/ }, () => ({ path: sdkModule(sdkFolder, "guest/type") }));
     },
   };
 }
@@ -167,7 +172,7 @@ function refuseNode(): BundlerPlugin {
   };
 }
 
-/** Evaluates `*.schema.ts` now: typebox is large, and slow in the engine of a component. */
+/** Evaluates `*.schema.ts` now, with all of typebox, which is large and slow in the engine of a component. */
 function inlineSchemas(esbuild: typeof import("esbuild"), sdkFolder: string): BundlerPlugin {
   return {
     name: "inline-schemas",
@@ -180,7 +185,8 @@ function inlineSchemas(esbuild: typeof import("esbuild"), sdkFolder: string): Bu
           format: "esm",
           platform: "node",
           logLevel: "silent",
-          plugins: [resolveSdk(sdkFolder)],
+          nodePaths: nodePaths(sdkFolder),
+          plugins: [resolveSdk(sdkFolder, false)],
         });
         const code = outputFiles[0]?.contents ?? (await readFile(file));
         const url = `data:text/javascript;base64,${Buffer.from(code).toString("base64")}`;
