@@ -102,7 +102,7 @@ export class GuestPromise<T> implements Promise<T> {
       return (value as GuestPromise<unknown>).#subscribe({
         fulfilled: undefined,
         rejected: undefined,
-        next: this as GuestPromise<unknown>,
+        next: this,
       });
     let then: unknown;
     try {
@@ -126,14 +126,14 @@ export class GuestPromise<T> implements Promise<T> {
     this.#value = value;
     const reactions = this.#reactions;
     this.#reactions = none;
-    if (state === "rejected" && !this.#handled) unhandled.add(this as GuestPromise<unknown>);
+    if (state === "rejected" && !this.#handled) unhandled.add(this);
     for (const reaction of reactions) queueJob(() => this.#react(reaction));
   }
 
   #subscribe(reaction: Reaction): void {
     if (!this.#handled) {
       this.#handled = true;
-      if (this.#state === "rejected") unhandled.delete(this as GuestPromise<unknown>);
+      if (this.#state === "rejected") unhandled.delete(this);
     }
     if (this.#state !== "pending") queueJob(() => this.#react(reaction));
     else if (this.#reactions === none) this.#reactions = [reaction];
@@ -160,7 +160,7 @@ export class GuestPromise<T> implements Promise<T> {
     this.#subscribe({
       fulfilled: onFulfilled,
       rejected: onRejected,
-      next: next as GuestPromise<unknown>,
+      next: next,
     });
     return next;
   }

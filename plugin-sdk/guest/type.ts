@@ -62,7 +62,7 @@ const builders = {
   }),
   Record: (key: Schema, value: Schema, options: Options = {}): Schema => ({
     type: "object",
-    patternProperties: { [String(key["pattern"] ?? "^.*$")]: value },
+    patternProperties: { [(key["pattern"] as string | undefined) ?? "^.*$"]: value },
     ...options,
   }),
   Partial: (schema: Schema, options: Options = {}): Schema =>
@@ -87,5 +87,3 @@ export const Type: Builders = new Proxy<Builders>(builders, {
     );
   },
 });
-
-export default Type;
