@@ -93,7 +93,12 @@ const secret = Symbol("made by its controller");
 export class GuestAbortSignal extends GuestEventTarget {
   #aborted = false;
   #reason: unknown = undefined;
-  readonly #dependents: GuestAbortSignal[] = [];
+  /** Signals made from this one. Weakly, since this one may live as long as the plugin, and they for one call. */
+  #dependents: WeakRef<GuestAbortSignal>[] = [];
+  /** Those of them that somebody listens to: they are needed even when nobody else knows them. */
+  readonly #heard = new Set<GuestAbortSignal>();
+  #sources: readonly GuestAbortSignal[] = [];
+  #pruneAt = 32;
   onabort: ((event: GuestEvent) => unknown) | null = null;
 
   constructor(key?: unknown) {
@@ -118,8 +123,30 @@ export class GuestAbortSignal extends GuestEventTarget {
     return (
       signal.onabort !== null ||
       GuestEventTarget.count(signal, "abort") > 0 ||
-      signal.#dependents.some((one) => GuestAbortSignal.isHeard(one))
+      signal.#living().some((one) => GuestAbortSignal.isHeard(one))
     );
+  }
+
+  override addEventListener(...listening: Parameters<GuestEventTarget["addEventListener"]>): void {
+    super.addEventListener(...listening);
+    for (const source of this.#sources) source.#heard.add(this);
+  }
+
+  override removeEventListener(...listening: Parameters<GuestEventTarget["removeEventListener"]>): void {
+    super.removeEventListener(...listening);
+    if (GuestEventTarget.count(this, "abort") > 0) return;
+    for (const source of this.#sources) source.#heard.delete(this);
+  }
+
+  #living(): GuestAbortSignal[] {
+    return this.#dependents.flatMap((one) => one.deref() ?? []);
+  }
+
+  #follow(source: GuestAbortSignal): void {
+    source.#dependents.push(new WeakRef(this));
+    if (source.#dependents.length < source.#pruneAt) return;
+    source.#dependents = source.#dependents.filter((one) => one.deref() !== undefined);
+    source.#pruneAt = Math.max(32, source.#dependents.length * 2);
   }
 
   /** What a controller, and nobody else, may do. */
@@ -130,7 +157,8 @@ export class GuestAbortSignal extends GuestEventTarget {
     for (const one of all) {
       one.#aborted = true;
       one.#reason = reason;
-      all.push(...one.#dependents.splice(0).filter((dependent) => !dependent.#aborted));
+      all.push(...one.#living().filter((dependent) => !dependent.#aborted));
+      one.#dependents = [];
     }
     for (const one of all) {
       const event = new GuestEvent("abort");
@@ -160,7 +188,8 @@ export class GuestAbortSignal extends GuestEventTarget {
     const sources = Array.from(signals);
     const fired = sources.find((source) => source.aborted);
     if (fired) GuestAbortSignal.fire(combined, fired.reason);
-    else for (const source of sources) source.#dependents.push(combined);
+    else for (const source of sources) combined.#follow(source);
+    combined.#sources = sources;
     return combined;
   }
 }

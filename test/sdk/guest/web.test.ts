@@ -126,6 +126,19 @@ test("signals abort once, with a reason, and pass it on", () => {
   expect(() => new GuestAbortSignal()).toThrow(TypeError);
 });
 
+test("a signal made from a lasting one is heard as long as somebody listens", () => {
+  const controller = new GuestAbortController();
+  let heard = 0;
+  for (let call = 0; call < 200; call++) {
+    const any = GuestAbortSignal.any([controller.signal]);
+    const listener = (): void => void heard++;
+    any.addEventListener("abort", listener);
+    if (call % 2 === 0) any.removeEventListener("abort", listener);
+  }
+  controller.abort();
+  expect(heard).toBe(100);
+});
+
 test("listeners can leave, be once, and stop the others", () => {
   const target = new GuestEventTarget();
   const heard: string[] = [];
