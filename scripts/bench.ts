@@ -25,6 +25,12 @@ async function main(): Promise<number> {
     serveLoad();
     return 0;
   }
+  if (process.argv[2] === "--lane") {
+    const { measureLane } = await import("./bench/lanes.ts");
+    const answer = await measureLane(JSON.parse(process.argv[3] ?? "{}") as never);
+    process.stdout.write(JSON.stringify(answer ?? null));
+    return 0;
+  }
   const { values, positionals } = parseArgs({
     options: { quick: { type: "boolean" }, json: { type: "boolean" }, help: { type: "boolean", short: "h" } },
     allowPositionals: true,

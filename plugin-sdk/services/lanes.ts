@@ -51,7 +51,7 @@ export interface LanePorts {
   /** Something of a plugin broke; shown to the owner. */
   report(id: string, where: string, error: unknown): void;
   /** Throws when a file is not the one that was installed. Asked whenever an artefact is read. */
-  verify?(found: FoundManifest, file: string, bytes: Uint8Array): Promise<void>;
+  verify?(found: FoundManifest, file: string): Promise<void>;
   /** Milliseconds without work after which a plugin leaves its thread. Default 45,000. */
   readonly idleMs?: number;
   /** The built thread, when it is not beside the service. */

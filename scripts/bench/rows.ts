@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { TaskName, Tasks } from "./load.ts";
 import { cpuSecondsOf, median, memoryOf, openFileLimit, settledMemory } from "./machine.ts";
 import { type Running, startBareServer, startGateway, tempState, timeCommand, token } from "./subject.ts";
+import { plugins } from "./plugins.ts";
 import { startTelegram } from "./telegram.ts";
 import { openWire } from "./wire.ts";
 
@@ -39,6 +40,7 @@ export const measures: Readonly<Record<string, Measure>> = {
   requests,
   chat,
   history,
+  plugins,
 };
 
 const settleMs = 2_500;

@@ -119,7 +119,7 @@ const chokePoints: Record<string, { raw: RegExp; allowed: readonly string[] }> =
       // Bounds the time an operator's own deny pattern may take.
       "plugins/tools/exec/patterns.ts",
       // V8's collector can be had there and nowhere else.
-      "plugins/services/health/thrift.ts",
+      "plugin-sdk/services/collect.ts",
     ],
   },
 };

@@ -1,3 +1,5 @@
+import { collect } from "@rclaw/plugin-sdk/services/collect";
+
 const lookEveryMs = 1_000;
 const busyFrom = 0.1;
 /** One moves a part of what lies on half-empty pages. */
@@ -29,10 +31,4 @@ export function beThrifty(signal: AbortSignal): void {
   }, lookEveryMs);
   timer.unref();
   signal.addEventListener("abort", () => clearInterval(timer), { once: true });
-}
-
-/** V8 would do it at the next rush. */
-function collect(): void {
-  process.getBuiltinModule("node:v8").setFlagsFromString("--expose-gc");
-  (process.getBuiltinModule("node:vm").runInNewContext("gc") as () => void)();
 }

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { setFlagsFromString } from "node:v8";
@@ -27,7 +28,7 @@ export interface ArtefactOptions {
   readonly limits: LaneLimits;
   readonly cacheFolder: string;
   /** Throws when the file is not the one that was installed. */
-  verify(found: FoundManifest, file: string, bytes: Uint8Array): Promise<void>;
+  verify(found: FoundManifest, file: string): Promise<void>;
 }
 
 /** The file that a plugin runs from. It is read for its hash; what runs is made from it when it is needed. */
@@ -35,19 +36,18 @@ export async function openArtefact(options: ArtefactOptions): Promise<Artefact> 
   const { found, runtime } = options;
   const { id } = found.manifest;
   const file = runtime === "worker" ? found.entry : (found.wasm ?? found.entry);
-  const bytes = await readEntry(id, file);
-  await options.verify(found, file, bytes);
-  const hash = createHash("sha256").update(bytes).digest("hex");
+  await options.verify(found, file);
+  const { hash, head } = await look(id, file);
   if (runtime === "worker")
     return { hash, blocks: false, program: () => Promise.resolve({ kind: "js", entry: file }) };
-  const kind = kindOf(bytes);
+  const kind = kindOf(head);
   return {
     hash,
     blocks: kind === "module",
     async program(signal) {
       // Read again: a plugin that sleeps keeps nothing in memory.
+      await options.verify(found, file);
       const now = await readEntry(id, file);
-      await options.verify(found, file, now);
       const named = (error: unknown): never => {
         if (!isRclawError(error)) throw error;
         throw new RclawError(error.code, `plugin "${id}": ${error.message}`, { cause: error });
@@ -59,11 +59,27 @@ export async function openArtefact(options: ArtefactOptions): Promise<Artefact> 
   };
 }
 
+/** Its hash and its first bytes, without holding all of it: twenty plugins of two megabytes each are looked at in a row. */
+async function look(id: string, file: string): Promise<{ hash: string; head: Uint8Array }> {
+  const hash = createHash("sha256");
+  let head: Uint8Array = new Uint8Array();
+  try {
+    for await (const piece of createReadStream(file) as AsyncIterable<Buffer>) {
+      if (head.length === 0) head = Uint8Array.from(piece.subarray(0, 64));
+      hash.update(piece);
+    }
+  } catch (error) {
+    throw unreadable(id, file, error);
+  }
+  return { hash: hash.digest("hex"), head };
+}
+
+const unreadable = (id: string, file: string, cause: unknown): RclawError =>
+  new RclawError("UNAVAILABLE", `plugin "${id}": ${file} cannot be read; install it again`, { cause });
+
 async function readEntry(id: string, file: string): Promise<Uint8Array> {
   return readFile(file).catch((error: unknown) => {
-    throw new RclawError("UNAVAILABLE", `plugin "${id}": ${file} cannot be read; install it again`, {
-      cause: error,
-    });
+    throw unreadable(id, file, error);
   });
 }
 
@@ -99,9 +115,18 @@ async function coresOf(folder: string) {
 if (Number(process.versions.node.split(".")[0]) < 22)
   setFlagsFromString("--experimental-wasm-extended-const");
 
+/** Modules that live somewhere, by the hash of their bytes: many plugins, one engine, one compilation. */
+const compiled = new Map<string, WeakRef<WebAssembly.Module>>();
+
 async function compile(bytes: Uint8Array): Promise<WebAssembly.Module> {
+  const hash = createHash("sha256").update(bytes).digest("base64");
+  const known = compiled.get(hash)?.deref();
+  if (known) return known;
+  for (const [key, module] of compiled) if (!module.deref()) compiled.delete(key);
   try {
-    return await WebAssembly.compile(Uint8Array.from(bytes));
+    const module = await WebAssembly.compile(bytes);
+    compiled.set(hash, new WeakRef(module));
+    return module;
   } catch (error) {
     throw new RclawError("ARTEFACT_REFUSED", `it is no valid WebAssembly: ${(error as Error).message}`, {
       cause: error,

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import type { WireError } from "@rclaw/plugin-sdk/boundary/endpoint";
 import type { Piscina } from "piscina";
@@ -11,6 +12,8 @@ export interface CellOptions {
   readonly entryMs: number;
   /** MiB of JavaScript heap. */
   readonly heapMb: number;
+  /** The last plugin has left it. */
+  onEmpty(): void;
 }
 
 /** Why a cell was ended, and whose fault it was; undefined when nobody knows. */
@@ -35,16 +38,20 @@ const emptyMs = 1_000;
  * One sandbox thread, for one plugin or for several that trust each other's failures. The thread exists
  * while a plugin lives in it. Whatever ends it ends all of them; each is started again when it is next needed.
  */
-export function createCell({ name, workerFile, entryMs, heapMb }: CellOptions) {
+export function createCell({ name, workerFile, entryMs, heapMb, onEmpty }: CellOptions) {
   let pool: Promise<Piscina> | undefined;
   let lastSlot = 0;
   let busy = 0;
+  let tenants = 0;
   let current = fresh();
 
   /** What belongs to one thread; the next thread gets another one. */
   function fresh() {
     const buffer = new SharedArrayBuffer(pulse.fields * 4);
-    return { control: undefined as MessagePort | undefined, buffer, life: new AbortController() };
+    const life = new AbortController();
+    // Every plugin in the thread listens; Node would take the eleventh for a leak.
+    setMaxListeners(0, life.signal);
+    return { control: undefined as MessagePort | undefined, buffer, life };
   }
 
   function open(): Promise<Piscina> {
@@ -58,6 +65,8 @@ export function createCell({ name, workerFile, entryMs, heapMb }: CellOptions) {
           concurrentTasksPerWorker: 256,
           idleTimeout: emptyMs,
           atomics: "disabled",
+          // Its own keeps tasks that can be aborted apart; here all of them share the one thread on purpose.
+          loadBalancer: (_task, workers) => workers[0] ?? null,
           env: {},
           execArgv: [],
           resourceLimits: { maxOldGenerationSizeMb: heapMb, stackSizeMb: 4 },
@@ -113,6 +122,12 @@ export function createCell({ name, workerFile, entryMs, heapMb }: CellOptions) {
       current.control = port1;
       const load: LoadTask = { ...task, control, pulse: buffer, slot };
       const gone = threads.run(load, { transferList: [...transfer, control], signal: life.signal });
+      tenants += 1;
+      const leave = (): void => {
+        tenants -= 1;
+        if (tenants === 0) onEmpty();
+      };
+      gone.then(leave, leave);
       return { gone, slot };
     },
     /** Somebody waits for this thread until disposed. */

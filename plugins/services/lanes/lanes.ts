@@ -4,12 +4,15 @@ import { type Manifest, type Plugin, RclawError } from "@rclaw/plugin-sdk";
 import { remotePlugin } from "@rclaw/plugin-sdk/boundary/remote";
 import type { LanePorts, Lanes, Runtime } from "@rclaw/plugin-sdk/services/lanes";
 import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
+import { collect } from "@rclaw/plugin-sdk/services/collect";
 import { type Artefact, createOffers, openArtefact } from "./artefact.ts";
 import { type Cell, createCell } from "./cell.ts";
 import { limitsOf } from "./limits-of.ts";
 import { type CagedLink, createLink } from "./link.ts";
 
 const idleMs = 45_000;
+/** A thread that was left ends a second later. */
+const tidyMs = 2_000;
 /** Ended so often, it shares a thread with nobody any more. */
 const maxSharedKills = 2;
 
@@ -21,10 +24,19 @@ export function createLanes(ports: LanePorts): Lanes {
   const cacheFolder = path.join(ports.stateDir, "cache");
   const offers = createOffers(cacheFolder);
 
+  /** What compiling and loading left behind goes when nobody is in a cage any more, and the thread with it. */
+  let tidying: NodeJS.Timeout | undefined;
+  function tidy(): void {
+    clearTimeout(tidying);
+    tidying = setTimeout(() => {
+      if ([...links.values()].every(({ link }) => !link.use().loaded)) collect();
+    }, tidyMs).unref();
+  }
+
   function cellFor(name: string, entryMs: number, heapMb: number): Cell {
     let cell = cells.get(name);
     if (!cell) {
-      cell = createCell({ name, entryMs, heapMb, workerFile: ports.workerFile });
+      cell = createCell({ name, entryMs, heapMb, workerFile: ports.workerFile, onEmpty: tidy });
       cells.set(name, cell);
     }
     return cell;
@@ -74,6 +86,7 @@ export function createLanes(ports: LanePorts): Lanes {
       return resident.link.swap(await resident.open(found));
     },
     async close() {
+      clearTimeout(tidying);
       await Promise.all([...cells.values()].map((cell) => cell.close()));
       cells.clear();
     },
