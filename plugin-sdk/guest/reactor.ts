@@ -1,5 +1,5 @@
 import type { Asked } from "../boundary/calls.ts";
-import type { Handler } from "../boundary/endpoint.ts";
+import type { Handler, Incoming } from "../boundary/endpoint.ts";
 import type { PluginError, Reactor, ReactorEvent } from "../boundary/reactor.ts";
 import { isRclawError, RclawError } from "../errors.ts";
 import { GuestAbortController, GuestAbortSignal } from "./abort.ts";
@@ -11,7 +11,8 @@ import { GuestTextEncoder } from "./text.ts";
 /** A call of the host that is not answered yet. */
 interface OpenCall {
   readonly method: string;
-  readonly controller: GuestAbortController;
+  /** Made when somebody asks for the signal: most calls are over before anybody would. */
+  controller: GuestAbortController | undefined;
 }
 
 const open = new Map<number, OpenCall>();
@@ -39,28 +40,39 @@ function begin(
   params: unknown,
   answer: (result: unknown) => void,
 ): void {
-  const controller = new GuestAbortController();
-  open.set(id, { method, controller });
-  const signal = controller.signal as unknown as AbortSignal;
+  const own: OpenCall = { method, controller: undefined };
+  open.set(id, own);
   const emit = (chunk: unknown): Promise<void> => {
-    if (!open.has(id) || signal.aborted)
+    if (open.get(id) !== own || own.controller?.signal.aborted)
       return GuestPromise.reject(new RclawError("ABORTED", "nobody waits for the rest of this answer"));
     act({ tag: "chunk", val: { id, payload: json(chunk) } });
     return GuestPromise.resolve();
   };
-  const work = new GuestPromise<unknown>((resolve) => resolve(handler({ id, method, params, signal, emit })));
-  work
-    .then((result) => {
-      if (!open.has(id)) return;
-      try {
-        answer(result);
-        open.delete(id);
-      } catch (error) {
-        log("error", `${method} answered what cannot be sent: ${describe(error)}`);
-        throw error;
-      }
-    })
-    .catch((error: unknown) => fail(id, error));
+  const call: Incoming = {
+    id,
+    method,
+    params,
+    get signal() {
+      own.controller ??= new GuestAbortController();
+      return own.controller.signal as unknown as AbortSignal;
+    },
+    emit,
+  };
+  const done = (result: unknown): void => {
+    if (open.get(id) !== own) return;
+    try {
+      answer(result);
+      open.delete(id);
+    } catch (error) {
+      log("error", `${method} answered what cannot be sent: ${describe(error)}`);
+      fail(id, error);
+    }
+  };
+  try {
+    handler(call).then(done, (error: unknown) => fail(id, error));
+  } catch (error) {
+    fail(id, error);
+  }
 }
 
 type Answer = Asked["route.handle"]["result"];
@@ -99,7 +111,7 @@ function take(handler: Handler, event: ReactorEvent): void {
       );
     }
     case "cancel":
-      return open.get(event.val)?.controller.abort(new RclawError("ABORTED", "nobody waits any longer"));
+      return cancel(event.val);
     default: {
       const id = typeof event.val === "number" ? event.val : event.val.id;
       if (outstanding.get(id)?.(event)) outstanding.delete(id);
@@ -107,12 +119,19 @@ function take(handler: Handler, event: ReactorEvent): void {
   }
 }
 
+function cancel(id: number): void {
+  const call = open.get(id);
+  if (!call) return;
+  call.controller ??= new GuestAbortController();
+  call.controller.abort(new RclawError("ABORTED", "nobody waits any longer"));
+}
+
 /** A call that waits for nothing would wait until its deadline, and nobody would know why. */
 function failStranded(): void {
   if (outstanding.size > 0) return;
   for (const [id, { method, controller }] of open) {
     // Who waits to be cancelled, and a channel that only hears webhooks, wait for the host.
-    if (method === "channel.start" || GuestAbortSignal.isHeard(controller.signal)) continue;
+    if (method === "channel.start" || (controller && GuestAbortSignal.isHeard(controller.signal))) continue;
     const what = `${method} waits for nothing that could happen: no request, timer or socket is left that would wake it`;
     fail(id, new RclawError("PLUGIN_FAILED", `${what}. Look for a promise that is never resolved`));
   }

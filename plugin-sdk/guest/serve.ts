@@ -37,22 +37,28 @@ export function servePlugin(plugin: Plugin, ask: Ask): Handler {
     ...providerAnswers(registered),
     ...gatewayAnswers(registered, ask),
   };
-  return async (call) => {
+  const complain = (call: Incoming, error: unknown): void => {
+    // The host is told no more than that it failed; what happened is for the log, which is redacted.
+    if (isRclawError(error) || call.signal.aborted) return;
+    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    ask("log", { level: "error", message: `${call.method} failed: ${message}`, fields: {} }).catch(
+      () => undefined,
+    );
+  };
+  // No async function here: inside a guest each one costs more than what it does.
+  return (call) => {
     const answer = Object.hasOwn(answers, call.method)
       ? (answers[call.method as keyof Asked] as (params: unknown, call: Incoming) => unknown)
       : undefined;
-    if (!answer) throw new RclawError("INVALID_REQUEST", `a plugin has no method "${call.method}"`);
     try {
-      return await answer(call.params, call);
+      if (!answer) throw new RclawError("INVALID_REQUEST", `a plugin has no method "${call.method}"`);
+      return Promise.resolve(answer(call.params, call)).catch((error: unknown) => {
+        complain(call, error);
+        throw error;
+      });
     } catch (error) {
-      // The host is told no more than that it failed; what happened is for the log, which is redacted.
-      if (!isRclawError(error) && !call.signal.aborted) {
-        const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-        ask("log", { level: "error", message: `${call.method} failed: ${message}`, fields: {} }).catch(
-          () => undefined,
-        );
-      }
-      throw error;
+      complain(call, error);
+      return Promise.reject(error as Error);
     }
   };
 }
@@ -96,8 +102,13 @@ function toolAnswers({ tools, hooks }: Registered, ask: Ask) {
       find(tools, "tool", name).execute(params, {
         ...context,
         workspace: ".",
-        files: farFiles(ask, call.id),
-        signal: call.signal,
+        // Made for whoever asks: a small tool never does.
+        get files() {
+          return farFiles(ask, call.id);
+        },
+        get signal() {
+          return call.signal;
+        },
         onUpdate: (text) => void ask("tool.update", { call: call.id, text }).catch(() => undefined),
       }),
     async hook({ index, event, context }) {
