@@ -165,13 +165,13 @@ export class ToolResult {
   ) {}
 }
 
-/** `params` is a JSON Schema. The host checks every call against it before `execute` sees it. */
+/** `params` is a JSON Schema. The host checks every call against it before `run` sees it. */
 export class Tool {
   constructor(
     public name: string,
     public description: string,
     public params: string,
-    public execute: (params: Json, context: Json) => ToolResult,
+    public run: (params: Json, context: Json) => ToolResult,
   ) {}
 }
 
@@ -206,7 +206,7 @@ export function execute(tools: Tool[]): i32 {
   const name = call.get("name").text;
   for (let at = 0; at < tools.length; at++) {
     if (tools[at].name != name) continue;
-    const result = tools[at].execute(call.get("params"), call.get("context"));
+    const result = tools[at].run(call.get("params"), call.get("context"));
     const isError = result.isError ? ',"isError":true' : "";
     return answer(`{"ok":{"content":${Json.quote(result.content)}${isError}}}`);
   }

@@ -45,13 +45,15 @@ fn find(name: &str) -> Vec<(&'static Kind, &'static Unit)> {
     let goes_by = |unit: &Unit, wanted: &str| {
         unit.names.split('|').any(|known| known == wanted && !known.is_empty()) || unit.symbol.to_lowercase() == wanted
     };
-    let by_name: Vec<_> = all().filter(|(_, unit)| goes_by(unit, &plain)).collect();
-    if !by_name.is_empty() {
-        return by_name;
-    }
-    // A plural, of the first word too: "metres per second".
-    let singular = plain.strip_suffix('s').unwrap_or(&plain);
-    all().filter(|(_, unit)| goes_by(unit, singular)).collect()
+    // As it is, or a plural: "miles", "degrees celsius", "metres per second".
+    let last = plain.strip_suffix('s').unwrap_or(&plain).to_string();
+    let first = plain.replacen("s ", " ", 1);
+    let spellings = [plain, last, first];
+    spellings
+        .iter()
+        .map(|spelling| all().filter(|(_, unit)| goes_by(unit, spelling)).collect::<Vec<_>>())
+        .find(|found| !found.is_empty())
+        .unwrap_or_default()
 }
 
 /// Lower case, one space between words, "^2" and "^3" as digits, "_" as a space.

@@ -1,0 +1,6 @@
+export const guests: readonly string[];
+export function folderOf(id: string): string;
+export function digestOf(folder: string): { sources: string; artefact: string | undefined };
+export function build(
+  folder: string,
+): { wasm: Buffer; compiler: string; skipped?: undefined } | { wasm?: undefined; compiler?: undefined; skipped: string };
