@@ -132,14 +132,16 @@ export async function openSettings({
 }
 
 /** What did not come with rclaw is off until somebody switches it on; `allow` can only narrow that. */
-function isEnabled(config: Config, { id, contributes }: Manifest, builtIn: boolean): boolean {
+function isEnabled(config: Config, manifest: Manifest, builtIn: boolean): boolean {
+  const { id, contributes, activation } = manifest;
   const { enabled, allow, deny, entries } = config.plugins;
   if (deny.includes(id)) return false;
   if (!builtIn && (!enabled || allow?.includes(id) === false)) return false;
   const own = entries[id]?.enabled;
   if (own !== undefined) return own;
   if (contributes.channels?.includes(id) && valueAt(config, `channels.${id}.enabled`) === false) return false;
-  return builtIn || allow !== undefined;
+  if (!builtIn) return allow !== undefined;
+  return !activation?.includes("opt-in") || valueAt(config, configPathOf(manifest)) !== undefined;
 }
 
 function* writeOnlyValues(schema: JsonSchema, value: unknown): Generator<string> {

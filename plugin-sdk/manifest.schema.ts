@@ -185,7 +185,14 @@ export const manifestSchema = Type.Object(
       }),
     ),
     engines: Type.Optional(Type.Object({ sdk: Type.String() }, strict)),
-    activation: Type.Optional(Type.Array(Type.Literal("startup"), { maxItems: 1 })),
+    activation: Type.Optional(
+      Type.Array(Type.Union([Type.Literal("startup"), Type.Literal("opt-in")]), {
+        uniqueItems: true,
+        maxItems: 2,
+        description:
+          "startup: runs by itself, as a clock does. opt-in: built in, but off until it is switched on or has settings.",
+      }),
+    ),
   },
   strict,
 );

@@ -15,11 +15,12 @@ import {
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import * as esbuild from "esbuild";
+import { buildComponents } from "./components.mjs";
 
 const root = path.resolve(import.meta.dirname, "..");
 const dist = path.join(root, "dist");
 const stampFile = path.join(dist, ".build-stamp");
-const sources = ["kernel", "plugins", "plugin-sdk", "manifests", "scripts"];
+const sources = ["kernel", "plugins", "plugin-sdk", "manifests", "scripts", "wit"];
 
 const filesIn = (folder) =>
   readdirSync(path.join(root, folder), { recursive: true, withFileTypes: true })
@@ -198,11 +199,15 @@ const json5 = (await import("json5")).default;
 const manifests = filesIn("manifests").filter((file) => file.endsWith(".json5"));
 const guests = [];
 const entries = new Map([["rclaw.cjs", path.join(root, "kernel/main.ts")]]);
-for (const file of manifests) {
-  const { entry } = json5.parse(readFileSync(file, "utf8"));
-  // A guest is built apart, by scripts/guests.mjs, and only copied.
-  if (entry.endsWith(".wasm")) guests.push(path.join(root, entry));
-  else entries.set(entry.replace(/\.js$/, ".cjs"), path.join(root, entry.replace(/\.js$/, ".ts")));
+const parsed = manifests.map((file) => ({ ...json5.parse(readFileSync(file, "utf8")), file }));
+/** A plugin that is a component as well has two entries, and its script is one of them. */
+const scriptOf = ({ entry }) => (typeof entry === "string" ? entry : entry.js);
+const asBuilt = (entry) => entry.replace(/\.js$/, ".cjs");
+for (const manifest of parsed) {
+  const script = scriptOf(manifest);
+  // A guest in another language is built apart, by scripts/guests.mjs, and only copied.
+  if (script.endsWith(".wasm")) guests.push(path.join(root, script));
+  else entries.set(asBuilt(script), path.join(root, script.replace(/\.js$/, ".ts")));
 }
 // Threads and child processes start at files of their own.
 for (const file of filesIn("plugins").filter((name) => /\.(?:worker|child)\.ts$/.test(name))) {
@@ -267,14 +272,13 @@ for (const file of readdirSync(path.join(generator, "vendor")))
 chmodSync(path.join(staging, "rclaw.cjs"), 0o755);
 // dist/ holds CommonJS inside a package of type "module".
 writeFileSync(path.join(staging, "package.json"), '{ "type": "commonjs" }\n');
-const index = manifests.map((file) => ({
-  ...json5.parse(readFileSync(file, "utf8")),
+await buildComponents({ manifests: parsed, staging, plugins: [sdkFromSource, inlineSchemas] });
+const index = parsed.map(({ file, entry, ...manifest }) => ({
+  ...manifest,
   file: path.relative(root, file),
+  entry: typeof entry === "string" ? asBuilt(entry) : { ...entry, js: asBuilt(entry.js) },
 }));
-writeFileSync(
-  path.join(staging, "manifests.json"),
-  JSON.stringify(index.map((manifest) => ({ ...manifest, entry: manifest.entry.replace(/\.js$/, ".cjs") }))),
-);
+writeFileSync(path.join(staging, "manifests.json"), JSON.stringify(index));
 
 /** A page arrives in few files, however many modules it was written as: those that its HTML names, with all they import. */
 async function bundlePage(folder) {

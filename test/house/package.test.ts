@@ -32,7 +32,9 @@ test("the package holds the program, every built file, every manifest and the pa
     (await readdir(path.join(root, folder), { recursive: true, withFileTypes: true }))
       .filter((entry) => entry.isFile())
       .map((entry) => path.relative(root, path.join(entry.parentPath, entry.name)));
-  const built = (await below("dist")).filter((file) => /\.(cjs|html|css|js)$|manifests\.json$/.test(file));
+  const built = (await below("dist")).filter((file) =>
+    /\.(cjs|mjs|wasm|html|css|js)$|(manifests|components\/.*)\.json$/.test(file),
+  );
   const wanted = ["README.md", "LICENSE", "package.json", ...(await below("manifests")), ...built];
   expect(wanted.filter((file) => !files.includes(file))).toEqual([]);
 });

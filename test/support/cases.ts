@@ -7,7 +7,11 @@ import { expect } from "vitest";
 export interface Case {
   readonly tool: string;
   readonly params: object;
-  readonly expect: { readonly content?: string; readonly contentMatches?: string; readonly isError?: boolean };
+  readonly expect: {
+    readonly content?: string;
+    readonly contentMatches?: string;
+    readonly isError?: boolean;
+  };
 }
 
 export const casesOf = (folder: string): readonly Case[] => {

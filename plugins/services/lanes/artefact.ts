@@ -9,6 +9,7 @@ import { checkAnswer } from "@rclaw/plugin-sdk/boundary/answers";
 import type { Offer } from "@rclaw/plugin-sdk/boundary/calls";
 import type { LaneLimits } from "@rclaw/plugin-sdk/services/lanes";
 import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
+import { builtEntry, shippedFolder } from "./built.ts";
 import { boundModule, boundModules } from "./limits.ts";
 import { kindOf } from "./wasm-reader.ts";
 import type { Program } from "./load.ts";
@@ -35,7 +36,8 @@ export interface ArtefactOptions {
 export async function openArtefact(options: ArtefactOptions): Promise<Artefact> {
   const { found, runtime } = options;
   const { id } = found.manifest;
-  const file = runtime === "worker" ? found.entry : (found.wasm ?? found.entry);
+  const named = runtime === "worker" ? found.entry : (found.wasm ?? found.entry);
+  const file = found.builtIn ? builtEntry(named) : named;
   await options.verify(found, file);
   const { hash, head } = await look(id, file);
   if (runtime === "worker")
@@ -134,27 +136,32 @@ async function compile(bytes: Uint8Array): Promise<WebAssembly.Module> {
   }
 }
 
-/** What plugins offered, by artefact and settings: schemas are known without loading anything. */
-export function createOffers(cacheFolder: string) {
-  const fileOf = (hash: string, config: unknown): string => {
+/**
+ * What plugins offered, by artefact and settings: schemas are known without loading anything. Of a component
+ * that ships with rclaw the build has asked already.
+ */
+export function createOffers(cacheFolder: string, shipped = shippedFolder()) {
+  const nameOf = (hash: string, config: unknown): string => {
     const settings = createHash("sha256")
       .update(JSON.stringify(config ?? null))
       .digest("hex");
-    return path.join(cacheFolder, "offers", `${hash.slice(0, 32)}-${settings.slice(0, 16)}.json`);
+    return path.join("offers", `${hash.slice(0, 32)}-${settings.slice(0, 16)}.json`);
   };
   return {
     async find(id: string, hash: string, config: unknown): Promise<Offer | undefined> {
-      try {
-        const offer: unknown = JSON.parse(await readFile(fileOf(hash, config), "utf8"));
-        checkAnswer(id, "activate", offer);
-        return offer as Offer;
-      } catch {
-        // A cache that cannot be read is made anew.
-        return undefined;
+      for (const folder of [cacheFolder, shipped]) {
+        try {
+          const offer: unknown = JSON.parse(await readFile(path.join(folder, nameOf(hash, config)), "utf8"));
+          checkAnswer(id, "activate", offer);
+          return offer as Offer;
+        } catch {
+          // A cache that cannot be read is made anew.
+        }
       }
+      return undefined;
     },
     async keep(hash: string, config: unknown, offer: Offer): Promise<void> {
-      const file = fileOf(hash, config);
+      const file = path.join(cacheFolder, nameOf(hash, config));
       await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
       await writeAtomic(file, JSON.stringify(offer));
     },

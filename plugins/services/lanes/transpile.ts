@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promise
 import path from "node:path";
 import { buffer } from "node:stream/consumers";
 import { type Manifest, RclawError } from "@rclaw/plugin-sdk";
-import { builtFile } from "./built.ts";
+import { builtFile, shippedFolder } from "./built.ts";
 
 /** Raised whenever the generator or its options change: what it made before is made anew. */
 const generation = "1";
@@ -33,6 +33,8 @@ export interface TranspileOptions {
   /** The program that does it; a file of its own beside this one in the product. */
   readonly child?: string;
   readonly ms?: number;
+  /** Looked into first: what the build has transpiled needs no process on this machine. */
+  readonly shipped?: string;
 }
 
 const recordFile = "transpiled.json";
@@ -43,12 +45,17 @@ export async function transpile(
   bytes: Uint8Array,
   cacheFolder: string,
   signal: AbortSignal,
-  { child = builtFile("transpile-child.cjs"), ms = limits.ms }: TranspileOptions = {},
+  {
+    child = builtFile("transpile-child.cjs"),
+    ms = limits.ms,
+    shipped = shippedFolder(),
+  }: TranspileOptions = {},
 ): Promise<Transpiled> {
   if (bytes.length > limits.componentBytes)
     throw refused(`it has ${bytes.length} bytes, more than ${limits.componentBytes} are not taken`);
-  const folder = path.join(cacheFolder, hash(`${generation}\n${hash(bytes)}`));
-  const found = await load(folder);
+  const name = hash(`${generation}\n${hash(bytes)}`);
+  const folder = path.join(cacheFolder, name);
+  const found = (await load(path.join(shipped, name))) ?? (await load(folder));
   if (found) return found;
   await mkdir(cacheFolder, { recursive: true });
   const staging = `${folder}.new-${randomUUID()}`;

@@ -106,7 +106,18 @@ describe("a guest at work", () => {
   test("takes turns: ten calls at once get ten answers of their own", async () => {
     await using guest = await openGuest(wasm);
     const answers = await Promise.all(Array.from({ length: 10 }, () => guest.tool("calls")));
-    expect(answers.map(({ content }) => content)).toEqual(["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]);
+    expect(answers.map(({ content }) => content)).toEqual([
+      "1",
+      "2",
+      "3",
+      "4",
+      "5",
+      "6",
+      "7",
+      "8",
+      "9",
+      "10",
+    ]);
   });
 });
 
@@ -290,7 +301,12 @@ describe("what a guest asks the host for", () => {
     const request = { m: "http.send", a: { method: "POST", url: "https://a.test/", body: "/wA=" } };
     const { ok } = answer(await guest.tool("call", call(request))) as { ok: { body: string } };
     expect(ok.body).toBe("AQL/");
-    expect(sent).toEqual({ method: "POST", url: "https://a.test/", headers: [], body: new Uint8Array([255, 0]) });
+    expect(sent).toEqual({
+      method: "POST",
+      url: "https://a.test/",
+      headers: [],
+      body: new Uint8Array([255, 0]),
+    });
   });
 
   test("Extism's own HTTP goes the same way, and ends the call with the refusal", async () => {
@@ -302,8 +318,7 @@ describe("what a guest asks the host for", () => {
       },
     };
     await using guest = await openGuest(wasm, { verbs });
-    const http = (url: string) =>
-      guest.tool("http", call({ url, method: "POST", headers: { a: "b" } }));
+    const http = (url: string) => guest.tool("http", call({ url, method: "POST", headers: { a: "b" } }));
     expect(await http("https://a.test/")).toEqual({ content: "tea 418" });
     await expect(http("https://evil.test/")).rejects.toEqual(refused("EGRESS_DENIED", "not there"));
   });
@@ -324,7 +339,9 @@ describe("what a guest asks the host for", () => {
     "%s is none of its verbs",
     async (m) => {
       await using guest = await openGuest(wasm);
-      expect(answer(await guest.tool("call", call({ m })))).toMatchObject({ err: { code: "INVALID_REQUEST" } });
+      expect(answer(await guest.tool("call", call({ m })))).toMatchObject({
+        err: { code: "INVALID_REQUEST" },
+      });
     },
   );
 
@@ -359,7 +376,10 @@ describe("the log", () => {
     await guest.tool("log", { count: 1_000 }).catch(() => undefined);
     expect(guest.log).toHaveLength(100);
     await guest.ask("deactivate", null);
-    expect(guest.log.at(-1)).toMatchObject({ level: "warn", message: expect.stringMatching(/^900 more log/) as string });
+    expect(guest.log.at(-1)).toMatchObject({
+      level: "warn",
+      message: expect.stringMatching(/^900 more log/) as string,
+    });
   });
 
   test("takes standard error line by line", async () => {

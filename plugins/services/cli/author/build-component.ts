@@ -19,8 +19,16 @@ export interface ComponentSource {
 
 /** Makes a WASM component from ordinary asynchronous TypeScript. Needs esbuild and componentize-qjs beside the author's code. */
 export async function buildComponent({ signal, ...source }: ComponentSource): Promise<Uint8Array> {
-  const jsSource = await bundle(source);
+  const code = await bundleForComponent(source);
   signal?.throwIfAborted();
+  return componentOf(code, { signal, ...source });
+}
+
+/** The second half of it: a component of code that was bundled before. */
+export async function componentOf(
+  jsSource: string,
+  { signal, ...source }: Pick<ComponentSource, "entry" | "witFolder"> & { signal?: AbortSignal | undefined },
+): Promise<Uint8Array> {
   const { componentize } = await installed<typeof import("componentize-qjs")>(
     "componentize-qjs",
     source.entry,
@@ -70,7 +78,8 @@ function sdkModule(sdkFolder: string, name: string): string {
   return existsSync(source) ? source : path.join(sdkFolder, "dist", `${name}.js`);
 }
 
-async function bundle({ entry, sdkFolder, serve }: ComponentSource): Promise<string> {
+/** The first half of it: the plugin, the SDK's far side and the globals of its world as one file. */
+export async function bundleForComponent({ entry, sdkFolder, serve }: ComponentSource): Promise<string> {
   const esbuild = await installed<typeof import("esbuild")>("esbuild", entry);
   const sdk = (name: string): string => sdkModule(sdkFolder, name);
   const modules = {
