@@ -69,7 +69,7 @@ interface ActionShapes {
     readonly url: string;
     readonly headers: readonly Header[];
     readonly body: Uint8Array | undefined;
-    readonly redirect: string | undefined;
+    readonly redirect: "follow" | "manual" | "error" | undefined;
   };
   "http-cancel": number;
   "ws-connect": Numbered & {

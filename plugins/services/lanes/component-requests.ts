@@ -146,7 +146,7 @@ export function createRequests(ports: GuestPorts, { post, kill, isOpen }: Reacto
         url,
         headers: wireHeaders(headers),
         ...(body && { body }),
-        ...(redirect !== undefined && { redirect: redirect as "follow" }),
+        ...(redirect !== undefined && { redirect }),
       };
       start({
         id,

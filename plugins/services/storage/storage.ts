@@ -5,7 +5,7 @@ import { RclawError } from "@rclaw/plugin-sdk";
 import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
 import type { Storage } from "@rclaw/plugin-sdk/services/storage";
 
-const maxBytes = 1_048_576;
+export const maxBytes = 1_048_576;
 
 /**
  * A plugin's small durable state: one JSON file in its own folder, replaced as a
