@@ -16,7 +16,8 @@ test("docs/plugins.md says the limits that lanes have, all of them", () => {
 
 test("the comments of LaneLimits say the same defaults", () => {
   const source = readFileSync(path.join(root, "plugin-sdk/services/lanes.ts"), "utf8");
-  const said = [...source.matchAll(/Default ([\d,]+)( MiB)?\. \*\/\n\s*readonly (\w+)/g)].map(
+  const [, body = ""] = /^export interface LaneLimits \{$(.*?)^\}/ms.exec(source) ?? [];
+  const said = [...body.matchAll(/Default ([\d,]+)( MiB)?\. \*\/\n\s*readonly (\w+)/g)].map(
     ([, number = "", unit, name = ""]) =>
       [name, Number(number.replaceAll(",", "")) * (unit ? 1_048_576 : 1)] as const,
   );
