@@ -82,6 +82,8 @@ export interface CallOptions {
 }
 
 export interface Endpoint extends Disposable {
+  /** The far side is gone, or this side was disposed of. */
+  readonly ended: boolean;
   call(method: string, params: unknown, options?: CallOptions): Promise<unknown>;
 }
 
@@ -300,6 +302,9 @@ export function portEndpoint(
           take(id)?.reject(new RclawError("INVALID_REQUEST", reason, { cause: error }));
         }
       });
+    },
+    get ended() {
+      return closed;
     },
     [Symbol.dispose]: end,
   };

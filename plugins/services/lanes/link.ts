@@ -271,8 +271,8 @@ export function createLink(parts: LinkParts): CagedLink {
         throw new RclawError("ABORTED", `plugin "${id}" goes on as another version`, {
           details: { handover: true },
         });
-      // The endpoint ends first; why it ended is known a moment later.
-      if (isRclawError(error) && error.code === "UNAVAILABLE") await item.gone;
+      // The endpoint ends first; why it ended is known a moment later. UNAVAILABLE may also be the plugin's own word.
+      if (item.endpoint.ended) await item.gone;
       throw item.failure ?? error;
     } finally {
       clearTimeout(timer);
