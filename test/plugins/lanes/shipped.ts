@@ -7,7 +7,7 @@ import { netGrants, secretBindings } from "@rclaw/plugin-sdk/services/net-grants
 import { entriesOf } from "@rclaw/plugin-sdk/services/runtime-choice";
 import { createTestContext, type TestContext, type TestContextOptions } from "@rclaw/plugin-sdk/testing";
 import JSON5 from "json5";
-import { vi } from "vitest";
+import { beforeAll, vi } from "vitest";
 import { silent } from "../../../kernel/log.ts";
 import { loadModule } from "../../../kernel/runtime/in-process.ts";
 import { createEgress } from "../../../plugins/services/egress/egress.ts";
@@ -16,7 +16,8 @@ import { builtProduct } from "../../support/build.ts";
 import { closers, openLanes } from "./setup.ts";
 
 // The product may have to be built first.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
+beforeAll(async () => void (await builtProduct()));
+vi.setConfig({ testTimeout: 20_000, hookTimeout: 120_000 });
 
 export const cages = ["in-process", "worker", "wasm"] as const;
 export type Cage = (typeof cages)[number];
