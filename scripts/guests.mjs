@@ -10,7 +10,9 @@ import JSON5 from "json5";
 
 const root = path.resolve(import.meta.dirname, "..");
 /** Where Go is put by its own installer, which does not tell the shell. */
-const searched = [process.env.PATH, "/usr/local/go/bin"].join(path.delimiter);
+const searched = [path.join(root, "node_modules/.bin"), process.env.PATH, "/usr/local/go/bin"].join(
+  path.delimiter,
+);
 
 export const guests = ["units", "clock"];
 export const folderOf = (id) => path.join(root, "plugins/tools", id);
@@ -19,7 +21,7 @@ const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 /** Of sources and artefact of a folder. */
 export function digestOf(folder) {
   const files = readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && !/^(?:target|digest\.json$)|\.wasm$/.test(entry.name))
+    .filter((entry) => entry.isFile() && !/^(?:target|(?:digest|cases)\.json$)|\.wasm$/.test(entry.name))
     .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)).split(path.sep).join("/"))
     .filter((file) => !file.startsWith("target/"))
     .sort();

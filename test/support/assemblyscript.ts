@@ -18,7 +18,7 @@ export async function buildAssemblyScript(name: string): Promise<Buffer> {
 
   const asc = await loadCompiler();
   let wasm: Uint8Array | undefined;
-  const { error, stderr } = await asc.main(
+  const { error } = await asc.main(
     ["guest.ts", "--optimize", "--use", "abort=rclaw/abort", "--outFile", "guest.wasm"],
     {
       readFile: (file) => files[file] ?? null,
@@ -26,7 +26,7 @@ export async function buildAssemblyScript(name: string): Promise<Buffer> {
       listFiles: () => [],
     },
   );
-  if (error || !wasm) throw new Error(`${name} does not build: ${stderr.toString()}`, { cause: error });
+  if (error || !wasm) throw new Error(`${name} does not build: ${String(error?.message)}`, { cause: error });
   mkdirSync(cache, { recursive: true });
   writeFileSync(built, wasm);
   return Buffer.from(wasm);

@@ -5,7 +5,7 @@ import { errorCodes } from "@rclaw/plugin-sdk/errors";
 import { compile, describeIssues } from "@rclaw/plugin-sdk/schema/check";
 
 /** What a core module says it was built for; docs/wit.md, "Core modules". */
-export const abi = "rclaw:plugin@0.1.0";
+const abi = "rclaw:plugin@0.1.0";
 
 const described = compile({
   type: "object",

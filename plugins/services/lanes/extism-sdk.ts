@@ -22,6 +22,6 @@ async function quietly<T>(load: () => Promise<T>): Promise<T> {
   try {
     return await load();
   } finally {
-    if (process.emitWarning === (quiet as typeof emitWarning)) process.emitWarning = emitWarning;
+    if (process.emitWarning === quiet) process.emitWarning = emitWarning;
   }
 }
