@@ -95,7 +95,7 @@ async function componentProgram(
   { found, limits, cacheFolder }: ArtefactOptions,
   signal: AbortSignal,
 ): Promise<Program> {
-  const { folder, script, imports, world } = await transpile(bytes, cacheFolder, signal);
+  const { folder, script, imports, world, version } = await transpile(bytes, cacheFolder, signal);
   importsAllowed(imports, found.manifest);
   const cores = await coresOf(folder);
   const bounded = boundModules(
@@ -105,7 +105,7 @@ async function componentProgram(
   const modules: Record<string, WebAssembly.Module> = {};
   for (const [index, { name }] of cores.entries())
     modules[name] = await compile(bounded[index] ?? new Uint8Array());
-  return { kind: "component", script, modules, world };
+  return { kind: "component", script, modules, world, version };
 }
 
 async function coresOf(folder: string) {

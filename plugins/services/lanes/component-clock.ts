@@ -1,6 +1,6 @@
 import { randomFillSync } from "node:crypto";
 import { RclawError } from "@rclaw/plugin-sdk";
-import type { Imports } from "./component.ts";
+import type { Imports } from "./versions.ts";
 
 /** Time and chance, which every world may have. */
 export function clockImports(): Imports {

@@ -1,7 +1,7 @@
 import type { Verbs } from "@rclaw/plugin-sdk/boundary/calls";
 import type { Header } from "@rclaw/plugin-sdk/boundary/reactor";
 import { RclawError } from "@rclaw/plugin-sdk";
-import type { Imports } from "./component.ts";
+import type { Imports } from "./versions.ts";
 import { clockImports } from "./component-clock.ts";
 import { toGuest } from "./component-errors.ts";
 import type { GuestLog, LogLevel } from "./guest-log.ts";

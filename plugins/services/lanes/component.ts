@@ -7,6 +7,7 @@ import { clockImports } from "./component-clock.ts";
 import { directKind } from "./component-direct.ts";
 import { serveReactor } from "./component-reactor.ts";
 import type { Guest, GuestPorts } from "./guest.ts";
+import { adapterFor, type Contract, contract, type Exports, type Imports } from "./versions.ts";
 
 /** A transpiled component whose core modules were bounded and compiled. */
 export interface ComponentProgram {
@@ -15,10 +16,9 @@ export interface ComponentProgram {
   /** By the names that the script asks for. */
   readonly modules: Readonly<Record<string, WebAssembly.Module>>;
   readonly world: string;
+  /** Of the contract it was built for. */
+  readonly version: string;
 }
-
-export type Imports = Readonly<Record<string, Readonly<Record<string, (...args: never[]) => unknown>>>>;
-type Exports = Readonly<Record<string, unknown>>;
 
 interface Script {
   instantiate(
@@ -66,9 +66,11 @@ if (Number(process.versions.node.split(".")[0]) < 22)
  * cannot be entered again: it is dropped, and the next call gets a fresh one, activated as the first was.
  */
 export async function openComponent(
-  { script, modules, world }: ComponentProgram,
+  { script, modules, world, version }: ComponentProgram,
   ports: GuestPorts,
+  spoken: Contract = contract,
 ): Promise<Guest> {
+  const adapter = adapterFor(version, `plugin "${ports.id}"`, spoken);
   const kind = kinds[world]?.open(ports);
   if (!kind)
     throw new RclawError("ARTEFACT_REFUSED", `plugin "${ports.id}" is built for the unknown world ${world}`);
@@ -82,8 +84,8 @@ export async function openComponent(
     memories.clear();
     const given: Record<string, unknown> = {};
     // Types name the version, transpiled code does not.
-    for (const [name, functions] of Object.entries(imports))
-      given[`rclaw:plugin/${name}`] = given[`rclaw:plugin/${name}@0.1.0`] = functions;
+    for (const [name, functions] of Object.entries(adapter.imports(imports)))
+      given[`rclaw:plugin/${name}`] = given[`rclaw:plugin/${name}@${version}`] = functions;
     const exported = await program.instantiate(
       (name) => {
         const module = modules[name];
@@ -98,7 +100,7 @@ export async function openComponent(
         return instance;
       },
     );
-    const made: Serving = serve(exported, (error) => {
+    const made: Serving = serve(adapter.exports(exported), (error) => {
       if (current !== made) return;
       serving = current = undefined;
       made.end(error);

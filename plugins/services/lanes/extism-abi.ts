@@ -3,9 +3,7 @@ import type { Offer } from "@rclaw/plugin-sdk/boundary/calls";
 import type { WireError } from "@rclaw/plugin-sdk/boundary/endpoint";
 import { errorCodes } from "@rclaw/plugin-sdk/errors";
 import { compile, describeIssues } from "@rclaw/plugin-sdk/schema/check";
-
-/** What a core module says it was built for; docs/wit.md, "Core modules". */
-const abi = "rclaw:plugin@0.1.0";
+import { abiOf, type Adapter, adapterFor, type Contract, identity } from "./versions.ts";
 
 const described = compile({
   type: "object",
@@ -41,12 +39,6 @@ const answered = compile({
 
 /** What a guest says of itself, as an offer. What its tools and hooks look like is checked by whoever registers them. */
 export function offerOf(answer: unknown, id: string): Offer {
-  const claimed = (answer as { abi?: unknown } | null)?.abi;
-  if (claimed !== undefined && claimed !== abi)
-    throw new RclawError(
-      "ARTEFACT_REFUSED",
-      `plugin "${id}" was built for ABI ${JSON.stringify(claimed).slice(0, 100)}, and this rclaw has "${abi}"; build it again with this version's template`,
-    );
   const issues = described.issues(answer);
   if (issues.length > 0)
     throw new RclawError(
@@ -55,6 +47,18 @@ export function offerOf(answer: unknown, id: string): Offer {
     );
   const { tools = [], hooks = [] } = answer as Partial<Pick<Offer, "tools" | "hooks">>;
   return { tools, hooks, channels: [], providers: [], methods: [], routes: [], commands: [] };
+}
+
+/** The adapter for what a module says it was built for; one that says nothing has no description either. */
+export function adapterOf(answer: unknown, id: string, spoken: Contract): Adapter {
+  const claimed = (answer as { abi?: unknown } | null)?.abi;
+  if (claimed === undefined) return identity;
+  const [, version] = /^rclaw:plugin@(.+)$/.exec(String(claimed)) ?? [];
+  if (version !== undefined) return adapterFor(version, `plugin "${id}"`, spoken);
+  throw new RclawError(
+    "ARTEFACT_REFUSED",
+    `plugin "${id}" was built for ABI ${JSON.stringify(claimed).slice(0, 100)}, and this rclaw has "${abiOf(spoken)}"; build it again with this version's template`,
+  );
 }
 
 /** The value of `{"ok": ...}`; throws the error of `{"err": ...}`. */

@@ -3,10 +3,11 @@ import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import type { Asked, Offer } from "@rclaw/plugin-sdk/boundary/calls";
 import type { Incoming } from "@rclaw/plugin-sdk/boundary/endpoint";
 import type { Guest, GuestPorts } from "./guest.ts";
-import { answerOf, offerOf } from "./extism-abi.ts";
+import { adapterOf, answerOf, offerOf } from "./extism-abi.ts";
 import { type Entry, extismFunctions, type HostState, newEntry, textOf } from "./extism-host.ts";
 import { loadExtism } from "./extism-sdk.ts";
 import { denyAllWasi, GuestExit } from "./extism-wasi.ts";
+import { contract, type Contract, identity } from "./versions.ts";
 import { parseGuestJson } from "./guest-json.ts";
 import { guestLog } from "./guest-log.ts";
 
@@ -33,13 +34,18 @@ interface Live {
 }
 
 /** A core module with the Extism ABI, brought to life in this thread. docs/wit.md says what it exports and may import. */
-export async function openExtism(module: WebAssembly.Module, ports: GuestPorts): Promise<Guest> {
+export async function openExtism(
+  module: WebAssembly.Module,
+  ports: GuestPorts,
+  spoken: Contract = contract,
+): Promise<Guest> {
   const { id, limits } = ports;
   const log = guestLog(ports.host, limits.logLines);
   const state: HostState = { entry: newEntry(), config: {}, context: undefined };
   let memory: WebAssembly.Memory | undefined;
   let live: Live | undefined;
   let isActive = false;
+  let adapter = identity;
   let last: Promise<unknown> = Promise.resolve();
 
   /** Anew for every instance, so that nothing of a broken one is left in what they remember. */
@@ -105,7 +111,7 @@ export async function openExtism(module: WebAssembly.Module, ports: GuestPorts):
 
   async function init(): Promise<void> {
     if (!exported.has("rclaw_init")) return;
-    const text = await enter("rclaw_init", state.config, newEntry());
+    const text = await enter("rclaw_init", adapter.input("rclaw_init", state.config), newEntry());
     if (text !== "") answerOf(parse("rclaw_init", text), id, "rclaw_init");
   }
 
@@ -116,7 +122,8 @@ export async function openExtism(module: WebAssembly.Module, ports: GuestPorts):
         "INVALID_REQUEST",
         `plugin "${id}" does not support that: its module exports no function ${name}`,
       );
-    return answerOf(parse(name, await enter(name, input, entry)), id, name);
+    const answer = answerOf(parse(name, await enter(name, adapter.input(name, input), entry)), id, name);
+    return adapter.output(name, answer);
   }
 
   /** Runs an export of the guest. After a trap the instance may be in any state, so the next call gets a new one. */
@@ -169,7 +176,9 @@ export async function openExtism(module: WebAssembly.Module, ports: GuestPorts):
   async function activate({ config }: Asked["activate"]["params"]): Promise<Offer> {
     isActive = false;
     state.config = typeof config === "object" && config !== null ? { ...config } : {};
-    const offer = offerOf(parse("rclaw_describe", await enter("rclaw_describe", {}, newEntry())), id);
+    const described = parse("rclaw_describe", await enter("rclaw_describe", {}, newEntry()));
+    adapter = adapterOf(described, id, spoken);
+    const offer = offerOf(adapter.output("rclaw_describe", described), id);
     await init();
     isActive = true;
     return offer;

@@ -11,6 +11,7 @@ export type Program =
       readonly script: string;
       readonly modules: Readonly<Record<string, WebAssembly.Module>>;
       readonly world: string;
+      readonly version: string;
     };
 
 /** Begins one plugin's life in a sandbox thread; the task lasts as long as the plugin lives there. */

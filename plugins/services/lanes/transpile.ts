@@ -5,6 +5,7 @@ import path from "node:path";
 import { buffer } from "node:stream/consumers";
 import { type Manifest, RclawError } from "@rclaw/plugin-sdk";
 import { builtFile, shippedFolder } from "./built.ts";
+import { abiOf, adapterFor, contract, versionOf } from "./versions.ts";
 
 /** Raised whenever the generator or its options change: what it made before is made anew. */
 const generation = "1";
@@ -21,6 +22,8 @@ export interface Transpiled {
   readonly imports: readonly string[];
   readonly exports: readonly string[];
   readonly world: World;
+  /** Of the contract it was built for. */
+  readonly version: string;
 }
 
 interface CacheRecord {
@@ -158,17 +161,18 @@ async function load(folder: string): Promise<Transpiled | undefined> {
     imports,
     exports,
     world: worldOf(exports),
+    version: versionOf(exports) ?? contract.version,
   };
 }
 
 function worldOf(exports: readonly string[]): World {
-  const has = (name: string): boolean => exports.includes(`rclaw:plugin/${name}@0.1.0`);
+  const has = (name: string): boolean => exports.some((each) => each.startsWith(`rclaw:plugin/${name}@`));
   if (has("reactor")) return "reactor-plugin";
   if (has("guest") && has("tool") && has("hook")) return "tool-and-hook-plugin";
   if (has("guest") && has("tool")) return "tool-plugin";
   if (has("guest") && has("hook")) return "hook-plugin";
   throw refused(
-    `it exports ${exports.join(", ") || "nothing"}; build it for a world of package rclaw:plugin@0.1.0, such as reactor-plugin or tool-plugin`,
+    `it exports ${exports.join(", ") || "nothing"}; build it for a world of package ${abiOf(contract)}, such as reactor-plugin or tool-plugin`,
   );
 }
 
@@ -189,13 +193,12 @@ export function importsAllowed(
 ): void {
   for (const name of imports) {
     const [, local = "", version] = /^rclaw:plugin\/([a-z-]+)(?:@(.+))?$/.exec(name) ?? [];
-    if (version !== undefined && version !== "0.1.0")
-      throw refused(`it was built for ${name}; this rclaw offers version 0.1.0`);
+    if (version !== undefined) adapterFor(version, "the component");
     if (free.has(local)) continue;
     const grant = Object.hasOwn(granted, local) ? granted[local] : undefined;
     if (!grant)
       throw refused(
-        `it imports ${name}, which no plugin is given. Build it for a world of rclaw:plugin@0.1.0, without WASI (with componentize-qjs: stubWasi, with componentize-py: --stub-wasi)`,
+        `it imports ${name}, which no plugin is given. Build it for a world of ${abiOf(contract)}, without WASI (with componentize-qjs: stubWasi, with componentize-py: --stub-wasi)`,
       );
     if ((permissions[grant.key]?.length ?? 0) === 0)
       throw refused(`it imports ${name}, which its manifest does not grant; add ${grant.line}`);

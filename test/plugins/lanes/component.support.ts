@@ -50,7 +50,9 @@ export async function open(
   limits: Partial<LaneLimits> = {},
 ): Promise<Guest> {
   const signal = AbortSignal.timeout(30_000);
-  const { folder, script, world } = await transpile(bytes, cache, signal, { child: await transpilerChild() });
+  const { folder, script, world, version } = await transpile(bytes, cache, signal, {
+    child: await transpilerChild(),
+  });
   const modules: Record<string, WebAssembly.Module> = {};
   for (const name of (await readdir(folder)).filter((file) => file.endsWith(".wasm")))
     modules[name] = await WebAssembly.compile(Uint8Array.from(await readFile(path.join(folder, name))));
@@ -72,7 +74,7 @@ export async function open(
     },
     enter: (fn) => fn(),
   };
-  return openComponent({ script, modules, world }, ports);
+  return openComponent({ script, modules, world, version }, ports);
 }
 
 let lastId = 0;

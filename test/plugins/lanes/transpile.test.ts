@@ -71,5 +71,5 @@ test("an import needs its grant, and the refusal has the line to add", () => {
   expect(() => importsAllowed(["rclaw:plugin/tools"], {})).toThrow(/tools: \[/);
   for (const name of ["wasi:sockets/tcp@0.2.0", "wasi:filesystem/types", "env", "rclaw:plugin/constructor"])
     expect(() => importsAllowed([name], { permissions: { net: ["*"] } })).toThrow(name);
-  expect(() => importsAllowed(["rclaw:plugin/clock@0.9.0"], {})).toThrow(/offers version 0.1.0/);
+  expect(() => importsAllowed(["rclaw:plugin/clock@0.9.0"], {})).toThrow(/has rclaw:plugin@0\.1\.0/);
 });
