@@ -53,7 +53,7 @@ export function offerOf(answer: unknown, id: string): Offer {
 export function adapterOf(answer: unknown, id: string, spoken: Contract): Adapter {
   const claimed = (answer as { abi?: unknown } | null)?.abi;
   if (claimed === undefined) return identity;
-  const [, version] = /^rclaw:plugin@(.+)$/.exec(String(claimed)) ?? [];
+  const [, version] = typeof claimed === "string" ? (/^rclaw:plugin@(.+)$/.exec(claimed) ?? []) : [];
   if (version !== undefined) return adapterFor(version, `plugin "${id}"`, spoken);
   throw new RclawError(
     "ARTEFACT_REFUSED",
