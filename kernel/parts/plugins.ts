@@ -441,7 +441,10 @@ export async function createPluginParts(options: PluginPartsOptions) {
             setSecret: (name, value) => secrets.set(name, value),
             tryOut,
             isServing: options.isServing,
-            forget: async (id) => (await storage()).remove(id),
+            forget: async (found) => {
+              await (await storage()).remove(found.manifest.id);
+              await (await openLanes()).forget(found);
+            },
             use: (id) => lanes?.use(id),
             log,
             stateDir: paths.stateDir,

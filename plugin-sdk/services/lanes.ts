@@ -71,6 +71,8 @@ export interface Lanes {
    * the new one, which gives way again if it breaks soon. False when it is not alive, or not the same to its callers.
    */
   swap(found: FoundManifest, runtime: Runtime): Promise<boolean>;
+  /** Forgets whatever was remembered about a plugin that is being removed; its files are still there. */
+  forget(found: FoundManifest): Promise<void>;
   close(): Promise<void>;
 }
 

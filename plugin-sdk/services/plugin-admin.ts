@@ -72,7 +72,8 @@ export interface PluginAdminPorts {
   ): Promise<T>;
   /** A gateway serves here, so an enabled plugin starts at once. */
   isServing(): boolean;
-  forget(id: string): Promise<void>;
+  /** Its storage, and what was remembered about its artefacts. */
+  forget(found: FoundManifest): Promise<void>;
   readonly log: Logger;
   /** Where plugins are kept. */
   readonly stateDir: string;

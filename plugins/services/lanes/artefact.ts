@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, readdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
@@ -13,7 +13,7 @@ import { builtEntry, shippedFolder } from "./built.ts";
 import { boundModule, boundModules } from "./limits.ts";
 import { kindOf } from "./wasm-reader.ts";
 import type { Program } from "./load.ts";
-import { importsAllowed, transpile } from "./transpile.ts";
+import { forgetTranspiled, importsAllowed, transpile } from "./transpile.ts";
 
 export interface Artefact {
   /** SHA-256 of the entry file, in hex. */
@@ -62,7 +62,7 @@ export async function openArtefact(options: ArtefactOptions): Promise<Artefact> 
 }
 
 /** Its hash and its first bytes, without holding all of it: twenty plugins of two megabytes each are looked at in a row. */
-async function look(id: string, file: string): Promise<{ hash: string; head: Uint8Array }> {
+export async function look(id: string, file: string): Promise<{ hash: string; head: Uint8Array }> {
   const hash = createHash("sha256");
   let head: Uint8Array = new Uint8Array();
   try {
@@ -95,7 +95,11 @@ async function componentProgram(
   { found, limits, cacheFolder }: ArtefactOptions,
   signal: AbortSignal,
 ): Promise<Program> {
-  const { folder, script, imports, world, version } = await transpile(bytes, cacheFolder, signal);
+  const { folder, script, imports, world, version } = await transpile(
+    bytes,
+    componentsIn(cacheFolder),
+    signal,
+  );
   importsAllowed(imports, found.manifest);
   const cores = await coresOf(folder);
   const bounded = boundModules(
@@ -134,6 +138,17 @@ async function compile(bytes: Uint8Array): Promise<WebAssembly.Module> {
       cause: error,
     });
   }
+}
+
+const componentsIn = (cacheFolder: string): string => path.join(cacheFolder, "components");
+
+/** Whatever was remembered about one artefact. */
+export async function forgetArtefact(hash: string, cacheFolder: string): Promise<void> {
+  await forgetTranspiled(hash, componentsIn(cacheFolder));
+  const folder = path.join(cacheFolder, "offers");
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names)
+    if (name.startsWith(hash.slice(0, 32))) await rm(path.join(folder, name), { force: true });
 }
 
 /**

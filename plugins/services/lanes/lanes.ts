@@ -5,7 +5,7 @@ import { remotePlugin } from "@rclaw/plugin-sdk/boundary/remote";
 import type { LanePorts, Lanes, Runtime } from "@rclaw/plugin-sdk/services/lanes";
 import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
 import { collect } from "@rclaw/plugin-sdk/services/collect";
-import { type Artefact, createOffers, openArtefact } from "./artefact.ts";
+import { type Artefact, createOffers, forgetArtefact, look, openArtefact } from "./artefact.ts";
 import { type Cell, createCell } from "./cell.ts";
 import { limitsOf } from "./limits-of.ts";
 import { type CagedLink, createLink } from "./link.ts";
@@ -71,7 +71,10 @@ export function createLanes(ports: LanePorts): Lanes {
     links.set(id, { link, runtime, manifest, open: (next) => open(next) });
     return remotePlugin({
       id,
-      link,
+      link: {
+        ...link,
+        open: (given, ...rest) => (refusePlainSecrets(manifest, given.config), link.open(given, ...rest)),
+      },
       onTrouble: (where, error) => ports.report(id, where, error),
     });
   }
@@ -84,6 +87,17 @@ export function createLanes(ports: LanePorts): Lanes {
       if (!resident || resident.runtime !== runtime || !isSame(resident.manifest, found.manifest))
         return false;
       return resident.link.swap(await resident.open(found));
+    },
+    async forget(found) {
+      links.delete(found.manifest.id);
+      kills.delete(found.manifest.id);
+      for (const file of new Set([found.entry, found.wasm ?? found.entry])) {
+        const hash = await look(found.manifest.id, file).then(
+          (seen) => seen.hash,
+          () => undefined,
+        );
+        if (hash !== undefined) await forgetArtefact(hash, cacheFolder);
+      }
     },
     async close() {
       clearTimeout(tidying);
@@ -109,6 +123,36 @@ function isSame(a: Manifest, b: Manifest): boolean {
 function mayShare({ manifest: { contributes, permissions = {} } }: FoundManifest): boolean {
   const kinds = Object.keys(contributes);
   return kinds.every((kind) => kind === "tools" || kind === "hooks") && !permissions.secrets;
+}
+
+/** A caged plugin never sees a secret, so its settings may only name one. */
+function refusePlainSecrets({ id, configSchema = {} }: Manifest, config: unknown): void {
+  for (const at of plainSecrets(configSchema, config))
+    throw new RclawError(
+      "CONFIG_INVALID",
+      `the setting "${at}" of plugin "${id}" holds a secret in plain text, which a caged plugin must not see. Store it apart: rclaw plugin add ${id}`,
+      { details: { plugin: id } },
+    );
+}
+
+/** Dotted places of secrets that stand in the settings themselves. */
+function* plainSecrets(schema: unknown, value: unknown, at = ""): Generator<string> {
+  if (typeof schema !== "object" || schema === null) return;
+  const {
+    writeOnly,
+    properties = {},
+    additionalProperties,
+    items,
+  } = schema as Readonly<Record<string, unknown>>;
+  if (writeOnly === true && typeof value === "string" && value !== "" && !value.startsWith("secret:"))
+    yield at;
+  if (typeof value !== "object" || value === null) return;
+  for (const [key, member] of Object.entries(value)) {
+    const own = Array.isArray(value)
+      ? items
+      : ((properties as Readonly<Record<string, unknown>>)[key] ?? additionalProperties);
+    yield* plainSecrets(own, member, at === "" ? key : `${at}.${key}`);
+  }
 }
 
 const secretName = /KEY|TOKEN|SECRET|PASSWORD/;

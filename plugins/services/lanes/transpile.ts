@@ -43,6 +43,13 @@ export interface TranspileOptions {
 const recordFile = "transpiled.json";
 const hash = (data: string | Uint8Array): string => createHash("sha256").update(data).digest("hex");
 
+const nameOf = (sha256: string): string => hash(`${generation}\n${sha256}`);
+
+/** What was made of a component goes, when the component does. */
+export async function forgetTranspiled(sha256: string, cacheFolder: string): Promise<void> {
+  await rm(path.join(cacheFolder, nameOf(sha256)), { recursive: true, force: true });
+}
+
 /** Transpiles a component, or finds what was made of the same bytes before. */
 export async function transpile(
   bytes: Uint8Array,
@@ -56,7 +63,7 @@ export async function transpile(
 ): Promise<Transpiled> {
   if (bytes.length > limits.componentBytes)
     throw refused(`it has ${bytes.length} bytes, more than ${limits.componentBytes} are not taken`);
-  const name = hash(`${generation}\n${hash(bytes)}`);
+  const name = nameOf(hash(bytes));
   const folder = path.join(cacheFolder, name);
   const found = (await load(path.join(shipped, name))) ?? (await load(folder));
   if (found) return found;

@@ -334,7 +334,8 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
         name: "plugins.remove",
         params: idParams,
         async handle({ params: { id } }) {
-          const { manifest, installed } = found(id);
+          const item = found(id);
+          const { manifest, installed } = item;
           await options.deactivate(id);
           const own = ownPaths(configPathOf(manifest));
           for (const name of own.flatMap((path) => secretsIn(valueAt(config(), path))))
@@ -343,7 +344,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
             ...own.map((path) => ({ path, value: undefined })),
             { path: `plugins.entries.${id}`, value: { enabled: false } },
           ]);
-          await options.forget(id);
+          await options.forget(item);
           if (installed) {
             await (await options.store()).remove({ stateDir: options.stateDir, log: options.log }, id);
             await options.configure([{ path: `plugins.entries.${id}`, value: undefined }]);

@@ -127,7 +127,9 @@ describe("what is no plugin is refused before any of it runs", () => {
   test("another ABI", async () => {
     const bytes = edited(abi, abi.replace("0.1.0", "9.1.0"), "utf16le");
     await using guest = await openGuest(bytes);
-    await expect(guest.activate()).rejects.toEqual(refused("ARTEFACT_REFUSED", /9\.1\.0.*build it again/));
+    await expect(guest.activate()).rejects.toEqual(
+      refused("ARTEFACT_REFUSED", /9\.1\.0.*newer. Update rclaw/),
+    );
   });
 
   test("a module without rclaw_describe", async () => {
