@@ -27,6 +27,7 @@ export interface Living<Config> extends TestContext<Config> {
   readonly lanes: Lanes | undefined;
   /** Ends this life of it and begins the next one, with what it stored. */
   again(): Promise<void>;
+  stored(key: string): unknown;
 }
 
 export interface LivingOptions<Config> extends Pick<TestContextOptions<Config>, "secrets"> {
@@ -98,6 +99,7 @@ export async function shipped<Config>(
   closers.push(() => current[Symbol.asyncDispose]());
   const living = {
     lanes,
+    stored: (key: string) => stored.get(key),
     async again() {
       await current[Symbol.asyncDispose]();
       current = await begin();
