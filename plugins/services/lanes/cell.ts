@@ -1,4 +1,3 @@
-import { setMaxListeners } from "node:events";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import type { WireError } from "@rclaw/plugin-sdk/boundary/endpoint";
 import type { Piscina } from "piscina";
@@ -39,24 +38,25 @@ const emptyMs = 1_000;
  * while a plugin lives in it. Whatever ends it ends all of them; each is started again when it is next needed.
  */
 export function createCell({ name, workerFile, entryMs, heapMb, onEmpty }: CellOptions) {
-  let pool: Promise<Piscina> | undefined;
   let lastSlot = 0;
   let busy = 0;
+  let loading = 0;
   let tenants = 0;
   let current = fresh();
 
   /** What belongs to one thread; the next thread gets another one. */
   function fresh() {
     const buffer = new SharedArrayBuffer(pulse.fields * 4);
-    const life = new AbortController();
-    // Every plugin in the thread listens; Node would take the eleventh for a leak.
-    setMaxListeners(0, life.signal);
-    return { control: undefined as MessagePort | undefined, buffer, life };
+    return {
+      control: undefined as MessagePort | undefined,
+      buffer,
+      threads: undefined as Promise<Piscina> | undefined,
+    };
   }
 
   function open(): Promise<Piscina> {
     // Loaded with the first plugin that needs it: 7 MB that an idle gateway does not pay.
-    pool ??= import("piscina").then(
+    current.threads ??= import("piscina").then(
       ({ Piscina: Pool }) =>
         new Pool({
           filename: workerFile ?? builtFile("sandbox.worker.cjs"),
@@ -72,16 +72,22 @@ export function createCell({ name, workerFile, entryMs, heapMb, onEmpty }: CellO
           resourceLimits: { maxOldGenerationSizeMb: heapMb, stackSizeMb: 4 },
         }),
     );
-    return pool;
+    return current.threads;
   }
 
   let ended: Ended | undefined;
   function end(reason: string, slot?: number): void {
     ended = { reason, slot };
-    const { life, control } = current;
+    drop().catch(() => undefined);
+  }
+
+  /** Ends the thread with all who live in it; whoever comes next gets another one. */
+  async function drop(): Promise<void> {
+    const { threads, control } = current;
     current = fresh();
     control?.close();
-    life.abort();
+    // The whole pool: a task that can be aborted by itself would have to live alone in its thread.
+    await (await threads)?.destroy();
   }
 
   /** Looks after the thread while somebody waits for it. */
@@ -90,7 +96,12 @@ export function createCell({ name, workerFile, entryMs, heapMb, onEmpty }: CellO
   let silentSince = 0;
   function beat(): void {
     const state = pulseOf(current.buffer);
-    const isThere = Atomics.load(state, pulse.answered) === asked || Atomics.load(state, pulse.waiting) === 1;
+    const slot = Atomics.load(state, pulse.slot);
+    const isThere =
+      Atomics.load(state, pulse.answered) === asked ||
+      Atomics.load(state, pulse.waiting) === 1 ||
+      // A thread that begins is no plugin that computes; how long loading may take is watched by whoever loads.
+      (loading > 0 && slot === 0);
     const now = performance.now();
     if (isThere || silentSince === 0) {
       silentSince = now;
@@ -98,7 +109,7 @@ export function createCell({ name, workerFile, entryMs, heapMb, onEmpty }: CellO
       current.control?.postMessage(asked);
     } else if (now - silentSince > entryMs) {
       silentSince = 0;
-      end(`computed for more than ${entryMs} ms at a stretch`, Atomics.load(state, pulse.slot) || undefined);
+      end(`computed for more than ${entryMs} ms at a stretch`, slot || undefined);
     }
   }
 
@@ -112,16 +123,21 @@ export function createCell({ name, workerFile, entryMs, heapMb, onEmpty }: CellO
       task: Omit<LoadTask, "control" | "pulse" | "slot">,
       transfer: readonly MessagePort[],
     ): Promise<Tenant & { readonly slot: number }> {
-      const threads = await open();
-      const { buffer, life } = current;
+      let here = current;
+      let threads = await open();
+      while (here !== current) {
+        // It was ended while it was opened: nothing may begin in it any more.
+        here = current;
+        threads = await open();
+      }
       const slot = ++lastSlot;
       // Each plugin brings the watchman a way in: the thread may be a new one.
       const { port1, port2: control } = new MessageChannel();
       port1.unref();
-      current.control?.close();
-      current.control = port1;
-      const load: LoadTask = { ...task, control, pulse: buffer, slot };
-      const gone = threads.run(load, { transferList: [...transfer, control], signal: life.signal });
+      here.control?.close();
+      here.control = port1;
+      const load: LoadTask = { ...task, control, pulse: here.buffer, slot };
+      const gone = threads.run(load, { transferList: [...transfer, control] });
       tenants += 1;
       const leave = (): void => {
         tenants -= 1;
@@ -130,9 +146,10 @@ export function createCell({ name, workerFile, entryMs, heapMb, onEmpty }: CellO
       gone.then(leave, leave);
       return { gone, slot };
     },
-    /** Somebody waits for this thread until disposed. */
-    waiting(): Disposable {
+    /** Somebody waits for this thread until disposed, for a plugin that answers or for one that is loaded. */
+    waiting(what: "answer" | "load" = "answer"): Disposable {
       busy += 1;
+      if (what === "load") loading += 1;
       if (busy === 1) {
         silentSince = 0;
         watch = setInterval(beat, beatMs).unref();
@@ -140,16 +157,14 @@ export function createCell({ name, workerFile, entryMs, heapMb, onEmpty }: CellO
       return {
         [Symbol.dispose]: () => {
           busy -= 1;
+          if (what === "load") loading -= 1;
           if (busy === 0) clearInterval(watch);
         },
       };
     },
     async close(): Promise<void> {
       clearInterval(watch);
-      current.control?.close();
-      current.life.abort();
-      await (await pool)?.destroy();
-      pool = undefined;
+      await drop();
     },
   };
 }

@@ -179,7 +179,7 @@ export function createLink(parts: LinkParts): CagedLink {
   }
 
   async function activate(item: Instance): Promise<Offer> {
-    using _waiting = item.cell.waiting();
+    using _waiting = item.cell.waiting("load");
     const late = setTimeout(() => {
       item.cell.end(`did not load within ${limits.loadMs} ms`, item.slot);
     }, limits.loadMs);
