@@ -250,6 +250,8 @@ function kernelVerbs(ctx: PluginContext) {
 
 const maxPiece = 65_536;
 const maxWhole = 1_048_576;
+/** More than that nobody keeps for a guest that waits, whatever it asks for. */
+const maxWholeEver = 16 * 1_048_576;
 
 function networkVerbs({ id, ctx, onBytes }: HostOptions) {
   const sockets = new Map<number, Socket>();
@@ -285,14 +287,15 @@ function networkVerbs({ id, ctx, onBytes }: HostOptions) {
       return null;
     },
     async "http.send"({ maxBytes = maxWhole, ...params }, { signal }) {
+      const limit = maxBytes >= 0 ? Math.min(maxBytes, maxWholeEver) : maxWhole;
       const { response, head } = await request(params, signal);
       const pieces: Uint8Array[] = [];
       let length = 0;
       for await (const piece of (response.body ?? []) as unknown as AsyncIterable<Uint8Array>) {
         onBytes?.(piece.length);
         length += piece.length;
-        if (length > maxBytes)
-          throw new RclawError("TOO_LARGE", `the answer to plugin "${id}" is larger than ${maxBytes} bytes`);
+        if (length > limit)
+          throw new RclawError("TOO_LARGE", `the answer to plugin "${id}" is larger than ${limit} bytes`);
         pieces.push(piece);
       }
       return { ...head, body: new Uint8Array(Buffer.concat(pieces)) };

@@ -1,4 +1,5 @@
 import type { JsonSchema } from "../index.ts";
+import { compilePattern } from "./pattern.ts";
 
 export interface Issue {
   /** JSON pointer of the value at fault; "" is the root. */
@@ -23,11 +24,16 @@ export interface Check {
 }
 
 export function compile(schema: object): Check {
-  const rule = ruleOf(schema, { root: schema as JsonSchema, refs: new Map() });
+  const scope: Scope = { root: schema as JsonSchema, refs: new Map(), followed: 0 };
+  const rule = ruleOf(schema, scope);
   return {
-    valid: (value) => rule(value, "", undefined),
+    valid(value) {
+      scope.followed = 0;
+      return rule(value, "", undefined);
+    },
     issues(value) {
       const out: Issue[] = [];
+      scope.followed = 0;
       rule(value, "", out);
       return out;
     },
@@ -61,7 +67,12 @@ export function describeIssues(issues: readonly Issue[]): string {
 interface Scope {
   readonly root: JsonSchema;
   readonly refs: Map<string, Rule>;
+  /** References followed for the value that is looked at now. */
+  followed: number;
 }
+
+/** Forty lines of references to references can mean a billion rules. */
+const maxFollowed = 100_000;
 
 function ruleOf(schema: unknown, scope: Scope): Rule {
   if (schema === true || schema === undefined) return () => true;
@@ -101,6 +112,8 @@ function refRule(ref: string, scope: Scope): Rule {
   if (known) return known;
   let target: Rule | undefined;
   const lazy: Rule = (value, path, out) => {
+    if (++scope.followed > maxFollowed)
+      throw new TypeError(`schema follows more than ${maxFollowed} references; does ${ref} lead to itself?`);
     target ??= ruleOf(resolveRef(ref, scope.root), scope);
     return target(value, path, out);
   };
@@ -186,7 +199,7 @@ function stringRules(node: JsonSchema): Rule[] {
     ...sizeRule(node, "minLength", "characters", characters),
   ];
   if (typeof node["pattern"] === "string") {
-    const pattern = new RegExp(node["pattern"], "u");
+    const pattern = compilePattern(node["pattern"]);
     const message = `must match pattern "${node["pattern"]}"`;
     rules.push(
       (value, path, out) =>
@@ -326,7 +339,7 @@ function propertiesRule(node: JsonSchema, scope: Scope): Rule | undefined {
     ]),
   );
   const patterns = Object.entries((node["patternProperties"] as JsonSchema | undefined) ?? {}).map(
-    ([pattern, sub]) => [new RegExp(pattern, "u"), ruleOf(sub, scope)] as const,
+    ([pattern, sub]) => [compilePattern(pattern), ruleOf(sub, scope)] as const,
   );
   const extra = node["additionalProperties"];
   if (named.size === 0 && patterns.length === 0 && extra === undefined) return undefined;

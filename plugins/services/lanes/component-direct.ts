@@ -7,6 +7,7 @@ import { crashed, thrownByGuest } from "./component-errors.ts";
 import { guestLog } from "./guest-log.ts";
 import { parseGuestJson } from "./guest-json.ts";
 import type { GuestPorts } from "./guest.ts";
+import { refill, withinBudget } from "./lifting.ts";
 
 interface ToolSpec {
   readonly name: string;
@@ -45,11 +46,19 @@ export const directKind: Kind = {
     const log = guestLog(ports.host, ports.limits.logLines);
     const entry: Entry = { call: undefined, isTool: false };
     return {
-      imports: directImports(ports, log, entry),
+      imports: directImports({ ...ports, hostSync: refilling(ports) }, log, entry),
       serve: (exported, broken) => serveDirect(exported as unknown as Direct, ports, entry, broken),
     };
   },
 };
+
+/** How often it may ask is limited elsewhere; what it hands over with one request has nothing to do with the next. */
+const refilling =
+  ({ hostSync, limits }: GuestPorts): GuestPorts["hostSync"] =>
+  (...request) => {
+    refill(limits.hostBytes);
+    return hostSync(...request);
+  };
 
 function serveDirect(
   { guest, tool, hook }: Direct,
@@ -70,7 +79,7 @@ function serveDirect(
   function enter<T>(call: number, isTool: boolean, fn: () => T): T {
     Object.assign(entry, { call, isTool });
     try {
-      return ports.enter(fn);
+      return ports.enter(() => withinBudget(limits.hostBytes, fn));
     } catch (thrown) {
       const own = thrownByGuest(thrown);
       if (own) throw own;

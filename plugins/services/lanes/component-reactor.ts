@@ -6,6 +6,7 @@ import { crashed, fromGuest, thrownByGuest } from "./component-errors.ts";
 import { createRequests } from "./component-requests.ts";
 import { parseGuestJson } from "./guest-json.ts";
 import type { GuestPorts } from "./guest.ts";
+import { withinBudget } from "./lifting.ts";
 
 /** A call of the host that the guest has not answered yet. */
 interface OpenCall {
@@ -49,7 +50,7 @@ export function serveReactor(
   function enter(event: ReactorEvent): void {
     let actions: ReactorAction[];
     try {
-      actions = ports.enter(() => reactor.handle(event));
+      actions = ports.enter(() => withinBudget(limits.hostBytes, () => reactor.handle(event)));
     } catch (error) {
       return kill(thrownByGuest(error) ?? crashed(plugin, error));
     }

@@ -1,12 +1,11 @@
-import { mkdtemp, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import { rm } from "node:fs/promises";
-import type { LaneLimits } from "@rclaw/plugin-sdk/services/lanes";
+import type { LaneLimits, LanePorts } from "@rclaw/plugin-sdk/services/lanes";
 import { expect } from "vitest";
 import { coreModule, type Parts } from "../../fixtures/attacks/core.ts";
-import { closers, live, openLanes, place } from "./setup.ts";
+import { live, openLanes, place } from "./setup.ts";
 
 /** Short enough that a test ends soon, long enough that a busy machine does not fail an honest plugin. */
 export const tight: Partial<LaneLimits> = {
@@ -23,17 +22,19 @@ const maxStallMs = 1_500;
 
 let folder: string | undefined;
 let last = 0;
+/** A folder that all tests of a file share: what was transpiled once need not be again. */
+export const sharedFolder = async (): Promise<string> =>
+  (folder ??= await mkdtemp(path.join(os.tmpdir(), "rclaw-attacks-")));
 export async function moduleFile(bytes: Uint8Array): Promise<string> {
-  folder ??= await mkdtemp(path.join(os.tmpdir(), "rclaw-attacks-"));
-  const file = path.join(folder, `${++last}.wasm`);
+  const file = path.join(await sharedFolder(), `${++last}.wasm`);
   await writeFile(file, bytes);
   return file;
 }
 export const forgetModules = (): Promise<void> => rm(folder ?? "", { recursive: true, force: true });
 
 /** An attacker and an honest plugin that share what can be shared. */
-export async function battlefield(limits: Partial<LaneLimits> = {}) {
-  const { lanes, troubles } = await openLanes({ limits: () => ({ ...tight, ...limits }) });
+export async function battlefield(limits: Partial<LaneLimits> = {}, ports: Partial<LanePorts> = {}) {
+  const { lanes, troubles } = await openLanes({ limits: () => ({ ...tight, ...limits }), ...ports });
   const polite = await live(lanes, "wasm", await moduleFile(coreModule()), {
     id: "polite",
     contributes: { tools: ["attack"] },

@@ -1,0 +1,88 @@
+/** What a piece of a pattern may cost the engine, which tries every way to match. */
+interface Cost {
+  /** Ways to match it, apart from how long repetitions are. */
+  readonly ways: number;
+  /** Repetitions without a limit: each multiplies by the length of the text. */
+  readonly open: number;
+}
+
+/** Steps that a check may take: about a tenth of a second. */
+const maxSteps = 20_000_000;
+const maxWays = 100_000;
+
+/**
+ * A pattern of a schema, which may be a stranger's and is tried in the gateway's own thread: one that could take for
+ * ever is refused here, and a text that is too long for its pattern does not match it.
+ */
+export function compilePattern(source: string): { test(text: string): boolean } {
+  const pattern = new RegExp(source, "u");
+  const { ways, open } = costOf(source);
+  const degree = open + (source.startsWith("^") ? 0 : 1);
+  const maxLength = degree === 0 ? Infinity : (maxSteps / ways) ** (1 / degree);
+  return { test: (text) => text.length <= maxLength && pattern.test(text) };
+}
+
+const endless = (source: string): never => {
+  throw new TypeError(
+    `pattern "${source.slice(0, 100)}" repeats what can repeat or vary itself, so that a short text could keep it busy for hours; write it without nested repetition`,
+  );
+};
+
+function costOf(source: string): Cost {
+  let at = 0;
+
+  function alternatives(): Cost {
+    let [ways, open] = [0, 0];
+    for (;;) {
+      const branch = sequence();
+      ways += branch.ways;
+      open = Math.max(open, branch.open);
+      if (ways > maxWays) endless(source);
+      if (source[at] !== "|") return { ways, open };
+      at++;
+    }
+  }
+
+  function sequence(): Cost {
+    let [ways, open] = [1, 0];
+    while (at < source.length && source[at] !== "|" && source[at] !== ")") {
+      const piece = repeated(atom());
+      ways *= piece.ways;
+      open += piece.open;
+      if (ways > maxWays) endless(source);
+    }
+    return { ways, open };
+  }
+
+  /** One character, class or group. */
+  function atom(): Cost {
+    const first = source[at++];
+    if (first === "\\") at++;
+    else if (first === "[") {
+      while (at < source.length && source[at] !== "]") at += source[at] === "\\" ? 2 : 1;
+      at++;
+    } else if (first === "(") {
+      at += /^\?(?:[:=!]|<[=!]|<[^>]*>)/.exec(source.slice(at, at + 80))?.[0].length ?? 0;
+      const inner = alternatives();
+      at++;
+      return inner;
+    }
+    return { ways: 1, open: 0 };
+  }
+
+  function repeated(piece: Cost): Cost {
+    const [text, from, comma, to] = /^(?:[*+?]|\{(\d+)(,?)(\d*)\})\??/.exec(source.slice(at, at + 40)) ?? [];
+    if (text === undefined) return piece;
+    at += text.length;
+    if (text.startsWith("?")) return { ways: piece.ways + 1, open: piece.open };
+    const isOpen = from === undefined || (comma !== "" && to === "");
+    const isPlain = piece.ways === 1 && piece.open === 0;
+    if (isOpen) return isPlain ? { ways: 1, open: 1 } : endless(source);
+    const most = Number(to || from);
+    if (most > 1 && piece.open > 0) endless(source);
+    const ways = piece.ways ** most * (most - Number(from) + 1);
+    return ways <= maxWays ? { ways, open: piece.open } : endless(source);
+  }
+
+  return alternatives();
+}
