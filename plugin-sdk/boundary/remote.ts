@@ -2,6 +2,7 @@ import type { Channel } from "../channel.ts";
 import { isRclawError, RclawError } from "../errors.ts";
 import { createQueue } from "../guest/socket.ts";
 import type { Plugin, PluginContext } from "../plugin.ts";
+import { refuseEndless } from "../schema/pattern.ts";
 import type { Chunk, Provider } from "../provider.ts";
 import { checkAnswer } from "./answers.ts";
 import type { Asked, Offer } from "./calls.ts";
@@ -57,12 +58,25 @@ export function remotePlugin({ id, link, env, onTrouble }: RemoteOptions): Plugi
       const verbs = hostVerbs({ id, ctx, open, onBytes: (count) => link.onBytes?.(count) });
       const offer = await link.open(activation, verbs, ctx.signal);
       checkAnswer(id, "activate", offer);
+      checkSchemas(id, offer);
       registerTools(ctx, far, offer);
       for (const row of offer.channels) ctx.channels.register(farChannel(far, row, onTrouble));
       for (const provider of offer.providers) ctx.providers.register(farProvider(far, provider));
       registerGateway(ctx, far, offer);
     },
   };
+}
+
+/** What a stranger wants its params held against runs in this thread. */
+function checkSchemas(plugin: string, { tools, methods }: Offer): void {
+  for (const { name, params } of [...tools, ...methods]) {
+    try {
+      refuseEndless(params);
+    } catch (error) {
+      const reason = `plugin "${plugin}" offers "${name}" with params that could stop everybody: ${(error as Error).message}`;
+      throw new RclawError("PLUGIN_FAILED", reason, { cause: error, details: { plugin } });
+    }
+  }
 }
 
 function asker(id: string, link: Link, open: Map<number, Open>): Far["ask"] {

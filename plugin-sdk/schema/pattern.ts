@@ -11,15 +11,31 @@ const maxSteps = 20_000_000;
 const maxWays = 100_000;
 
 /**
- * A pattern of a schema, which may be a stranger's and is tried in the gateway's own thread: one that could take for
- * ever is refused here, and a text that is too long for its pattern does not match it.
+ * A pattern of a schema, tried in the gateway's own thread: a text that is too long for it does not match. Schemas of
+ * strangers are first held against `refuseEndless`; ours may repeat what repeats.
  */
 export function compilePattern(source: string): { test(text: string): boolean } {
   const pattern = new RegExp(source, "u");
-  const { ways, open } = costOf(source);
-  const degree = open + (source.startsWith("^") ? 0 : 1);
-  const maxLength = degree === 0 ? Infinity : (maxSteps / ways) ** (1 / degree);
+  let cost: Cost;
+  try {
+    cost = costOf(source);
+  } catch {
+    return pattern;
+  }
+  const degree = cost.open + (source.startsWith("^") ? 0 : 1);
+  const maxLength = degree === 0 ? Infinity : (maxSteps / cost.ways) ** (1 / degree);
   return { test: (text) => text.length <= maxLength && pattern.test(text) };
+}
+
+/** Throws for a schema with a pattern that could keep this thread busy for ever. */
+export function refuseEndless(schema: unknown): void {
+  if (typeof schema !== "object" || schema === null) return;
+  for (const [key, value] of Object.entries(schema)) {
+    if (key === "pattern" && typeof value === "string") costOf(value);
+    if (key === "patternProperties" && typeof value === "object" && value !== null)
+      for (const pattern of Object.keys(value)) costOf(pattern);
+    refuseEndless(value);
+  }
 }
 
 const endless = (source: string): never => {

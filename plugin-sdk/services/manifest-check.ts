@@ -4,6 +4,7 @@ import type { JsonSchema } from "../tool.ts";
 import { manifestSchema } from "../manifest.schema.ts";
 import { compile, describeIssues } from "../schema/check.ts";
 import { withDefaults } from "../schema/defaults.ts";
+import { refuseEndless } from "../schema/pattern.ts";
 import { isInRange, sdkVersion } from "./version-range.ts";
 
 const schema = compile(manifestSchema);
@@ -69,6 +70,7 @@ function unsafe(value: unknown, depth = 0): string | undefined {
 /** Tried here, because the next to use it is whoever reads the configuration: everybody. */
 function schemaMistake(configSchema: JsonSchema): string | undefined {
   try {
+    refuseEndless(configSchema);
     compile(configSchema).issues(withDefaults(configSchema, {}));
     return undefined;
   } catch (error) {

@@ -165,6 +165,14 @@ describe("a core module that is loaded", () => {
     expect(await reason(() => meets({ describe }))).toMatch(told);
   });
 
+  test("a schema that would keep the gateway busy for hours", async () => {
+    const { meets } = await battlefield();
+    const bomb = { name: "attack", description: "", params: { properties: { a: { pattern: "^(a+)+$" } } } };
+    expect(await reason(() => meets({ describe: described([bomb]) }))).toMatch(
+      /PLUGIN_FAILED.*hostile.*attack.*nested repetition/,
+    );
+  });
+
   test("SEC-187: ten thousand tools", async () => {
     const { meets } = await battlefield();
     const told = await reason(() => meets({ describe: described(manifold.slice(0, 300)) }));
