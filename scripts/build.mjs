@@ -306,6 +306,19 @@ for (const file of assets.filter((asset) => !/\.(?:js|css)$/.test(asset))) {
   mkdirSync(path.dirname(target), { recursive: true });
   writeFileSync(target, readFileSync(file));
 }
+// What authors build with: the SDK's sources, the contract, and the templates.
+const forAuthors = [
+  ...filesIn("plugin-sdk").filter((file) => {
+    const below = path.relative(path.join(root, "plugin-sdk"), file);
+    return below.startsWith("templates") || (below.endsWith(".ts") && !below.startsWith("testing"));
+  }),
+  ...filesIn("wit"),
+];
+for (const file of forAuthors) {
+  const target = path.join(staging, path.relative(root, file));
+  mkdirSync(path.dirname(target), { recursive: true });
+  copyFileSync(file, target);
+}
 writeFileSync(path.join(staging, path.basename(stampFile)), digest);
 const old = `${dist}.old-${process.pid}`;
 if (existsSync(dist)) renameSync(dist, old);

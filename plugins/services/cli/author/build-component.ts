@@ -123,8 +123,7 @@ export async function bundleForComponent({ entry, sdkFolder, serve }: ComponentS
       legalComments: "none",
       logLevel: "silent",
       external: ["rclaw:*"],
-      // For typebox, which the SDK brings along.
-      nodePaths: nodePaths(sdkFolder),
+      nodePaths: besideSdk(sdkFolder),
       plugins: [resolveSdk(sdkFolder, true), inlineSchemas(esbuild, sdkFolder), refuseNode()],
     });
     return outputFiles[0]?.text ?? "";
@@ -133,10 +132,13 @@ export async function bundleForComponent({ entry, sdkFolder, serve }: ComponentS
   }
 }
 
-const nodePaths = (sdkFolder: string): string[] =>
-  ["node_modules", "../node_modules", "../.."].map((up) => path.join(sdkFolder, up));
+/** Where typebox is, which the SDK brings along: in the repository, in a package, and beside a package. */
+export const besideSdk = (sdkFolder: string): string[] =>
+  ["node_modules", "../node_modules", "../..", "../../node_modules", "../../.."].map((up) =>
+    path.join(sdkFolder, up),
+  );
 
-function explained(failure: BuildFailure): RclawError {
+export function explained(failure: BuildFailure): RclawError {
   const lines = (failure.errors ?? []).map(({ text, location }) =>
     location ? `${location.file}:${location.line}:${location.column + 1}: ${text}` : text,
   );
@@ -144,7 +146,7 @@ function explained(failure: BuildFailure): RclawError {
   return new RclawError("INVALID_REQUEST", `the plugin cannot be bundled:\n${what}`, { cause: failure });
 }
 
-function resolveSdk(sdkFolder: string, inGuest: boolean): BundlerPlugin {
+export function resolveSdk(sdkFolder: string, inGuest: boolean): BundlerPlugin {
   return {
     name: "sdk",
     setup(build) {
@@ -182,7 +184,7 @@ function refuseNode(): BundlerPlugin {
 }
 
 /** Evaluates `*.schema.ts` now, with all of typebox, which is large and slow in the engine of a component. */
-function inlineSchemas(esbuild: typeof import("esbuild"), sdkFolder: string): BundlerPlugin {
+export function inlineSchemas(esbuild: typeof import("esbuild"), sdkFolder: string): BundlerPlugin {
   return {
     name: "inline-schemas",
     setup(build) {
@@ -194,7 +196,7 @@ function inlineSchemas(esbuild: typeof import("esbuild"), sdkFolder: string): Bu
           format: "esm",
           platform: "node",
           logLevel: "silent",
-          nodePaths: nodePaths(sdkFolder),
+          nodePaths: besideSdk(sdkFolder),
           plugins: [resolveSdk(sdkFolder, false)],
         });
         const code = outputFiles[0]?.contents ?? (await readFile(file));
