@@ -449,6 +449,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
             log,
             stateDir: paths.stateDir,
             store: () => services.get("plugin-store"),
+            lanes: () => services.get("lanes"),
             fetchSource: network.fetchSource,
             tell: options.gateway.send,
             isService(id) {

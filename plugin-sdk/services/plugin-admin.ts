@@ -1,7 +1,7 @@
 import type { Logger } from "../plugin.ts";
 import type { Channel } from "../channel.ts";
 import type { Manifest } from "../manifest.ts";
-import type { LaneUse } from "./lanes.ts";
+import type { LanesService, LaneUse } from "./lanes.ts";
 import type { InstalledPlugin, PluginStoreService } from "./plugin-store.ts";
 import type { KernelMethod } from "./method.ts";
 
@@ -78,6 +78,8 @@ export interface PluginAdminPorts {
   /** Where plugins are kept. */
   readonly stateDir: string;
   store(): Promise<PluginStoreService>;
+  /** For cages beside those of the gateway. */
+  lanes(): Promise<LanesService>;
   /** The guarded fetch for sources of plugins: public hosts, and the one that a person named. */
   fetchSource(host: string): Promise<typeof fetch>;
   /** To the connection of the person who waits; nobody is there when false. */
@@ -108,6 +110,10 @@ export const adminMethods = {
   "plugins.ci": "operator.admin",
   "plugins.search": "operator.read",
   "plugins.pack": "operator.admin",
+  "plugins.check": "operator.admin",
+  "plugins.link": "operator.admin",
+  "plugins.unlink": "operator.admin",
+  "plugins.logs": "operator.admin",
   "plugins.remove": "operator.admin",
   "plugins.logout": "operator.admin",
 } as const;

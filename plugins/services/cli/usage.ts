@@ -55,20 +55,42 @@ A path is dotted: agents.defaults.model, channels["my.channel"], hooks.rules[0].
   --yes        do not ask
   --json       print JSON
 `,
-  plugin: `Usage: rclaw plugin [list] [--timings]
-       rclaw plugin info <id>
-       rclaw plugin add <id> [--account <name>] [--set <key>=<value>] [--token-env <name>]
-       rclaw plugin enable|disable <id>
-       rclaw plugin reload [<id>]
-       rclaw plugin remove <id> [--yes]
+  plugin: `Usage: rclaw plugin [<command>] [<words and flags>]
 
-  list      every plugin and how it is; --timings adds what starting it cost
-  info      what a plugin adds and what it may touch
-  add       shows what it may do, asks for what it needs, tests it, and switches it on
-  enable    switches a plugin on; no restart
-  disable   switches it off and undoes everything it did
-  reload    off and on again; without an id: looks for new, changed and gone plugins
-  remove    removes it with its storage and secrets
+Use
+  list [--timings]            every plugin and how it is; with what starting it cost
+  info <id>                   what a plugin adds and what it may touch
+  search <words>              looks for plugins in the index
+  add <id or source>          shows what it may do, asks for what it needs, tests it,
+                              and switches it on; a source is a folder, a file or a URL
+  update [<id>]               brings the newest version; asks about what is new
+  rollback <id>               goes back to the version before
+  enable <id>, disable <id>   on and off, at once; off undoes everything it did
+  remove <id> [--yes]         removes it with its settings, secrets and storage
+
+Operate
+  doctor [<id>]               how each one is, with a next step
+  top [--once]                what caged plugins use: calls, CPU, memory, network
+  logs <id> [--follow]        what one wrote to the log; --limit <lines>
+  approvals                   hosts that plugins wait for
+  allow <card> [--always]     lets it through once, or from now on
+  deny <card>                 does not, and is not asked again
+  isolate <id> <runtime>      a narrower cage: wasm, worker or in-process
+  trust <id> --runtime <r>    more freedom for one: worker or in-process
+  reload [<id>]               off and on again; without an id: looks for changes
+  verify [<id>], ci           compares what is installed with the lock; makes it so
+  panic                       all that did not come with rclaw goes off, now
+
+Write
+  new <id> [--lang <l>]       starts one: ts (default), rust, go, python, c or
+                              assemblyscript; --dir <folder>, and for ts
+                              --kind tool, hook, channel or provider
+  build [<folder>]            makes the files that its manifest names
+  test [<folder>]             is it what its manifest says, and does it survive
+                              misuse? In a real cage; --runtime worker in a thread
+  dev [<folder>] [--keep]     builds at every save and swaps it in the running
+                              gateway; Ctrl-C takes it out again
+  pack [<folder>]             one file to hand on; --sign signs it
 
   --account <name>            which account the answers of "add" are for
   --set <key>=<value>         answers a question of "add" that is no secret

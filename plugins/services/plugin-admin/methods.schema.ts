@@ -64,3 +64,42 @@ export const packParams = Type.Object(
   { folder: file, sign: Type.Optional(Type.Boolean()), out: Type.Optional(file) },
   strict,
 );
+
+const absolute = Type.String({ minLength: 1, maxLength: 4_096, pattern: "^(/|[A-Za-z]:[\\\\/])" });
+export const linkParams = Type.Object({ folder: absolute }, strict);
+export const checkParams = Type.Object(
+  { folder: absolute, runtime: Type.Optional(Type.Union([Type.Literal("wasm"), Type.Literal("worker")])) },
+  strict,
+);
+export const logsParams = Type.Object(
+  {
+    id,
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 500 })),
+    /** Only what came after an earlier answer. */
+    cursor: Type.Optional(Type.String({ pattern: "^\\d{1,20}:\\d{1,16}$" })),
+  },
+  strict,
+);
+
+/** `cases.json` of a plugin: calls of its tools and what they have to answer. */
+export const casesSchema = Type.Array(
+  Type.Object(
+    {
+      tool: Type.String(),
+      params: Type.Unknown(),
+      config: Type.Optional(Type.Unknown()),
+      expect: Type.Optional(
+        Type.Object(
+          {
+            content: Type.Optional(Type.String()),
+            contentMatches: Type.Optional(Type.String()),
+            isError: Type.Optional(Type.Boolean()),
+          },
+          strict,
+        ),
+      ),
+    },
+    strict,
+  ),
+  { maxItems: 1_000 },
+);

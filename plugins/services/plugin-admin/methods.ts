@@ -10,8 +10,10 @@ import type {
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
 import { cageMethods, forPeople, placeOf } from "./cages.ts";
 import { addParams, idParams, logoutParams, noParams, reloadParams } from "./methods.schema.ts";
-import { storeMethods } from "./store.ts";
+import { logsMethod } from "./logs.ts";
 import { probePlugin } from "./probe.ts";
+import { storeMethods } from "./store.ts";
+import { isLinked, unlink, workbenchMethods } from "./workbench.ts";
 
 /** Ids of what changed in the plugins folder since it was last looked at, and what was not taken. */
 interface Rescan {
@@ -42,7 +44,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
     const near = [...options.plugins().keys()].find((known) => known.startsWith(id.slice(0, 3)));
     throw new RclawError(
       "NOT_FOUND",
-      `there is no plugin "${id}"${near ? `; did you mean "${near}"?` : ""} See: rclaw plugin list. If its folder is new: rclaw plugin reload`,
+      `there is no plugin "${id}"${near ? `; did you mean "${near}"?` : "."} See: rclaw plugin list. If its folder is new: rclaw plugin reload`,
     );
   }
 
@@ -238,6 +240,8 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
 
   return [
     ...cageMethods(options, found),
+    ...workbenchMethods({ ...options, rescan }),
+    logsMethod(options.stateDir, found),
     ...storeMethods({ ...options, found, rescan, enable: async (id) => void (await setEnabled(id, true)) }),
     {
       scope: "operator.read",
@@ -336,6 +340,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
         async handle({ params: { id } }) {
           const item = found(id);
           const { manifest, installed } = item;
+          const linked = await isLinked(options.stateDir, id);
           await options.deactivate(id);
           const own = ownPaths(configPathOf(manifest));
           for (const name of own.flatMap((path) => secretsIn(valueAt(config(), path))))
@@ -345,6 +350,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
             { path: `plugins.entries.${id}`, value: { enabled: false } },
           ]);
           await options.forget(item);
+          if (linked) return unlink({ ...options, rescan }, id);
           if (installed) {
             await (await options.store()).remove({ stateDir: options.stateDir, log: options.log }, id);
             await options.configure([{ path: `plugins.entries.${id}`, value: undefined }]);

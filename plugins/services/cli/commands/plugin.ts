@@ -20,9 +20,40 @@ const subcommands = [
   "verify",
   "pack",
   "ci",
+  "new",
+  "build",
+  "test",
+  "dev",
+  "trust",
+  "isolate",
+  "panic",
+  "top",
+  "logs",
+  "doctor",
+  "approvals",
+  "allow",
+  "deny",
 ] as const;
 /** Loaded when one of them is typed. */
 const store = () => import("./plugin-store.ts");
+const trusting = () => import("./plugin-trust.ts");
+const approvals = () => import("./plugin-approvals.ts");
+type Run = (context: CommandContext, args: readonly string[]) => Promise<number>;
+const others: { readonly [name: string]: () => Promise<Run> } = {
+  new: async () => (await import("./plugin-new.ts")).run,
+  build: async () => (await import("./plugin-build.ts")).run,
+  test: async () => (await import("./plugin-test.ts")).run,
+  dev: async () => (await import("./plugin-dev.ts")).run,
+  trust: async () => (await trusting()).trust,
+  isolate: async () => (await trusting()).isolate,
+  panic: async () => (await trusting()).panic,
+  top: async () => (await import("./plugin-top.ts")).run,
+  logs: async () => (await import("./plugin-logs.ts")).run,
+  doctor: async () => (await import("./plugin-doctor.ts")).run,
+  approvals: async () => (await approvals()).list,
+  allow: async () => (context, args) => approvals().then(({ answer }) => answer(context, "allow", args)),
+  deny: async () => (context, args) => approvals().then(({ answer }) => answer(context, "deny", args)),
+};
 
 const tints: Readonly<Record<string, Colour>> = {
   active: "green",
@@ -228,5 +259,7 @@ export async function run(context: CommandContext): Promise<number> {
   if (name === "verify") return (await store()).verify(context, rest);
   if (name === "pack") return (await store()).pack(context, rest);
   if (name === "ci") return (await store()).ci(context, rest);
-  return change(context, name, rest);
+  const other = others[name];
+  if (other) return (await other())(context, rest);
+  return change(context, name as keyof typeof changes, rest);
 }
