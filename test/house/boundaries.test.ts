@@ -98,6 +98,8 @@ const chokePoints: Record<string, { raw: RegExp; allowed: readonly string[] }> =
       "plugins/services/lanes/transpile.ts",
       // Asks npm which registry it uses.
       "plugins/services/plugin-admin/registry.ts",
+      // Runs the compiler that an author's build recipe names, when the author builds.
+      "plugins/services/cli/author/recipe.ts",
       // Opens the browser for --ui.
       "plugins/services/terminal/browser.ts",
     ],

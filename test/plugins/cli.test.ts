@@ -20,7 +20,7 @@ test("every command of the manifest has a complete usage text", async () => {
 test("--help of a command goes to stdout and succeeds", async () => {
   const { code, out, calls } = await rclaw(["plugin", "add", "--help"]);
   expect(code).toBe(0);
-  expect(out).toContain("rclaw plugin add <id>");
+  expect(out).toContain("add <id or source>");
   expect(calls).toEqual([]);
 });
 

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { live, openLanes, place } from "./setup.ts";
 
 const entry = path.resolve(import.meta.dirname, "../../fixtures/lanes/worker-tool.mjs");
-const manifest = { id: "demo", contributes: { tools: ["echo", "spin", "crash"] } };
+const manifest = { id: "demo", contributes: { tools: ["echo", "refuse", "spin", "crash"] } };
 
 test("a tool answers from a thread of its own", async () => {
   const { lanes } = await openLanes();
@@ -15,12 +15,23 @@ test("a tool answers from a thread of its own", async () => {
   expect(lanes.use("demo")).toMatchObject({ calls: 1, failures: 0, kills: 0, loaded: true });
 });
 
+test("a plugin that says UNAVAILABLE itself is not taken for one that is gone", async () => {
+  const { lanes } = await openLanes();
+  const { context } = await live(lanes, "worker", entry, manifest);
+  const { signal } = context;
+  await expect(context.tools.call("refuse", {}, { ...place, signal })).rejects.toMatchObject({
+    code: "UNAVAILABLE",
+    message: "nobody is home",
+  });
+  expect(lanes.use("demo")).toMatchObject({ failures: 1, kills: 0, loaded: true });
+});
+
 test("what a plugin offers is remembered, so that the next start loads nothing", async () => {
   const { lanes } = await openLanes();
   const first = await live(lanes, "worker", entry, manifest);
   await first[Symbol.asyncDispose]();
   const second = await live(lanes, "worker", entry, manifest);
-  expect([...second.contributions.tools.keys()]).toEqual(["echo", "spin", "crash"]);
+  expect([...second.contributions.tools.keys()]).toEqual(["echo", "refuse", "spin", "crash"]);
   expect(lanes.use("demo")).toMatchObject({ loaded: false });
 });
 
