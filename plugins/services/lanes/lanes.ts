@@ -19,7 +19,9 @@ const maxSharedKills = 2;
 /** The cages of one gateway: which plugin lives in which thread. */
 export function createLanes(ports: LanePorts): Lanes {
   const cells = new Map<string, Cell>();
-  const links = new Map<string, Resident>();
+  /** Of one plugin there may be two for a moment: settings are tried out beside the one that runs. */
+  const links = new Map<string, Resident[]>();
+  const residentOf = (id: string): Resident | undefined => links.get(id)?.[0];
   const kills = new Map<string, number>();
   const cacheFolder = path.join(ports.stateDir, "cache");
   const offers = createOffers(cacheFolder);
@@ -29,7 +31,7 @@ export function createLanes(ports: LanePorts): Lanes {
   function tidy(): void {
     clearTimeout(tidying);
     tidying = setTimeout(() => {
-      if ([...links.values()].every(({ link }) => !link.use().loaded)) collect();
+      if ([...links.values()].flat().every(({ link }) => !link.use().loaded)) collect();
     }, tidyMs).unref();
   }
 
@@ -68,11 +70,17 @@ export function createLanes(ports: LanePorts): Lanes {
       onKill: () => void kills.set(id, (kills.get(id) ?? 0) + 1),
       report: (where, error) => ports.report(id, where, error),
     });
-    links.set(id, { link, runtime, manifest, open: (next) => open(next) });
+    const resident: Resident = { link, runtime, manifest, open: (next) => open(next) };
+    links.set(id, [...(links.get(id) ?? []), resident]);
+    const close = async (): Promise<void> => {
+      links.set(id, links.get(id)?.filter((other) => other !== resident) ?? []);
+      await link.close();
+    };
     return remotePlugin({
       id,
       link: {
         ...link,
+        close,
         open: (given, ...rest) => (refusePlainSecrets(manifest, given.config), link.open(given, ...rest)),
       },
       onTrouble: (where, error) => ports.report(id, where, error),
@@ -81,9 +89,9 @@ export function createLanes(ports: LanePorts): Lanes {
 
   return {
     load,
-    use: (id) => links.get(id)?.link.use(),
+    use: (id) => residentOf(id)?.link.use(),
     async swap(found, runtime) {
-      const resident = links.get(found.manifest.id);
+      const resident = residentOf(found.manifest.id);
       if (!resident || resident.runtime !== runtime || !isSame(resident.manifest, found.manifest))
         return false;
       return resident.link.swap(await resident.open(found));
