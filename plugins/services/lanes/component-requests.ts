@@ -59,13 +59,15 @@ export function createRequests(ports: GuestPorts, { post, kill, isOpen }: Reacto
   }
 
   /** Why a request may not be made, or undefined. */
-  function refusal(call: number | undefined): RclawError | undefined {
+  function refusal(call: number | undefined, method: string): RclawError | undefined {
     if (call !== undefined) {
       if (!isOpen(call))
         return new RclawError(
           "INVALID_REQUEST",
           `call ${call} is not open; pass the call that is being answered`,
         );
+      // A channel's call stays open for weeks, and hands in all that it receives.
+      if (method === "channel.receive") return allowance.take() ? undefined : tooMany();
       const count = (perCall.get(call) ?? 0) + 1;
       if (perCall.size > 1_000) for (const one of perCall.keys()) if (!isOpen(one)) perCall.delete(one);
       perCall.set(call, count);
@@ -102,7 +104,7 @@ export function createRequests(ports: GuestPorts, { post, kill, isOpen }: Reacto
       tell(value);
     };
     sending += bytes;
-    const refused = refusal(call);
+    const refused = refusal(call, method);
     if (refused || sending > limits.hostBytes) {
       const error =
         refused ?? new RclawError("TOO_LARGE", `more than ${limits.hostBytes} bytes are waiting to be sent`);
@@ -205,7 +207,7 @@ export function createRequests(ports: GuestPorts, { post, kill, isOpen }: Reacto
     "ws-close"({ id, code, reason }) {
       if (!running.has(id)) return;
       // That it is closed shows when the socket's own call ends.
-      host.call("ws.close", { socket: id, code, reason }).catch(() => undefined);
+      host.call("ws.close", { socket: id, code: sendableCode(code), reason }).catch(() => undefined);
     },
     timer({ id, delayMs }) {
       if (!isFree(id)) return;
@@ -289,6 +291,9 @@ export function createRequests(ports: GuestPorts, { post, kill, isOpen }: Reacto
     },
   };
 }
+
+/** Guests say 1001 when they lose interest, which is not theirs to send; the socket is to be closed all the same. */
+const sendableCode = (code: number): number => (code >= 3_000 && code <= 4_999 ? code : 1_000);
 
 function plain(fields: string | undefined): object {
   if (fields === undefined) return {};
