@@ -67,8 +67,8 @@ async function forgetfulServer() {
   server.on("upgrade", (request, socket, head) =>
     sockets.handleUpgrade(request, socket, head, (client) => {
       connections++;
-      client.on("message", (data) => {
-        const { seq, action } = JSON.parse(String(data)) as { seq: number; action: string };
+      client.on("message", (data: Buffer) => {
+        const { seq, action } = JSON.parse(data.toString("utf8")) as { seq: number; action: string };
         client.send(JSON.stringify({ status: "OK", seq_reply: seq }));
         if (action === "authentication_challenge") client.send(JSON.stringify({ event: "hello", data: {} }));
       });

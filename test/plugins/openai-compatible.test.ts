@@ -182,7 +182,7 @@ describe.each(cages)("%s", (cage) => {
   test("events are understood however their lines end and wherever they are cut", async () => {
     const whole = `: a comment\r\n\r\n${line({ delta: { content: "né" } })}`.replaceAll(/(?<!\r)\n/g, "\r\n");
     const text = `${whole}event: x\ndata: ${JSON.stringify({ choices: [{ delta: { content: "!" }, finish_reason: "length" }] })}`;
-    const baseUrl = await wire([...text].map(String));
+    const baseUrl = await wire(Array.from(text));
     const chunks = await collect((await provider(cage, { baseUrl })).stream(request(), never));
     expect(textOf(chunks)).toBe("né!");
     expect(chunks.at(-1)).toMatchObject({ type: "end", stopReason: "length" });

@@ -88,24 +88,27 @@ export function createAccount(
     (userId ??= (await api.ask<{ user_id: string }>("GET", "/account/whoami", { signal })).user_id);
 
   async function run(api: Api, receive: Receive, signal: AbortSignal): Promise<void> {
-    for (let failures = 1; userId === undefined && !signal.aborted; failures++) {
+    let self = userId;
+    for (let failures = 1; self === undefined && !signal.aborted; failures++) {
       await pause(pauseAfter(failures), signal);
-      await whoAmI(api, signal).catch((error: RclawError) => {
+      self = await whoAmI(api, signal).catch((error: RclawError) => {
         if (fatal.includes(error.code)) throw error;
         if (!signal.aborted) failed(error);
+        return undefined;
       });
     }
-    if (userId === undefined || signal.aborted) return;
+    if (self === undefined || signal.aborted) return;
+    const name = self;
     const profile = await api
-      .ask<{ displayname?: string }>("GET", `/profile/${encodeURIComponent(userId)}`, { signal })
+      .ask<{ displayname?: string }>("GET", `/profile/${encodeURIComponent(name)}`, { signal })
       .catch(() => ({ displayname: undefined }));
-    const me: Me = { userId, displayName: profile.displayname, wrote: (event) => own.has(event) };
-    const rooms = createRooms({ api, accountId: id, userId, storage, log });
+    const me: Me = { userId: name, displayName: profile.displayname, wrote: (event) => own.has(event) };
+    const rooms = createRooms({ api, accountId: id, userId: name, storage, log });
     await syncForever(
       {
         api,
         accountId: id,
-        userId,
+        userId: name,
         rooms,
         autoJoin: settings.autoJoin !== false,
         storage,

@@ -5,7 +5,7 @@ export interface Api {
   ask<Answer>(method: "GET" | "POST" | "PUT", path: string, options: AskOptions): Promise<Answer>;
 }
 
-export interface AskOptions {
+interface AskOptions {
   readonly signal: AbortSignal;
   readonly body?: object;
   /** Milliseconds; the server may keep a request open for some of them. */
@@ -48,7 +48,7 @@ export function createApi({ homeserver, token, accountId, ...world }: ApiOptions
         });
         const answer: unknown = await response.json().catch(() => undefined);
         if (response.ok && typeof answer === "object" && answer !== null) return answer as Answer;
-        throw refusal(response.status, (answer ?? {}) as Refusal, accountId);
+        throw refusal(response.status, answer ?? {}, accountId);
       } catch (error) {
         throw explained(error, {
           what: `${method} ${path.split("?")[0]}`,
@@ -68,8 +68,8 @@ function explained(
   { what, isStopped, isLate }: { what: string; isStopped: boolean; isLate: boolean },
 ): RclawError {
   if (isStopped) return new RclawError("ABORTED", `matrix: ${what} was stopped`);
-  if (isRclawError(error) && !isLate && error.code !== "UNAVAILABLE") return error as RclawError;
-  if (isRclawError(error) && error.message.startsWith("matrix")) return error as RclawError;
+  if (isRclawError(error) && !isLate && error.code !== "UNAVAILABLE") return error;
+  if (isRclawError(error) && error.message.startsWith("matrix")) return error;
   const why = isLate ? "no answer in time" : error instanceof Error ? error.message : String(error);
   // Every message has a transaction id, so that one sent twice arrives once.
   return new RclawError("UNAVAILABLE", `matrix: ${what} failed: ${why}`, { cause: error, retryable: true });

@@ -76,24 +76,26 @@ export function createAccount(
     (me ??= await api.ask<Me>("GET", "/users/me", signal));
 
   async function run(api: Api, receive: Receive, signal: AbortSignal): Promise<void> {
-    for (let failures = 1; me === undefined && !signal.aborted; failures++) {
+    let self = me;
+    for (let failures = 1; self === undefined && !signal.aborted; failures++) {
       await pause(pauseAfter(failures), signal);
-      await whoAmI(api, signal).catch((error: RclawError) => {
+      self = await whoAmI(api, signal).catch((error: RclawError) => {
         if (fatal.includes(error.code)) throw error;
         if (!signal.aborted) failed(error);
+        return undefined;
       });
     }
-    if (me === undefined || signal.aborted) return;
-    const self = me;
+    if (self === undefined || signal.aborted) return;
+    const known = self;
     await listenForever(
       {
         api,
         accountId: id,
-        me: self,
+        me: known,
         webSocket: world.webSocket,
         storage,
         log,
-        take: (post, place) => take(toInbound(id, post, self, place), receive, signal),
+        take: (post, place) => take(toInbound(id, post, known, place), receive, signal),
         onConnected: connected,
         onFailure: failed,
       },

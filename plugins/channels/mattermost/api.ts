@@ -42,7 +42,7 @@ export function createApi({ baseUrl, token, accountId, ...world }: ApiOptions): 
         });
         const answer: unknown = await response.json().catch(() => undefined);
         if (response.ok && typeof answer === "object" && answer !== null) return answer as Answer;
-        throw refusal(response, (answer ?? {}) as { message?: string }, { what, accountId });
+        throw refusal(response, answer ?? {}, { what, accountId });
       } catch (error) {
         if (signal.aborted) throw new RclawError("ABORTED", `mattermost: ${what} was stopped`);
         const isOurs =

@@ -89,7 +89,7 @@ function wordsIn(body: string): string {
   try {
     const { error, message } = JSON.parse(body) as { error?: unknown; message?: unknown };
     const said =
-      typeof error === "object" ? (error as { message?: unknown } | null)?.message : (error ?? message);
+      typeof error === "object" && error !== null && "message" in error ? error.message : (error ?? message);
     return typeof said === "string" ? said : "";
   } catch {
     return /^\s*</.test(body) ? "" : body;

@@ -44,7 +44,7 @@ async function* events(response: Response, server: Server): AsyncGenerator<Event
       "INVALID_REQUEST",
       `${server.id} answered with ${type || "nothing"} instead of a stream; check ${place}.baseUrl, which ends in /v1 for most servers`,
     );
-  for await (const data of eventData(response.body as unknown as AsyncIterable<Uint8Array>)) {
+  for await (const data of eventData(response.body)) {
     if (data === "[DONE]") return;
     const event = JSON.parse(data) as Event;
     if (event.error !== undefined) throw within(data, server);

@@ -41,7 +41,11 @@ export async function findPlace(
 ): Promise<Place | undefined> {
   const [name = wanted, ...rest] = wanted.split(",").map((part) => part.trim());
   const query = new URLSearchParams({ name, count: "10", language: services.language, format: "json" });
-  const { results } = (await ask(`${services.geocoding}/v1/search?${query}`, services, signal)) as {
+  const { results } = (await ask(
+    `${services.geocoding}/v1/search?${query.toString()}`,
+    services,
+    signal,
+  )) as {
     results?: readonly Found[];
   };
   const places = (Array.isArray(results) ? results : []).filter(isUsable);
@@ -82,7 +86,7 @@ export async function forecast(
     forecast_days: String(days),
     ...(units === "imperial" && imperial),
   });
-  return (await ask(`${services.forecast}/v1/forecast?${query}`, services, signal)) as Weather;
+  return ask(`${services.forecast}/v1/forecast?${query.toString()}`, services, signal);
 }
 
 async function ask(url: string, services: Services, signal: AbortSignal): Promise<object> {

@@ -86,7 +86,7 @@ async function alive(cage: Cage, manifest: Manifest, limits: object = {}): Promi
   const workspace = await mkdtemp(path.join(os.tmpdir(), "rclaw-workspace-"));
   closers.push(() => rm(workspace, { recursive: true, force: true }));
   const secrets = { "demo.key": secret };
-  const rclaw = createTestContext<unknown>({
+  const rclaw = createTestContext({
     id,
     manifest,
     config,
@@ -137,7 +137,7 @@ async function alive(cage: Cage, manifest: Manifest, limits: object = {}): Promi
 describe.each(cages)("%s", (cage) => {
   test("files of the workspace, updates, a chat over a socket and storage are there", async () => {
     sockets.once("connection", (socket) =>
-      socket.on("message", (data) => socket.send(`${data.toString("utf8")}!`)),
+      socket.on("message", (data: Buffer) => socket.send(`${data.toString("utf8")}!`)),
     );
     const plugin = await alive(cage, everything);
     expect(await plugin.tool("files")).toEqual({ content: "written a.txt" });
@@ -187,7 +187,7 @@ describe.each(cages)("%s", (cage) => {
     }, life.signal);
     const [line] = await connected;
     const said: string[] = [];
-    line.on("message", (data) => said.push(data.toString("utf8")));
+    line.on("message", (data: Buffer) => said.push(data.toString("utf8")));
     for (const id of ["one", "bad", "two"]) line.send(id);
     await vi.waitFor(() => expect(said).toHaveLength(3), 5_000);
     expect(received).toEqual(["one", "two"]);

@@ -24,7 +24,7 @@ export async function buildComponent({ signal, ...source }: ComponentSource): Pr
   return componentOf(code, { signal, ...source });
 }
 
-/** The second half of it: a component of code that was bundled before. */
+/** The second half of it: a component of code that was bundled before. @public used by the build */
 export async function componentOf(
   jsSource: string,
   { signal, ...source }: Pick<ComponentSource, "entry" | "witFolder"> & { signal?: AbortSignal | undefined },
@@ -78,7 +78,7 @@ function sdkModule(sdkFolder: string, name: string): string {
   return existsSync(source) ? source : path.join(sdkFolder, "dist", `${name}.js`);
 }
 
-/** The first half of it: the plugin, the SDK's far side and the globals of its world as one file. */
+/** The first half of it: the plugin, the SDK's far side and the globals of its world as one file. @public used by the build */
 export async function bundleForComponent({ entry, sdkFolder, serve }: ComponentSource): Promise<string> {
   const esbuild = await installed<typeof import("esbuild")>("esbuild", entry);
   const sdk = (name: string): string => sdkModule(sdkFolder, name);
