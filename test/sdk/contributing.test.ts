@@ -13,11 +13,16 @@ import { installToolCaller } from "./tool-caller.ts";
 const root = path.resolve(import.meta.dirname, "../..");
 const bin = path.join(root, "node_modules/.bin");
 // What a checkout has, without what is made from it.
-const tree = ["kernel", "manifests", "plugins", "plugin-sdk", "scripts", "test", "package.json"].concat([
-  "package-lock.json",
-  "tsconfig.base.json",
-  "vitest.config.ts",
-]);
+const tree = [
+  "kernel",
+  "manifests",
+  "plugins",
+  "plugin-sdk",
+  "scripts",
+  "test",
+  "wit",
+  "package.json",
+].concat(["package-lock.json", "tsconfig.base.json", "vitest.config.ts"]);
 
 let checkout: string;
 let state: TempState;
