@@ -118,6 +118,8 @@ export function createCell({ name, workerFile, entryMs, heapMb, onEmpty }: CellO
     /** What ended the thread last. */
     ended: () => ended,
     end,
+    /** The plugin whose code the thread is in, if it is in any. */
+    inside: (): number | undefined => Atomics.load(pulseOf(current.buffer), pulse.slot) || undefined,
     /** Moves a plugin in. */
     async place(
       task: Omit<LoadTask, "control" | "pulse" | "slot">,

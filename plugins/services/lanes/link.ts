@@ -248,8 +248,12 @@ export function createLink(parts: LinkParts): CagedLink {
     const expire = (): void => {
       expired = true;
       // One that stands still for its host would keep its thread from everybody.
-      if (item.artefact.blocks) item.cell.end(`did not answer ${method} within ${limit} ms`, item.slot);
-      else late.abort();
+      if (!item.artefact.blocks) return late.abort();
+      const inside = item.cell.inside();
+      if (inside === undefined || inside === item.slot)
+        item.cell.end(`did not answer ${method} within ${limit} ms`, item.slot);
+      // It was never its turn: another plugin stands in the thread.
+      else item.cell.end(`kept others waiting for more than ${limit} ms`, inside);
     };
     const timer = limit ? setTimeout(expire, limit) : undefined;
     try {

@@ -1,7 +1,17 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { ask, bodies, coreModule, described, int, say } from "../../fixtures/attacks/core.ts";
 import * as wasm from "../../support/wasm-module.ts";
-import { battlefield, contained, forgetModules, reason, stillAnswers, strike } from "./attacks.support.ts";
+import {
+  battlefield,
+  contained,
+  forgetModules,
+  moduleFile,
+  reason,
+  stillAnswers,
+  strike,
+  tight,
+} from "./attacks.support.ts";
+import { live, openLanes } from "./setup.ts";
 
 afterAll(forgetModules);
 
@@ -206,4 +216,27 @@ describe("a core module that is loaded", () => {
     expect(await reason(() => meets(bytes))).toMatch(/ARTEFACT_REFUSED.*/);
     await stillAnswers(polite);
   });
+});
+
+test("who stands in a shared thread and waits for the network is ended, not who waits for its turn", async () => {
+  const { lanes, troubles } = await openLanes({
+    limits: (id) => ({ ...tight, callMs: id === "polite" ? 1_000 : 20_000 }),
+  });
+  const come = async (id: string, execute?: readonly number[]) =>
+    live(
+      lanes,
+      "wasm",
+      await moduleFile(coreModule(execute && { execute })),
+      { id, contributes: { tools: ["attack"] } },
+      { fetch: () => new Promise(() => undefined) },
+    );
+  const request = { method: "GET", url: "https://slow.example/", headers: [] };
+  const hostile = await come("hostile", ask({ m: "http.send", a: request }));
+  const polite = await come("polite");
+  const stalling = reason(() => strike(hostile));
+  expect(await reason(() => strike(polite))).toMatch(/TIMEOUT.*polite/);
+  expect(await stalling).toMatch(/hostile.*kept others waiting for more than 1000 ms/);
+  expect(lanes.use("polite")?.kills).toBe(0);
+  expect(troubles.map(({ id }) => id)).toEqual(["hostile"]);
+  await stillAnswers(polite);
 });
