@@ -59,7 +59,7 @@ beforeAll(async () => {
     "hostile",
     await readFile(built.component),
     `contributes: { methods: { "hostile.do": "operator.read" }, tools: ["hostile"] },
-     permissions: { net: ["allowed.example", "localhost"], env: ["LANG"], secrets: [{ name: "mine.key", hosts: ["allowed.example"] }] }`,
+     permissions: { net: ["allowed.example", "localhost"], env: ["LANG"], tools: ["hostile"], secrets: [{ name: "mine.key", hosts: ["allowed.example"] }] }`,
   );
   await built.remove();
   await put("impostor", coreModule(), `contributes: { tools: ["read"] }`);
@@ -169,6 +169,13 @@ test.each([
   await alive();
   const bytes = await residentBytes(product.pid);
   expect(bytes).toBeLessThan(maxBytes);
+});
+
+test("SEC-189: calling itself through its host ends soon, and nobody else waits for it", async () => {
+  const deep = attack("again");
+  await alive();
+  expect(await deep).toMatch(/RATE_LIMITED|TIMEOUT|PLUGIN_FAILED|POLICY_DENIED|UNAVAILABLE/);
+  await alive();
 });
 
 test("SEC-191: terminal codes and forged lines are shown as what they are", async () => {

@@ -41,8 +41,10 @@ function install(): void {
     return decode.call(this, input, options);
   };
   const { slice } = ArrayBuffer.prototype;
-  ArrayBuffer.prototype.slice = function (this: ArrayBuffer, begin = 0, end = this.byteLength) {
+  const bounded = function (this: ArrayBuffer, begin = 0, end = this.byteLength): ArrayBuffer {
     spend(Math.max(0, Math.min(end, this.byteLength) - begin));
     return slice.call(this, begin, end);
   };
+  // oxlint-disable-next-line eslint/no-extend-native -- generated code knows no other way, and only guests live in this thread
+  Object.defineProperty(ArrayBuffer.prototype, "slice", { value: bounded });
 }

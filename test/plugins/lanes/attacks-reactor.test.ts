@@ -26,12 +26,15 @@ async function forge(): Promise<{ guest: Guest; host: Host; requests: string[] }
   const requests: string[] = [];
   const host: Host = {
     logged: [],
-    answers: new Proxy({} as Host["answers"], {
-      get: (_target, method) => (params: unknown) => {
-        requests.push(`${String(method)} ${JSON.stringify(params)}`);
-        return null;
+    answers: new Proxy<Host["answers"]>(
+      {},
+      {
+        get: (_target, method) => (params: unknown) => {
+          requests.push(`${String(method)} ${JSON.stringify(params)}`);
+          return null;
+        },
       },
-    }),
+    ),
   };
   return { guest: await open(forger, await sharedFolder(), host, { hostCalls: 50 }), host, requests };
 }
@@ -203,8 +206,8 @@ async function aliasing(): Promise<Uint8Array> {
   // One text, since what embeds it has no file system here.
   const contract = texts.map((text) => text.replace(/^package .*;$/m, "")).join("\n");
   const witSource = `package rclaw:plugin@0.1.0;\n${contract}`;
-  const embedded = await componentEmbed({ binary: core, witSource, world: "reactor-plugin" } as never);
-  return componentNew(embedded as never, []) as Promise<Uint8Array>;
+  const embedded = await componentEmbed({ binary: core, witSource, world: "reactor-plugin" });
+  return componentNew(embedded, []);
 }
 
 test("SEC-184: a thousand addresses of the same megabytes are not copied a thousand times", async () => {
