@@ -56,22 +56,24 @@ export function createCell({ name, workerFile, entryMs, heapMb, onEmpty }: CellO
 
   function open(): Promise<Piscina> {
     // Loaded with the first plugin that needs it: 7 MB that an idle gateway does not pay.
-    current.threads ??= import("piscina").then(
-      ({ Piscina: Pool }) =>
-        new Pool({
-          filename: workerFile ?? builtFile("sandbox.worker.cjs"),
-          minThreads: 0,
-          maxThreads: 1,
-          concurrentTasksPerWorker: 256,
-          idleTimeout: emptyMs,
-          atomics: "disabled",
-          // Its own keeps tasks that can be aborted apart; here all of them share the one thread on purpose.
-          loadBalancer: (_task, workers) => workers[0] ?? null,
-          env: {},
-          execArgv: [],
-          resourceLimits: { maxOldGenerationSizeMb: heapMb, stackSizeMb: 4 },
-        }),
-    );
+    current.threads ??= import("piscina").then(({ Piscina: Pool }) => {
+      const pool = new Pool({
+        filename: workerFile ?? builtFile("sandbox.worker.cjs"),
+        minThreads: 0,
+        maxThreads: 1,
+        concurrentTasksPerWorker: 256,
+        idleTimeout: emptyMs,
+        atomics: "disabled",
+        // Its own keeps tasks that can be aborted apart; here all of them share the one thread on purpose.
+        loadBalancer: (_task, workers) => workers[0] ?? null,
+        env: {},
+        execArgv: [],
+        resourceLimits: { maxOldGenerationSizeMb: heapMb, stackSizeMb: 4 },
+      });
+      // A plugin that left may have left a timer behind: what it breaks then is nobody's, and not the gateway's.
+      pool.on("error", () => undefined);
+      return pool;
+    });
     return current.threads;
   }
 

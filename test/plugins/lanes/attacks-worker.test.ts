@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -100,4 +101,26 @@ test.each(rows)("a script that %s", async (_what, code, expected) => {
   await contained(async () => expect(await told()).toMatch(expected));
   await stillAnswers(polite);
   expect(troubles.filter(({ id }) => id === "polite")).toEqual([]);
+});
+
+test("SEC-182: what a script left behind in its thread and breaks there later is nobody's", async () => {
+  const { lanes, polite } = await battlefield({ loadMs: 3_000 });
+  const folder = await sharedFolder();
+  const [entry, mark] = [path.join(folder, "leaves.mjs"), path.join(folder, "mark")];
+  await writeFile(
+    entry,
+    `import { writeFileSync } from "node:fs";
+     export default { activate(ctx) {
+       ctx.tools.register({ name: "attack", description: "d", params: {}, execute: async () => ({ content: "hello" }) });
+       ctx.defer(() => setTimeout(() => { writeFileSync(${JSON.stringify(mark)}, ""); throw new Error("late"); }, 100));
+     } };`,
+  );
+  const hostile = await live(lanes, "worker", entry, { id: "hostile", contributes: { tools: ["attack"] } });
+  expect(await strike(hostile)).toEqual({ content: "hello" });
+  await hostile[Symbol.asyncDispose]();
+  await expect.poll(() => existsSync(mark), { timeout: 5_000 }).toBe(true);
+  await stillAnswers(polite);
+  // The thread's end is heard by whoever comes next.
+  const again = await live(lanes, "worker", entry, { id: "hostile", contributes: { tools: ["attack"] } });
+  expect(await reason(() => strike(again))).toContain("hello");
 });
