@@ -58,7 +58,7 @@ function begin(
     },
     emit,
   };
-  const done = (result: unknown): void => {
+  const finish = (result: unknown): void => {
     if (open.get(id) !== own) return;
     try {
       answer(result);
@@ -69,7 +69,7 @@ function begin(
     }
   };
   try {
-    handler(call).then(done, (error: unknown) => fail(id, error));
+    handler(call).then(finish, (error: unknown) => fail(id, error));
   } catch (error) {
     fail(id, error);
   }

@@ -58,7 +58,7 @@ export function servePlugin(plugin: Plugin, ask: Ask): Handler {
       });
     } catch (error) {
       complain(call, error);
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   };
 }

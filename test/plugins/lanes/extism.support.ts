@@ -24,7 +24,7 @@ const limits: LaneLimits = {
   hostBytes: 16 * 1024 * 1024,
 };
 
-export interface Line {
+interface Line {
   readonly level: string;
   readonly message: string;
   readonly fields: object;
