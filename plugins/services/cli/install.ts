@@ -43,8 +43,9 @@ export async function addPlugin(
   id: string,
   flags: Parsed,
   again: boolean,
+  known?: Fields,
 ): Promise<number> {
-  const plan = fields(await context.call("plugins.plan", { id }));
+  const plan = known ?? fields(await context.call("plugins.plan", { id }));
   describePlan(context, plan);
   const questions = rows(plan["questions"]).map(questionOf);
   const account = flags.value("account");

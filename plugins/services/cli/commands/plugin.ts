@@ -1,4 +1,4 @@
-import type { CommandContext } from "@rclaw/plugin-sdk";
+import { type CommandContext, isRclawError } from "@rclaw/plugin-sdk";
 import { answerFlags } from "../answers.ts";
 import { agrees } from "../consent.ts";
 import { addPlugin } from "../install.ts";
@@ -166,6 +166,15 @@ async function info(context: CommandContext, args: readonly string[]): Promise<n
   return 0;
 }
 
+async function planOf(context: CommandContext, id: string): Promise<Fields | undefined> {
+  try {
+    return fields(await context.call("plugins.plan", { id }));
+  } catch (error) {
+    if (isRclawError(error) && error.code === "NOT_FOUND") return undefined;
+    throw error;
+  }
+}
+
 async function add(context: CommandContext, args: readonly string[]): Promise<number> {
   const flags = parse(args, {
     ...answerFlags,
@@ -174,12 +183,9 @@ async function add(context: CommandContext, args: readonly string[]): Promise<nu
   });
   const { source } = named(flags.words, ["source"], "plugin add");
   const { bring, isSource } = await store();
-  if (!isSource(source)) {
-    const { plugins } = fields(await context.call("plugins.list", {}));
-    if (rows(plugins).some((row) => text(row["id"]) === source))
-      return addPlugin(context, source, flags, false);
-  }
-  return bring(context, { source }, flags);
+  // What is here already goes before a package of the same name.
+  const plan = isSource(source) ? undefined : await planOf(context, source);
+  return plan ? addPlugin(context, source, flags, false, plan) : bring(context, { source }, flags);
 }
 
 const changes = {
