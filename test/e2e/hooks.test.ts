@@ -88,7 +88,10 @@ test("a plugin hears every hook, from the start of the gateway to its end, with 
   const settings = { hooks: Object.keys(hookTable), file, dmPolicy: "open", allowFrom: ["*"] };
   await using product = await startProduct({
     stateDir: state.dir,
-    config: { channels: { listens: settings }, plugins: { entries: { listens: { enabled: true } } } },
+    config: {
+      channels: { listens: settings },
+      plugins: { entries: { listens: { enabled: true, runtime: "in-process" } } },
+    },
   });
   const client = await product.connect();
   const heard = async (): Promise<{ name: string; event: object; place: object }[]> =>
