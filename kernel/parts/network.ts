@@ -25,6 +25,7 @@ export function createNetwork({ services, settings, log, life, gateway }: Networ
         log,
         allowCidrs: settings().config().egress?.allowCidrs ?? [],
         onDenied: (card) => gateway.broadcast("egress.denied", card),
+        onResolved: (answered) => gateway.broadcast("egress.resolved", answered),
       }),
     );
     return egress;

@@ -13,6 +13,8 @@ export interface EgressOptions {
   readonly idleMs?: number;
   /** A plugin was refused a host that nobody has asked the owner about yet. */
   onDenied?(card: DeniedCard): void;
+  /** The owner answered: the question is gone, wherever it is shown. */
+  onResolved?(answered: { readonly id: string; readonly answer: DeniedAnswer }): void;
 }
 
 export interface EgressLimits {

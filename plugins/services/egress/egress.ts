@@ -42,6 +42,7 @@ export function createEgress({
   allowCidrs,
   idleMs = 4_000,
   onDenied,
+  onResolved,
 }: EgressOptions): Egress {
   const rules = createAddressRules(allowCidrs);
   const pool = createPool(idleMs);
@@ -261,7 +262,11 @@ export function createEgress({
     },
 
     pending: () => cards.pending(),
-    resolve: (id, answer) => cards.answer(id, answer),
+    resolve(id, answer) {
+      const card = cards.answer(id, answer);
+      onResolved?.({ id, answer });
+      return card;
+    },
     close: () => pool.close(),
   };
 }

@@ -1,3 +1,4 @@
+import { createAccess } from "./access.js";
 import { createComposer } from "./composer.js";
 import { createConversation } from "./conversation.js";
 import { el, stored } from "./dom.js";
@@ -93,6 +94,14 @@ const composer = createComposer({
   onStop: () => void conversation.stop(),
   recall: () => [...byId("log").querySelectorAll(".bubble")].at(-1)?.textContent ?? "",
   scroll: (pages) => scroller.scrollBy({ top: pages * scroller.clientHeight * 0.85 }),
+});
+
+const access = createAccess({
+  request: (method, params) => gateway.request(method, params),
+  place: byId("access"),
+  onProblem: notice,
+  onDone: () => composer.focus(),
+  say: (text) => (byId("spoken").textContent = text),
 });
 
 // What the built-in guide can do as well as any model.
@@ -245,6 +254,7 @@ function state(now, error, hello) {
     );
   if (now === "refused") refused(error);
   if (now !== "ready") return;
+  void access.refresh();
   // A connection that comes back takes the focus from nobody.
   if (!document.activeElement?.closest("#log,.bar")) composer.focus();
   void welcome(hello);
@@ -256,9 +266,12 @@ const gateway = createGateway({
     state,
     event(name, payload) {
       if (name === "shutdown") notice("The gateway is stopping. The page reconnects when it is back.");
-      else conversation.event(name, payload);
+      else if (!access.event(name, payload)) conversation.event(name, payload);
     },
-    gap: () => void conversation.resume(),
+    gap() {
+      void access.refresh();
+      void conversation.resume();
+    },
   },
 });
 
