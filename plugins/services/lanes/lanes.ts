@@ -18,7 +18,8 @@ const maxSharedKills = 2;
 
 /** The cages of one gateway: which plugin lives in which thread. */
 export function createLanes(ports: LanePorts): Lanes {
-  const cells = new Map<string, Cell>();
+  const shared = new Map<string, Cell>();
+  const own = new Set<Cell>();
   /** Of one plugin there may be two for a moment: settings are tried out beside the one that runs. */
   const links = new Map<string, Resident[]>();
   const residentOf = (id: string): Resident | undefined => links.get(id)?.[0];
@@ -35,12 +36,30 @@ export function createLanes(ports: LanePorts): Lanes {
     }, tidyMs).unref();
   }
 
-  function cellFor(name: string, entryMs: number, heapMb: number): Cell {
-    let cell = cells.get(name);
+  function sharedCell(entryMs: number): Cell {
+    const name = `shared ${entryMs}`;
+    let cell = shared.get(name);
     if (!cell) {
-      cell = createCell({ name, entryMs, heapMb, workerFile: ports.workerFile, onEmpty: tidy });
-      cells.set(name, cell);
+      cell = createCell({ name, entryMs, heapMb: 128, workerFile: ports.workerFile, onEmpty: tidy });
+      shared.set(name, cell);
     }
+    return cell;
+  }
+
+  /** For one life of one plugin: what a thread has loaded stays in it, so the next life gets another one. */
+  function ownCell(name: string, entryMs: number, heapMb: number): Cell {
+    const cell = createCell({
+      name,
+      entryMs,
+      heapMb,
+      workerFile: ports.workerFile,
+      onEmpty() {
+        own.delete(cell);
+        cell.close().catch((error: unknown) => ports.log.warn({ err: error }, `${name} did not end`));
+        tidy();
+      },
+    });
+    own.add(cell);
     return cell;
   }
 
@@ -53,10 +72,8 @@ export function createLanes(ports: LanePorts): Lanes {
     const open = (item: FoundManifest): Promise<Artefact> =>
       openArtefact({ found: item, runtime, limits, cacheFolder, verify });
     const artefact = await open(found);
-    const name = (): string =>
-      runtime === "wasm" && mayShare(found) && (kills.get(id) ?? 0) < maxSharedKills
-        ? `shared ${limits.entryMs}`
-        : `${runtime} ${id}`;
+    const shares = (): boolean =>
+      runtime === "wasm" && mayShare(found) && (kills.get(id) ?? 0) < maxSharedKills;
     const link = createLink({
       id,
       runtime,
@@ -66,7 +83,10 @@ export function createLanes(ports: LanePorts): Lanes {
       log: ports.log,
       stays: (manifest.activation ?? []).includes("startup"),
       idleMs: ports.idleMs ?? idleMs,
-      cell: () => cellFor(name(), limits.entryMs, runtime === "worker" ? 256 : 128),
+      cell: (alone) =>
+        !alone && shares()
+          ? sharedCell(limits.entryMs)
+          : ownCell(`${runtime} ${id}`, limits.entryMs, runtime === "worker" ? 256 : 128),
       onKill: () => void kills.set(id, (kills.get(id) ?? 0) + 1),
       report: (where, error) => ports.report(id, where, error),
     });
@@ -109,8 +129,9 @@ export function createLanes(ports: LanePorts): Lanes {
     },
     async close() {
       clearTimeout(tidying);
-      await Promise.all([...cells.values()].map((cell) => cell.close()));
-      cells.clear();
+      await Promise.all([...shared.values(), ...own].map((cell) => cell.close()));
+      shared.clear();
+      own.clear();
     },
   };
 }

@@ -32,8 +32,11 @@ export interface LinkParts {
   /** Never leaves its thread for want of work: it said that it runs by itself. */
   readonly stays: boolean;
   readonly idleMs: number;
-  /** The cell to live in; asked at every start, since one that was ended for it may not be shared again. */
-  cell(): Cell;
+  /**
+   * The cell to live in; asked at every start, since one that was ended for it may not be shared again. Alone
+   * is who has not shown yet that it comes to life: what it breaks must be nobody else's.
+   */
+  cell(alone: boolean): Cell;
   /** It made its cell end. */
   onKill(): void;
   report(where: string, error: unknown): void;
@@ -50,6 +53,12 @@ interface Instance {
   readonly open: Set<OpenCall>;
   /** Told when the last of them is answered. */
   onQuiet: (() => void) | undefined;
+  /** It gave way to another version and gets no new calls. */
+  isLeaving: boolean;
+  /** What it asks of the host and has no answer to yet. */
+  readonly asking: Asking;
+  /** Settles when what its channel had begun is done. */
+  channelDone: Promise<void>;
   readonly gone: Promise<void>;
 }
 
@@ -58,11 +67,20 @@ interface OpenCall {
   readonly late: AbortController;
 }
 
+interface Asking {
+  count: number;
+  /** Requests so far. */
+  total: number;
+  onNone: (() => void) | undefined;
+}
+
 const handingOver = Symbol("handover");
 /** A new version that breaks within that time gives way to the one before it. */
 const probationMs = 60_000;
 /** Calls of the version before have that long to finish. */
 const farewellMs = 30_000;
+/** Its channel has that long to finish with what it has received. */
+const channelMs = 10_000;
 
 /** The life of one caged plugin: started when needed, ended when idle, hung or broken, started again. */
 export function createLink(parts: LinkParts): CagedLink {
@@ -80,18 +98,27 @@ export function createLink(parts: LinkParts): CagedLink {
   let offered: Offer | undefined;
   let instance: Promise<Instance> | undefined;
   let current: Instance | undefined;
+  /** Those that gave way and are not gone yet. */
+  const leaving = new Set<Instance>();
   let pending = 0;
   let idle: NodeJS.Timeout | undefined;
   const life = new AbortController();
 
-  const guarded: Handler = async (call) => {
-    try {
-      return await verbs(call);
-    } catch (error) {
-      if (isRclawError(error) && /^(?:EGRESS|PERMISSION|POLICY)_DENIED$/.test(error.code)) tally.denials++;
-      throw error;
-    }
-  };
+  const guardedFor =
+    (asking: Asking): Handler =>
+    async (call) => {
+      asking.count++;
+      asking.total++;
+      try {
+        return await verbs(call);
+      } catch (error) {
+        if (isRclawError(error) && /^(?:EGRESS|PERMISSION|POLICY)_DENIED$/.test(error.code)) tally.denials++;
+        throw error;
+      } finally {
+        asking.count--;
+        if (asking.count === 0) asking.onNone?.();
+      }
+    };
 
   function failureOf(item: Pick<Instance, "cell" | "slot">): RclawError {
     const ended = item.cell.ended();
@@ -108,10 +135,11 @@ export function createLink(parts: LinkParts): CagedLink {
     });
   }
 
-  async function start(made: Artefact): Promise<Instance> {
-    breaker.check();
+  async function start(made: Artefact, alone = false): Promise<Instance> {
     const program = await made.program(life.signal);
-    const cell = parts.cell();
+    const cell = parts.cell(alone);
+    const asking: Asking = { count: 0, total: 0, onNone: undefined };
+    const guarded = guardedFor(asking);
     const frames = new MessageChannel();
     const standing = new MessageChannel();
     const bell = new SharedArrayBuffer(4);
@@ -136,6 +164,9 @@ export function createLink(parts: LinkParts): CagedLink {
       artefact: made,
       open: new Set(),
       onQuiet: undefined,
+      isLeaving: false,
+      asking,
+      channelDone: Promise.resolve(),
       endpoint,
       cell,
       slot: tenant.slot,
@@ -150,7 +181,9 @@ export function createLink(parts: LinkParts): CagedLink {
       endpoint[Symbol.dispose]();
       bridge[Symbol.dispose]();
       if (!failure) return;
-      if (current === item) instance = current = undefined;
+      // One that does not carry the plugin any more, or not yet, says nothing about the one that does.
+      if (current !== item) return;
+      instance = current = undefined;
       if (failure.code !== "UNAVAILABLE") strike(failure);
     }
     return item;
@@ -158,24 +191,38 @@ export function createLink(parts: LinkParts): CagedLink {
 
   function strike(failure: RclawError): void {
     parts.report(`runtime ${runtime}`, failure);
-    if (before && Date.now() < before.until && artefact !== before.artefact) {
-      artefact = before.artefact;
-      before = undefined;
-      const back = `plugin "${id}" is back to the version before: the new one broke (${failure.message})`;
-      return parts.report("update", new RclawError("PLUGIN_FAILED", back, { details: { plugin: id } }));
-    }
-    breaker.fail(failure);
+    if (!giveWay(failure)) breaker.fail(failure);
+  }
+
+  /** Back to the version before, when the current one is on probation. */
+  function giveWay({ message }: Error): boolean {
+    if (!before || Date.now() >= before.until) return false;
+    artefact = before.artefact;
+    before = undefined;
+    const back = `plugin "${id}" is back to the version before: the new one broke (${message})`;
+    parts.report("update", new RclawError("PLUGIN_FAILED", back, { details: { plugin: id } }));
+    return true;
   }
 
   async function startCurrent(): Promise<Instance> {
-    const item = await start(artefact);
-    current = item;
-    const offer = await activate(item);
-    if (JSON.stringify(offer) !== JSON.stringify(offered)) {
-      offered = offer;
-      await offers.keep(item.artefact.hash, activation?.config, offer);
+    breaker.check();
+    const made = artefact;
+    let item: Instance | undefined;
+    try {
+      item = await start(made);
+      if (made === artefact) current = item;
+      const offer = await activate(item);
+      if (JSON.stringify(offer) !== JSON.stringify(offered)) {
+        offered = offer;
+        await offers.keep(item.artefact.hash, activation?.config, offer);
+      }
+      return item;
+    } catch (error) {
+      // Its end was counted already.
+      const isCounted = item?.failure !== undefined || life.signal.aborted;
+      if (!isCounted && made === artefact && error instanceof Error) giveWay(error);
+      throw error;
     }
-    return item;
   }
 
   async function activate(item: Instance): Promise<Offer> {
@@ -228,14 +275,23 @@ export function createLink(parts: LinkParts): CagedLink {
     await retire(item);
   }
 
+  /** The instance that a call goes to. Nothing may wait between this and the call's place in `open`. */
+  async function seat(method: keyof Asked): Promise<Instance> {
+    for (;;) {
+      const waited = handover;
+      // Whoever receives messages waits until nobody else does.
+      if (method === "channel.start") await waited;
+      const item = await live();
+      if (!item.isLeaving && (method !== "channel.start" || waited === handover)) return item;
+    }
+  }
+
   async function call(
     method: keyof Asked,
     params: unknown,
     { signal, timeoutMs = limits.callMs, onChunk, onStart }: LinkOptions,
   ): Promise<unknown> {
-    const item = await live();
-    // Whoever receives messages waits until nobody else does.
-    if (method === "channel.start") await handover;
+    const item = await seat(method);
     using _waiting = item.cell.waiting();
     const late = new AbortController();
     const own: OpenCall = { method, late };
@@ -271,10 +327,13 @@ export function createLink(parts: LinkParts): CagedLink {
           cause: error,
           details: { plugin: id },
         });
-      if (late.signal.reason === handingOver)
+      if (late.signal.reason === handingOver) {
+        // What it has received is still taken from it; where this call is over it would be refused.
+        await item.channelDone;
         throw new RclawError("ABORTED", `plugin "${id}" goes on as another version`, {
           details: { handover: true },
         });
+      }
       // The endpoint ends first; why it ended is known a moment later. UNAVAILABLE may also be the plugin's own word.
       if (item.endpoint.ended) await item.gone;
       throw item.failure ?? error;
@@ -286,9 +345,34 @@ export function createLink(parts: LinkParts): CagedLink {
     }
   }
 
+  /** Resolves when nothing is asked of the host any more, and an answer to the last of it led to nothing further. */
+  async function askedAll({ asking, endpoint }: Instance, signal: AbortSignal): Promise<void> {
+    while (!endpoint.ended && !signal.aborted) {
+      if (asking.count > 0)
+        await new Promise<void>((resolve) => {
+          asking.onNone = resolve;
+          signal.addEventListener("abort", () => resolve(), { once: true });
+        });
+      const { total } = asking;
+      // Frames keep their order: whatever comes back, all that was sent before it has been seen to.
+      await endpoint.call("ping", null, { signal }).catch(() => undefined);
+      if (asking.count === 0 && asking.total === total) return;
+    }
+  }
+
+  /** Tells the channel of the version before to stop. Answers whether there is one. */
+  function stopChannel(old: Instance): boolean {
+    const started = [...old.open].filter(({ method }) => method === "channel.start");
+    if (started.length === 0) return false;
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), channelMs);
+    old.channelDone = askedAll(old, late.signal).finally(() => clearTimeout(timer));
+    for (const call of started) call.late.abort(handingOver);
+    return true;
+  }
+
   /** Lets the version before finish what it has begun; only its channel is told to stop. */
   async function bidFarewell(old: Instance): Promise<void> {
-    for (const { method, late } of old.open) if (method === "channel.start") late.abort(handingOver);
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, farewellMs);
       old.onQuiet = () => {
@@ -300,25 +384,62 @@ export function createLink(parts: LinkParts): CagedLink {
     await retire(old);
   }
 
-  async function swap(next: Artefact): Promise<boolean> {
-    const old = await instance?.catch(() => undefined);
-    if (!old || !activation) return false;
+  let swapping: Promise<unknown> = Promise.resolve();
+  /** One after the other: each has to know what it follows. */
+  function swap(newer: Artefact): Promise<boolean> {
+    const done = swapping.then(async () => {
+      pending++;
+      try {
+        return await takeOver(newer);
+      } finally {
+        rest();
+      }
+    });
+    swapping = done.catch(() => undefined);
+    return done;
+  }
+
+  /** The instance there is when nothing changes any more while one looks. */
+  async function settled(): Promise<Instance | undefined> {
+    for (;;) {
+      const seen = instance;
+      const item = await seen?.catch(() => undefined);
+      if (seen === instance) return item;
+    }
+  }
+
+  async function takeOver(newer: Artefact): Promise<boolean> {
+    if (!activation || !(await instance?.catch(() => undefined))) return false;
     // Nobody calls it before it has shown that it comes to life: what fails here has changed nothing.
-    const fresh = await start(next);
+    const fresh = await start(newer, true);
     const offer = await activate(fresh);
-    if (JSON.stringify(offer) !== JSON.stringify(offered)) {
+    const isSame = JSON.stringify(offer) === JSON.stringify(offered);
+    if (isSame) await offers.keep(newer.hash, activation.config, offer).catch(() => undefined);
+    const old = await settled();
+    if (!isSame || !old || life.signal.aborted || fresh.endpoint.ended) {
       await retire(fresh);
+      if (fresh.failure) throw fresh.failure;
       return false;
     }
-    await offers.keep(next.hash, activation.config, offer);
     before = { artefact: old.artefact, until: Date.now() + probationMs };
-    artefact = next;
+    artefact = newer;
     instance = Promise.resolve(fresh);
     current = fresh;
-    const farewell = bidFarewell(old);
-    handover = farewell;
-    farewell.catch(() => undefined);
+    old.isLeaving = true;
+    leaving.add(old);
+    const isHanded = stopChannel(old);
+    const farewell = bidFarewell(old)
+      .catch(() => undefined)
+      .finally(() => leaving.delete(old));
+    if (isHanded) handover = Promise.race([farewell, alone(old, farewell)]);
     return true;
+  }
+
+  /** Resolves when the version before receives nothing any more: gone, unless calls hold it that have nothing to do with it. */
+  async function alone(old: Instance, farewell: Promise<void>): Promise<void> {
+    await old.channelDone;
+    const others = [...old.open].some(({ method }) => method !== "channel.start");
+    if (!others || old.asking.count > 0) await farewell;
   }
 
   return {
@@ -355,7 +476,8 @@ export function createLink(parts: LinkParts): CagedLink {
       const item = await instance?.catch(() => undefined);
       instance = undefined;
       life.abort();
-      if (item) await retire(item);
+      for (const { onQuiet } of leaving) onQuiet?.();
+      await Promise.all([...leaving, ...(item ? [item] : [])].map(retire));
     },
     onBytes: (count) => void (tally.egressBytes += count),
     use: () => ({

@@ -1,11 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
-import { type Caller, defineMethod, RclawError } from "@rclaw/plugin-sdk";
+import { type Caller, defineMethod, isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import type { FoundManifest, PluginAdminPorts } from "@rclaw/plugin-sdk/services/plugin-admin";
-import type { Plan, PluginStoreService, Staged, StorePorts } from "@rclaw/plugin-sdk/services/plugin-store";
+import type {
+  Changed,
+  Plan,
+  PluginStoreService,
+  Staged,
+  StorePorts,
+} from "@rclaw/plugin-sdk/services/plugin-store";
 import { forPeople } from "./cages.ts";
 import {
   ciParams,
@@ -125,7 +131,25 @@ export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
       await store.discard(item);
       throw error;
     }
-    return { ...changed, ...(await inForce(changed.id)) };
+    return takeUp(ports, changed);
+  }
+
+  /** Runs what the lock names now, or names again what ran before. */
+  async function takeUp(ports: StorePorts, changed: Changed): Promise<unknown> {
+    const { id, version, replaced } = changed;
+    try {
+      return { ...changed, ...(await inForce(id)) };
+    } catch (error) {
+      if (!replaced) throw error;
+      // The one before never stopped, so what runs and what the lock says are made the same again.
+      await (await options.store()).rollback(ports, id);
+      await options.rescan().catch((cause: unknown) => options.log.warn({ err: cause }, "rescan failed"));
+      throw new RclawError(
+        isRclawError(error) ? error.code : "PLUGIN_FAILED",
+        `version ${version} of plugin "${id}" did not come to life, so ${replaced.version} stays: ${(error as Error).message}`,
+        { details: { plugin: id }, cause: error },
+      );
+    }
   }
 
   /** What the lock says now is what runs: a caged plugin is on from here, since its rights were agreed to. */
@@ -200,8 +224,8 @@ export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
         params: idParams,
         async handle({ params: { id }, caller, signal }) {
           forPeople(caller, "plugins.rollback");
-          const changed = await (await options.store()).rollback(await portsFor(caller, signal), id);
-          return { ...changed, ...(await inForce(id)) };
+          const ports = await portsFor(caller, signal);
+          return takeUp(ports, await (await options.store()).rollback(ports, id));
         },
       }),
     },

@@ -1,0 +1,149 @@
+import { once } from "node:events";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import http from "node:http";
+import type { AddressInfo } from "node:net";
+import os from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { buildComponent } from "../../plugins/services/cli/author/build-component.ts";
+import { type ModelPeer, startModelPeer, toolResult } from "../support/aimock.ts";
+import {
+  ask,
+  type Product,
+  rclaw,
+  say,
+  startProduct,
+  type TempState,
+  tempState,
+} from "../support/product.ts";
+import type { Client } from "../support/ws-client.ts";
+
+const root = path.resolve(import.meta.dirname, "../..");
+const held = new Set<http.ServerResponse>();
+const server = http.createServer((_request, response) => {
+  held.add(response);
+  server.emit("held");
+});
+
+let place: string;
+let folder: string;
+let state: TempState;
+let model: ModelPeer;
+let product: Product;
+let client: Client;
+
+/** A folder that a person would install from. */
+async function versionAt(version: string, first = ""): Promise<string> {
+  const home = path.join(folder, version);
+  await mkdir(home);
+  const entry = path.join(folder, `${version}.ts`);
+  await writeFile(
+    entry,
+    `export default {
+      activate(ctx) {
+        ${first}
+        const tool = (name, execute) =>
+          ctx.tools.register({ name, description: "For tests.", params: { type: "object" }, execute });
+        tool("which", async () => ({ content: "version ${version}" }));
+        tool("linger", async (params, { signal }) => ({
+          content: "version ${version} " + (await (await ctx.fetch("http://${place}/", { signal })).text()),
+        }));
+      },
+    };`,
+  );
+  const sdkFolder = path.join(root, "plugin-sdk");
+  await writeFile(
+    path.join(home, "plugin.wasm"),
+    await buildComponent({ entry, witFolder: path.join(root, "wit/since-v0.1.0"), sdkFolder }),
+  );
+  const manifest = {
+    id: "lingers",
+    name: "Lingers",
+    description: "Takes its time.",
+    version,
+    runtime: "wasm",
+    entry: "plugin.wasm",
+    contributes: { tools: ["which", "linger"] },
+    permissions: { net: [place] },
+  };
+  await writeFile(path.join(home, "rclaw.plugin.json5"), JSON.stringify(manifest));
+  return home;
+}
+
+let turn = 0;
+async function useTool(name: string): Promise<string> {
+  const words = `turn ${++turn} of it`;
+  model.answer(words, { toolCalls: [{ name, arguments: {}, id: `call_${turn}` }] }, (request) => ({
+    content: `it says: ${toolResult(request)}`,
+  }));
+  const { payload } = await say(client, words, { sessionKey: `turn-${turn}` });
+  return JSON.stringify(payload.message);
+}
+const plugin = async (...args: string[]) => {
+  const result = await rclaw(state.dir, ["plugin", ...args]);
+  return { code: result.code, text: `${result.stdout}${result.stderr}` };
+};
+const info = (): Promise<{ version: string; state: string }> =>
+  ask(client, "plugins.info", { id: "lingers" });
+
+beforeAll(async () => {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  place = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  folder = await mkdtemp(path.join(os.tmpdir(), "rclaw-lingers-"));
+  state = await tempState();
+  model = await startModelPeer();
+  const { config, env } = model.openai();
+  product = await startProduct({ stateDir: state.dir, env, config });
+  client = await product.connect();
+}, 60_000);
+afterAll(async () => {
+  await product?.[Symbol.asyncDispose]();
+  await model?.[Symbol.asyncDispose]();
+  await state?.[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+  server.closeAllConnections();
+  server.close();
+});
+
+test("an update lets the call that is under way finish, and the next one has the new version", async () => {
+  const added = await plugin("add", await versionAt("1.0.0"), "--yes");
+  expect(added).toMatchObject({ code: 0, text: expect.stringContaining("lingers 1.0.0 is installed") });
+  expect(await useTool("which")).toContain("version 1.0.0");
+
+  const seen = once(server, "held");
+  const begun = useTool("linger");
+  await seen;
+  const updated = await plugin("add", await versionAt("2.0.0"), "--yes");
+  expect(updated).toMatchObject({ code: 0, text: expect.stringContaining("replaced 1.0.0") });
+  expect(await useTool("which")).toContain("version 2.0.0");
+  for (const response of held) response.end("in the end");
+  expect(await begun).toContain("version 1.0.0 in the end");
+  expect(await info()).toMatchObject({ version: "2.0.0", state: "active" });
+});
+
+test("rollback goes back, and forth again", async () => {
+  for (const version of ["1.0.0", "2.0.0"]) {
+    expect(await plugin("rollback", "lingers")).toMatchObject({
+      code: 0,
+      text: expect.stringContaining(`lingers is ${version} again`),
+    });
+    expect(await useTool("which")).toContain(`version ${version}`);
+  }
+});
+
+test("a version that does not come to life changes nothing, and the person is told", async () => {
+  const bad = await versionAt("3.0.0", `throw new Error("no luck");`);
+  const refused = await plugin("add", bad, "--yes");
+  expect(refused.code).not.toBe(0);
+  expect(refused.text).toContain('version 3.0.0 of plugin "lingers" did not come to life, so 2.0.0 stays');
+  // Nor does going to it by another way.
+  const back = await plugin("rollback", "lingers");
+  expect(back.code).not.toBe(0);
+  expect(back.text).toContain("did not come to life, so 2.0.0 stays");
+  expect(await useTool("which")).toContain("version 2.0.0");
+  expect(await info()).toMatchObject({ version: "2.0.0", state: "active" });
+  expect(JSON.parse(await state.read("plugins/rclaw.lock")).plugins.lingers).toMatchObject({
+    version: "2.0.0",
+  });
+});
