@@ -42,7 +42,7 @@ export function createBroadcaster({
   function broadcast(event: string, payload: unknown, options: BroadcastOptions = {}): void {
     seq++;
     if (ready.size === 0) return;
-    const scope = options.scope ?? guarded.find(([start]) => event.startsWith(start))?.[1];
+    const scope = guarded.find(([start]) => event.startsWith(start))?.[1] ?? options.scope;
     const frameOf = framesBySeq(eventPrefix(event, payload, options.stateVersion));
     for (const connection of ready.values()) {
       // An event one may not see takes no number: a gap would tell that there was one, and make the client refetch.

@@ -14,6 +14,7 @@ import {
   type PluginContext,
   RclawError,
 } from "@rclaw/plugin-sdk";
+import { expandHome } from "@rclaw/plugin-sdk/services/expand-home";
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
 import type { MethodGroup } from "../gateway/lazy-methods.ts";
 import type { Methods } from "../gateway/methods.ts";
@@ -388,13 +389,16 @@ export async function createPluginParts(options: PluginPartsOptions) {
         !isDeepStrictEqual(before.plugins.get(id), catalog.plugins.get(id)) ||
         before.conflicts.get(id) !== catalog.conflicts.get(id),
     );
+    const broken: unknown[] = [];
     for (const id of ids) {
-      if (await swap(id)) continue;
+      // A version that does not come to life leaves the one before where it is, and the others alone.
+      if (await swap(id).catch((error: unknown) => broken.push(error))) continue;
       await host.deactivate(id);
       await undeclare(id);
     }
     // Their settings were nobody's until now, or are nobody's any longer.
     await settings.takeOver(await settings.reload(), []);
+    if (broken.length > 0) throw broken[0];
     return ids;
   }
   const refused = (): readonly RefusedPlugin[] => [
@@ -482,10 +486,4 @@ export async function createPluginParts(options: PluginPartsOptions) {
 /** A tool that broke or never answered is in trouble; one that says no is not. */
 function isBroken(error: unknown): error is RclawError {
   return isRclawError(error) && /TIMEOUT|PLUGIN_FAILED/.test(error.code) && !isGuardFailure(error);
-}
-
-function expandHome(folder: string, env: NodeJS.ProcessEnv): string {
-  return folder.startsWith("~/") && env["HOME"]
-    ? path.join(env["HOME"], folder.slice(2))
-    : path.resolve(folder);
 }

@@ -20,13 +20,14 @@ const scopes: Readonly<Record<string, string | null>> = {
   health: null,
   ...of(
     "operator.read",
-    "status system-presence config.get channels.status models.list models.default sessions.list sessions.preview chat.history plugins.list plugins.info plugins.plan",
+    "status system-presence config.get channels.status models.list models.default sessions.list sessions.preview chat.history plugins.list plugins.info plugins.plan plugins.top plugins.verify plugins.search",
   ),
   ...of("operator.write", "agent agent.wait wake chat.send chat.abort"),
   ...of(
     "operator.admin",
-    "config.set config.patch channels.logout sessions.patch sessions.reset sessions.delete plugins.add plugins.enable plugins.disable plugins.reload plugins.remove plugins.logout",
+    "config.set config.patch channels.logout sessions.patch sessions.reset sessions.delete plugins.add plugins.enable plugins.disable plugins.reload plugins.remove plugins.logout plugins.runtime plugins.panic plugins.stage plugins.commit plugins.discard plugins.rollback plugins.ci plugins.pack plugins.check plugins.link plugins.unlink plugins.logs",
   ),
+  ...of("operator.approvals", "egress.pending egress.resolve"),
   ...of("operator.pairing", "pairing.list pairing.approve pairing.revoke"),
 };
 function of(scope: string, methods: string): Record<string, string> {

@@ -26,6 +26,12 @@ export function configMethods({ current, write, plugins }: ConfigMethodOptions):
     { method, caller, baseHash }: { method: string; caller: Caller; baseHash: string | undefined },
     next: (file: CurrentText) => string,
   ): Promise<unknown> {
+    // Grants, lanes and tokens stand there: what gives rights is for people.
+    if (caller.kind === "plugin")
+      throw new RclawError(
+        "PERMISSION_DENIED",
+        `${caller.principal} called ${method}, which is for people only`,
+      );
     count(method, caller);
     const file = await readConfigFile(current().path);
     if (file.exists) requireHash(baseHash, file.hash, () => countConflict(method, caller));

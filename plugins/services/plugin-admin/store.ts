@@ -255,7 +255,12 @@ export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
       ...defineMethod({
         name: "plugins.search",
         params: searchParams,
-        async handle({ params: { query, index, baseDir = "/" } }) {
+        async handle({ params: { query, index, baseDir = "/" }, caller }) {
+          if (index !== undefined && !caller.scopes.includes("operator.admin"))
+            throw new RclawError(
+              "PERMISSION_DENIED",
+              "an index of one's own is read for operator.admin only",
+            );
           const store = await options.store();
           const file = index === undefined ? undefined : await readLock(path.resolve(baseDir, index));
           const list =
