@@ -16,6 +16,7 @@ import path from "node:path";
 import { pathToFileURL } from "node:url";
 import * as esbuild from "esbuild";
 import { buildComponents } from "./components.mjs";
+import { recipeOf } from "./guests.mjs";
 
 const root = path.resolve(import.meta.dirname, "..");
 const dist = path.join(root, "dist");
@@ -197,17 +198,33 @@ const options = {
 
 const json5 = (await import("json5")).default;
 const manifests = filesIn("manifests").filter((file) => file.endsWith(".json5"));
-const guests = [];
+const allGuests = manifests
+  .map((file) => json5.parse(readFileSync(file, "utf8")).entry)
+  .filter((entry) => typeof entry === "string" && entry.endsWith(".wasm"))
+  .map((entry) => path.join(root, entry));
 const entries = new Map([["rclaw.cjs", path.join(root, "kernel/main.ts")]]);
-const parsed = manifests.map((file) => ({ ...json5.parse(readFileSync(file, "utf8")), file }));
+const parsed = manifests
+  .map((file) => ({ ...json5.parse(readFileSync(file, "utf8")), file }))
+  .filter((manifest) => !isLeftOut(manifest));
 /** A plugin that is a component as well has two entries, and its script is one of them. */
 const scriptOf = ({ entry }) => (typeof entry === "string" ? entry : entry.js);
+/** A guest whose recipe is `optional` is part of the product where somebody has built it. */
+function isLeftOut({ id, entry }) {
+  if (typeof entry !== "string" || !entry.endsWith(".wasm") || existsSync(path.join(root, entry)))
+    return false;
+  const { optional, needs } = recipeOf(path.join(root, path.dirname(entry)));
+  if (optional)
+    console.error(
+      `${id} is left out: its artefact is not built (needs ${needs}); node scripts/guests.mjs ${id}`,
+    );
+  return optional === true;
+}
 const asBuilt = (entry) => entry.replace(/\.js$/, ".cjs");
 for (const manifest of parsed) {
   const script = scriptOf(manifest);
   // A guest in another language is built apart, by scripts/guests.mjs, and only copied.
-  if (script.endsWith(".wasm")) guests.push(path.join(root, script));
-  else entries.set(asBuilt(script), path.join(root, script.replace(/\.js$/, ".ts")));
+  if (!script.endsWith(".wasm"))
+    entries.set(asBuilt(script), path.join(root, script.replace(/\.js$/, ".ts")));
 }
 // Threads and child processes start at files of their own.
 for (const file of filesIn("plugins").filter((name) => /\.(?:worker|child)\.ts$/.test(name))) {
@@ -297,7 +314,7 @@ async function bundlePage(folder) {
 }
 
 const isSourceOfGuest = (file) =>
-  guests.some((guest) => file.startsWith(path.dirname(guest) + path.sep) && file !== guest);
+  allGuests.some((guest) => file.startsWith(path.dirname(guest) + path.sep) && file !== guest);
 const assets = filesIn("plugins").filter((file) => !file.endsWith(".ts") && !isSourceOfGuest(file));
 for (const file of assets.filter((asset) => path.basename(asset) === "index.html"))
   await bundlePage(path.dirname(file));

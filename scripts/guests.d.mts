@@ -1,4 +1,5 @@
 export const guests: readonly string[];
+export function recipeOf(folder: string): { readonly needs: string; readonly optional?: boolean };
 export function folderOf(id: string): string;
 export function digestOf(folder: string): { sources: string; artefact: string | undefined };
 export function build(

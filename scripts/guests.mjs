@@ -14,14 +14,18 @@ const searched = [path.join(root, "node_modules/.bin"), process.env.PATH, "/usr/
   path.delimiter,
 );
 
+/** Those that an `optional` in their recipe keeps out of the repository are built only when they are named. */
 export const guests = ["units", "clock"];
+const witFolder = path.join(root, "wit/since-v0.1.0");
 export const folderOf = (id) => path.join(root, "plugins/tools", id);
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
 /** Of sources and artefact of a folder. */
 export function digestOf(folder) {
   const files = readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && !/^(?:target|(?:digest|cases)\.json$)|\.wasm$/.test(entry.name))
+    .filter(
+      (entry) => entry.isFile() && !/^(?:target|(?:digest|cases)\.json$)|\.(?:wasm|pyc)$/.test(entry.name),
+    )
     .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)).split(path.sep).join("/"))
     .filter((file) => !file.startsWith("target/"))
     .sort();
@@ -39,14 +43,11 @@ export function digestOf(folder) {
   };
 }
 
+export const recipeOf = (folder) => JSON5.parse(readFileSync(path.join(folder, "rclaw.build.json5"), "utf8"));
+
 /** Builds a folder with a rclaw.build.json5 in a copy of it; the artefact's bytes, or why there are none. */
 export function build(folder) {
-  const {
-    needs,
-    command,
-    env = {},
-    output,
-  } = JSON5.parse(readFileSync(path.join(folder, "rclaw.build.json5"), "utf8"));
+  const { needs, command, env = {}, output } = recipeOf(folder);
   const run = ([program, ...args], options) =>
     spawnSync(program, args, {
       stdio: ["ignore", "pipe", "pipe"],
@@ -58,8 +59,14 @@ export function build(folder) {
   if (version.error) return { skipped: `no ${needs}` };
   const copy = mkdtempSync(path.join(tmpdir(), "rclaw-guest-"));
   try {
-    cpSync(folder, copy, { recursive: true, filter: (file) => path.basename(file) !== "target" });
-    const { status, stderr } = run(command, { cwd: copy });
+    cpSync(folder, copy, {
+      recursive: true,
+      filter: (file) => !/^(?:target|__pycache__)$|\.wasm$/.test(path.basename(file)),
+    });
+    const { status, stderr } = run(
+      command.map((word) => word.replaceAll("{wit}", witFolder)),
+      { cwd: copy },
+    );
     if (status !== 0 && /can't find crate for `(?:core|std)`/.test(stderr))
       return { skipped: "no WebAssembly target of Rust: rustup target add wasm32-unknown-unknown" };
     if (status !== 0 && /wasm-ld|unable to create target|No available targets/.test(stderr))
