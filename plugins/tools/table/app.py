@@ -425,3 +425,5 @@ class Tool(exports.Tool):
             return ToolResult(answer(source(given := json.loads(params)), given), None, None)
         except Refused as refused:
             return ToolResult(str(refused), True, None)
+        except MemoryError:
+            return ToolResult("the table is too large for the memory there is; cut it into parts", True, None)
