@@ -20,6 +20,7 @@ import { recipeOf } from "./guests.mjs";
 
 const root = path.resolve(import.meta.dirname, "..");
 const dist = path.join(root, "dist");
+const forPackage = process.argv.includes("--for-package");
 const stampFile = path.join(dist, ".build-stamp");
 const sources = ["kernel", "plugins", "plugin-sdk", "manifests", "scripts", "wit"];
 
@@ -32,8 +33,10 @@ const filesIn = (folder) =>
     .sort();
 
 const stamp = createHash("sha256");
+/** Of a guest that is too large for the package. */
+const isOptional = (file) => file.endsWith(".wasm") && recipeOf(path.dirname(file)).optional === true;
 for (const file of [
-  ...sources.flatMap(filesIn),
+  ...sources.flatMap(filesIn).filter((name) => !forPackage || !isOptional(name)),
   path.join(root, "package.json"),
   path.join(root, "package-lock.json"),
 ]) {
@@ -208,16 +211,17 @@ const parsed = manifests
   .filter((manifest) => !isLeftOut(manifest));
 /** A plugin that is a component as well has two entries, and its script is one of them. */
 const scriptOf = ({ entry }) => (typeof entry === "string" ? entry : entry.js);
-/** A guest whose recipe is `optional` is part of the product where somebody has built it. */
+/** A guest whose recipe is `optional` is part of the product where somebody has built it; the package is too small for it. */
 function isLeftOut({ id, entry }) {
-  if (typeof entry !== "string" || !entry.endsWith(".wasm") || existsSync(path.join(root, entry)))
-    return false;
+  if (typeof entry !== "string" || !entry.endsWith(".wasm")) return false;
   const { optional, needs } = recipeOf(path.join(root, path.dirname(entry)));
-  if (optional)
-    console.error(
-      `${id} is left out: its artefact is not built (needs ${needs}); node scripts/guests.mjs ${id}`,
-    );
-  return optional === true;
+  if (!optional || (existsSync(path.join(root, entry)) && !forPackage)) return false;
+  console.error(
+    forPackage
+      ? `${id} is left out of the package, for which it is too large`
+      : `${id} is left out: its artefact is not built (needs ${needs}); node scripts/guests.mjs ${id}`,
+  );
+  return true;
 }
 const asBuilt = (entry) => entry.replace(/\.js$/, ".cjs");
 for (const manifest of parsed) {
@@ -314,7 +318,11 @@ async function bundlePage(folder) {
 }
 
 const isSourceOfGuest = (file) =>
-  allGuests.some((guest) => file.startsWith(path.dirname(guest) + path.sep) && file !== guest);
+  allGuests.some(
+    (guest) =>
+      file.startsWith(path.dirname(guest) + path.sep) &&
+      (file !== guest || !parsed.some(({ entry }) => path.join(root, String(entry)) === guest)),
+  );
 const assets = filesIn("plugins").filter((file) => !file.endsWith(".ts") && !isSourceOfGuest(file));
 for (const file of assets.filter((asset) => path.basename(asset) === "index.html"))
   await bundlePage(path.dirname(file));

@@ -37,6 +37,18 @@ test("its digest is of the sources beside it; if not: node scripts/guests.mjs ta
   expect(noted.sources).toBe(sources);
 });
 
+test("where it is not built, using it says how to build it", async () => {
+  const { lanes } = await openLanes();
+  const entry = path.join(folder, "missing.wasm");
+  const manifest = { id: "table", name: "Table", description: "d", entry, contributes: { tools: ["table"] } };
+  await expect(
+    lanes.load({ manifest, entry, wasm: entry, file: entry, builtIn: true }, "wasm"),
+  ).rejects.toMatchObject({
+    code: "UNAVAILABLE",
+    message: expect.stringContaining("node scripts/guests.mjs table"),
+  });
+});
+
 describe.skipIf(skipped !== undefined)(
   `the guest in Python${skipped ? ` (skipped: ${skipped})` : ""}`,
   () => {

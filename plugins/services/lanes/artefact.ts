@@ -39,7 +39,9 @@ export async function openArtefact(options: ArtefactOptions): Promise<Artefact> 
   const named = runtime === "worker" ? found.entry : (found.wasm ?? found.entry);
   const file = found.builtIn ? builtEntry(named) : named;
   await options.verify(found, file);
-  const { hash, head } = await look(id, file);
+  const { hash, head } = await look(id, file).catch((error: unknown) => {
+    throw found.builtIn ? unbuilt(id, error) : error;
+  });
   if (runtime === "worker")
     return { hash, blocks: false, program: () => Promise.resolve({ kind: "js", entry: file }) };
   const kind = kindOf(head);
@@ -78,6 +80,13 @@ export async function look(id: string, file: string): Promise<{ hash: string; he
 
 const unreadable = (id: string, file: string, cause: unknown): RclawError =>
   new RclawError("UNAVAILABLE", `plugin "${id}": ${file} cannot be read; install it again`, { cause });
+
+const unbuilt = (id: string, cause: unknown): RclawError =>
+  new RclawError(
+    "UNAVAILABLE",
+    `plugin "${id}" ships without its artefact, or is not built; node scripts/guests.mjs ${id} and node scripts/build.mjs build it from source`,
+    { cause },
+  );
 
 async function readEntry(id: string, file: string): Promise<Uint8Array> {
   return readFile(file).catch((error: unknown) => {
