@@ -40,7 +40,14 @@ test("its digest is of the sources beside it; if not: node scripts/guests.mjs ta
 test("where it is not built, using it says how to build it", async () => {
   const { lanes } = await openLanes();
   const entry = path.join(folder, "missing.wasm");
-  const manifest = { id: "table", name: "Table", description: "d", entry, contributes: { tools: ["table"] } };
+  const manifest = {
+    id: "table",
+    name: "Table",
+    description: "d",
+    runtime: "wasm" as const,
+    entry,
+    contributes: { tools: ["table"] },
+  };
   await expect(
     lanes.load({ manifest, entry, wasm: entry, file: entry, builtIn: true }, "wasm"),
   ).rejects.toMatchObject({
