@@ -249,10 +249,13 @@ export function createPluginHost(options: PluginHostOptions) {
       const reason = `${where} failed, the last of ${maxTroubles} failures within a minute: ${wordsOf(error)}`;
       void blame(id, new RclawError("PLUGIN_FAILED", reason, { cause: error }));
     },
-    /** Takes everything down, newest first. */
+    /** Takes everything down: who asks models before those whom it asks, else newest first. */
     async close(): Promise<void> {
       closed = true;
-      for (const id of [...slots.keys()].reverse()) await deactivate(id);
+      const asks = (id: string): number =>
+        catalog().plugins.get(id)?.manifest.permissions?.providers ? 0 : 1;
+      const ids = [...slots.keys()].reverse();
+      for (const id of ids.sort((a, b) => asks(a) - asks(b))) await deactivate(id);
     },
   };
 }

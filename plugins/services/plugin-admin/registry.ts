@@ -1,4 +1,6 @@
 import { execFile } from "node:child_process";
+import os from "node:os";
+import path from "node:path";
 import { promisify } from "node:util";
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
 
@@ -24,7 +26,12 @@ async function askNpm(signal: AbortSignal): Promise<string | undefined> {
       signal,
       timeout: 20_000,
       // It would write a log of every question into the person's home.
-      env: { ...process.env, npm_config_logs_max: "0", npm_config_update_notifier: "false" },
+      env: {
+        ...process.env,
+        npm_config_logs_max: "0",
+        npm_config_update_notifier: "false",
+        npm_config_cache: path.join(os.tmpdir(), "rclaw-npm-cache"),
+      },
       // npm reads a project's settings from where it runs, and that folder may be a stranger's.
       cwd: process.env["HOME"] ?? "/",
     });

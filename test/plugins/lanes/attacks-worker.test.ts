@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -106,21 +105,18 @@ test.each(rows)("a script that %s", async (_what, code, expected) => {
 test("SEC-182: what a script left behind in its thread and breaks there later is nobody's", async () => {
   const { lanes, polite } = await battlefield({ loadMs: 3_000 });
   const folder = await sharedFolder();
-  const [entry, mark] = [path.join(folder, "leaves.mjs"), path.join(folder, "mark")];
+  const entry = path.join(folder, "leaves.mjs");
   await writeFile(
     entry,
-    `import { writeFileSync } from "node:fs";
-     export default { activate(ctx) {
+    `export default { activate(ctx) {
        ctx.tools.register({ name: "attack", description: "d", params: {}, execute: async () => ({ content: "hello" }) });
-       ctx.defer(() => setTimeout(() => { writeFileSync(${JSON.stringify(mark)}, ""); throw new Error("late"); }, 100));
+       ctx.defer(() => { for (const ms of [0, 5, 100]) setTimeout(() => { throw new Error("late"); }, ms); });
      } };`,
   );
   const hostile = await live(lanes, "worker", entry, { id: "hostile", contributes: { tools: ["attack"] } });
   expect(await strike(hostile)).toEqual({ content: "hello" });
   await hostile[Symbol.asyncDispose]();
-  await expect.poll(() => existsSync(mark), { timeout: 5_000 }).toBe(true);
   await stillAnswers(polite);
-  // The thread's end is heard by whoever comes next.
   const again = await live(lanes, "worker", entry, { id: "hostile", contributes: { tools: ["attack"] } });
   expect(await reason(() => strike(again))).toContain("hello");
 });

@@ -102,7 +102,9 @@ describe.each(["worker", "wasm"] as const)("a newer version in a %s", (lane) => 
     const { platform, tool, swap } = await alive(lane, { name: "v1" }, { ports: { limits: () => limits } });
     const begun = tool("slow");
     await platform.held();
-    await expect(swap({ name: "v2", first: "for (;;);" })).rejects.toThrow("computed for more than 700 ms");
+    await expect(swap({ name: "v2", first: "for (;;);" })).rejects.toThrow(
+      /did not load within 1500 ms|computed/,
+    );
     expect(await tool("version")).toBe("v1");
     platform.release();
     expect(await begun).toBe("v1 in the end");
@@ -116,7 +118,7 @@ describe.each(["worker", "wasm"] as const)("a newer version in a %s", (lane) => 
     );
     expect(await swap({ name: "v2" })).toBe(true);
     expect(await tool("version")).toBe("v2");
-    await expect(tool("fall")).rejects.toThrow("computed for more than 700 ms");
+    await expect(tool("fall")).rejects.toThrow(/did not load within 1500 ms|computed/);
     expect(await tool("version")).toBe("v1");
     expect(troubles.map(({ where }) => where)).toEqual([`runtime ${lane}`, "update"]);
     expect(String(troubles[1]?.error)).toContain("is back to the version before");
@@ -227,7 +229,7 @@ linuxTest(
     const swapping = swap({ name: "v2" });
     await rclaw[Symbol.asyncDispose]();
     await swapping.catch(() => undefined);
-    expect(lanes.use("turns")).toMatchObject({ loaded: false });
+    expect(lanes.use("turns")).toBeUndefined();
     await expect.poll(threads, { timeout: 5_000 }).toBeLessThan(before);
   },
 );
