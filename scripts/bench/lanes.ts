@@ -113,7 +113,7 @@ async function memory(lanes: Lanes, task: Task): Promise<unknown> {
   for (const echo of all) await echo("x");
   const used = rss();
   // The lanes let go after half a second here; then the memory is the engine's to give back.
-  await sleep(4_000);
+  await sleep(9_000);
   return { installed: loaded - before, used: used - before, after: rss() - before };
 }
 

@@ -2,9 +2,12 @@ import { spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
+import { once } from "node:events";
 import { text } from "node:stream/consumers";
+import { Worker } from "node:worker_threads";
 import { buildGuests, type Lane, lanes } from "./guests.ts";
 import type { Calls, Task } from "./lanes.ts";
+import { median } from "./machine.ts";
 import type { Row } from "./rows.ts";
 
 interface Options {
@@ -21,7 +24,7 @@ export async function plugins({ node, quick, self }: Options): Promise<readonly 
   const folder = await mkdtemp(path.join(os.tmpdir(), "rclaw-bench-plugins-"));
   try {
     const artefacts = await buildGuests(path.join(folder, "guests"));
-    const rows: Row[] = [];
+    const rows: Row[] = [await threadFloor()];
     for (const lane of lanes) {
       const base = { lane, artefact: artefacts[lane], stateDir: path.join(folder, lane), alone: false };
       const run = <Answer>(task: Partial<Task>): Promise<Answer> =>
@@ -40,6 +43,21 @@ export async function plugins({ node, quick, self }: Options): Promise<readonly 
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** What no call into another thread can go below: a number there and back. */
+async function threadFloor(): Promise<Row> {
+  const code = `const { parentPort } = require("node:worker_threads"); parentPort.on("message", (n) => parentPort.postMessage(n));`;
+  const worker = new Worker(code, { eval: true });
+  const times: number[] = [];
+  for (let i = 0; i < 3_000; i++) {
+    const before = performance.now();
+    worker.postMessage(i);
+    await once(worker, "message");
+    times.push((performance.now() - before) * 1_000);
+  }
+  await worker.terminate();
+  return { name: "bare thread, there and back, p50", value: round(median(times)), unit: "us" };
 }
 
 async function child<Answer>(node: string, self: string, task: Task): Promise<Answer> {

@@ -11,6 +11,8 @@ import { limitsOf } from "./limits-of.ts";
 import { type CagedLink, createLink } from "./link.ts";
 
 const idleMs = 45_000;
+/** One moves a part of what lies on half-empty pages. */
+const collections = 3;
 /** A thread that was left ends a second later. */
 const tidyMs = 2_000;
 /** Ended so often, it shares a thread with nobody any more. */
@@ -29,10 +31,12 @@ export function createLanes(ports: LanePorts): Lanes {
 
   /** What compiling and loading left behind goes when nobody is in a cage any more, and the thread with it. */
   let tidying: NodeJS.Timeout | undefined;
-  function tidy(): void {
+  function tidy(times = collections): void {
     clearTimeout(tidying);
     tidying = setTimeout(() => {
-      if ([...links.values()].flat().every(({ link }) => !link.use().loaded)) collect();
+      if ([...links.values()].flat().some(({ link }) => link.use().loaded)) return;
+      collect();
+      if (times > 1) tidy(times - 1);
     }, tidyMs).unref();
   }
 
@@ -40,7 +44,7 @@ export function createLanes(ports: LanePorts): Lanes {
     const name = `shared ${entryMs}`;
     let cell = shared.get(name);
     if (!cell) {
-      cell = createCell({ name, entryMs, heapMb: 128, workerFile: ports.workerFile, onEmpty: tidy });
+      cell = createCell({ name, entryMs, heapMb: 128, workerFile: ports.workerFile, onEmpty: () => tidy() });
       shared.set(name, cell);
     }
     return cell;
