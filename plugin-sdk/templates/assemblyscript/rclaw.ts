@@ -68,13 +68,17 @@ export class Json {
   /** A text as JSON, with its quotation marks. */
   static quote(text: string): string {
     let out = '"';
+    // Copied in runs: a text that grows by one character is copied as a whole each time.
+    let from = 0;
     for (let at = 0; at < text.length; at++) {
       const code = text.charCodeAt(at);
-      if (code == 0x22 || code == 0x5c) out += "\\" + text.charAt(at);
-      else if (code < 0x20) out += "\\u00" + (code < 16 ? "0" : "1") + (code % 16).toString(16);
-      else out += text.charAt(at);
+      if (code >= 0x20 && code != 0x22 && code != 0x5c) continue;
+      out += text.substring(from, at);
+      from = at + 1;
+      if (code < 0x20) out += "\\u00" + (code < 16 ? "0" : "1") + (code % 16).toString(16);
+      else out += "\\" + text.charAt(at);
     }
-    return out + '"';
+    return out + text.substring(from) + '"';
   }
 }
 
@@ -121,13 +125,16 @@ class Reader {
 
   private string(): string {
     let out = "";
-    this.at++;
+    let from = ++this.at;
     while (this.at < this.text.length) {
-      const char = this.text.charAt(this.at++);
-      if (char == '"') break;
-      out += char == "\\" ? this.escape() : char;
+      const code = this.text.charCodeAt(this.at++);
+      if (code != 0x22 && code != 0x5c) continue;
+      out += this.text.substring(from, this.at - 1);
+      if (code == 0x22) return out;
+      out += this.escape();
+      from = this.at;
     }
-    return out;
+    return out + this.text.substring(from);
   }
 
   private escape(): string {

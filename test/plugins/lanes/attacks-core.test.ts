@@ -222,18 +222,21 @@ test("who stands in a shared thread and waits for the network is ended, not who 
   const { lanes, troubles } = await openLanes({
     limits: (id) => ({ ...tight, callMs: id === "polite" ? 1_000 : 20_000 }),
   });
+  let reached: () => void = () => undefined;
+  const isInside = new Promise<void>((resolve) => (reached = resolve));
   const come = async (id: string, execute?: readonly number[]) =>
     live(
       lanes,
       "wasm",
       await moduleFile(coreModule(execute && { execute })),
       { id, contributes: { tools: ["attack"] } },
-      { fetch: () => new Promise(() => undefined) },
+      { fetch: () => (reached(), new Promise(() => undefined)) },
     );
   const request = { method: "GET", url: "https://slow.example/", headers: [] };
   const hostile = await come("hostile", ask({ m: "http.send", a: request }));
   const polite = await come("polite");
   const stalling = reason(() => strike(hostile));
+  await isInside;
   expect(await reason(() => strike(polite))).toMatch(/TIMEOUT.*polite/);
   expect(await stalling).toMatch(/hostile.*kept others waiting for more than 1000 ms/);
   expect(lanes.use("polite")?.kills).toBe(0);
