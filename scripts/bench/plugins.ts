@@ -52,7 +52,7 @@ async function threadFloor(): Promise<Row> {
   const times: number[] = [];
   for (let i = 0; i < 3_000; i++) {
     const before = performance.now();
-    worker.postMessage(i);
+    worker.postMessage(i, []);
     await once(worker, "message");
     times.push((performance.now() - before) * 1_000);
   }

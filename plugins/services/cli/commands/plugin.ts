@@ -1,4 +1,4 @@
-import { type CommandContext, isRclawError } from "@rclaw/plugin-sdk";
+import { type CommandContext, isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import { answerFlags } from "../answers.ts";
 import { agrees } from "../consent.ts";
 import { addPlugin } from "../install.ts";
@@ -170,8 +170,12 @@ async function planOf(context: CommandContext, id: string): Promise<Fields | und
   try {
     return fields(await context.call("plugins.plan", { id }));
   } catch (error) {
-    if (isRclawError(error) && error.code === "NOT_FOUND") return undefined;
-    throw error;
+    // Over the socket the code that matters travels in the details.
+    const code = isRclawError(error) ? (error.details?.["code"] ?? error.code) : undefined;
+    if (code !== "NOT_FOUND" || !isRclawError(error)) throw error;
+    // A slip of the finger must not fetch whatever somebody has published under that name.
+    if (!error.message.includes("did you mean")) return undefined;
+    throw new RclawError("NOT_FOUND", `${error.message}. A package of that name: rclaw plugin add npm:${id}`);
   }
 }
 
