@@ -29,11 +29,12 @@ const side = 2;
 /** Puts the component of every manifest that names one below `staging`, and what was made of it into its `components/`. */
 export async function buildComponents({ manifests, staging, plugins }) {
   const paired = manifests.filter(({ entry }) => typeof entry === "object");
-  if (paired.length === 0) return;
+  const whole = manifests.filter(({ entry }) => typeof entry === "string" && entry.endsWith(".wasm"));
+  if (paired.length + whole.length === 0) return;
   if (!isInstalled("componentize-qjs"))
     throw new Error("building the components needs componentize-qjs; run: npm ci");
   const parts = await load(staging, plugins);
-  const waiting = [...paired];
+  const waiting = [...paired, ...whole];
   await Promise.all(
     Array.from({ length: side }, async () => {
       for (let next = waiting.shift(); next; next = waiting.shift()) await component(next, staging, parts);
@@ -78,16 +79,14 @@ async function load(staging, plugins) {
 }
 
 async function component(manifest, staging, parts) {
-  const { js, wasm } = manifest.entry;
-  const entry = path.join(root, js.replace(/\.js$/, ".ts"));
-  const code = await parts.bundleForComponent({ entry, witFolder, sdkFolder });
   const config = manifest.configSchema ? (parts.withDefaults(manifest.configSchema, undefined) ?? {}) : {};
+  const { wasm, code, make } = await sourceOf(manifest, parts);
   const kept = path.join(cache, keyOf(code, config));
   if (!existsSync(kept)) {
     const fresh = `${kept}.new-${process.pid}`;
     mkdirSync(fresh, { recursive: true });
     const file = path.join(fresh, "plugin.wasm");
-    writeFileSync(file, await parts.componentOf(code, { entry, witFolder }));
+    writeFileSync(file, await make());
     await ask({ manifest, config, file, fresh }, parts);
     // A gateway's cache is its user's alone; the product is for everybody on the machine.
     const offers = path.join(fresh, "cache/offers");
@@ -100,6 +99,17 @@ async function component(manifest, staging, parts) {
   mkdirSync(path.dirname(target), { recursive: true });
   cpSync(path.join(kept, "plugin.wasm"), target);
   cpSync(path.join(kept, "cache"), path.join(staging, "components"), { recursive: true });
+}
+
+/** What an artefact is made of, and how. A guest in another language was made before, and is only asked. */
+async function sourceOf({ entry }, { bundleForComponent, componentOf }) {
+  if (typeof entry === "string") {
+    const bytes = readFileSync(path.join(root, entry));
+    return { wasm: entry, code: bytes, make: () => bytes };
+  }
+  const source = path.join(root, entry.js.replace(/\.js$/, ".ts"));
+  const code = await bundleForComponent({ entry: source, witFolder, sdkFolder });
+  return { wasm: entry.wasm, code, make: () => componentOf(code, { entry: source, witFolder }) };
 }
 
 /** Brings it to life as a gateway would, whose cache then holds what every other gateway would have to make. */
