@@ -44,6 +44,20 @@ const endless = (source: string): never => {
   );
 };
 
+const character = String.raw`(?:\\[-.\/_ ]|[^\\[\](){}.*+?|^$])`;
+const repeatedClass = String.raw`(?:\[(?:[^\\\]]|\\.)+\]|\\[wd])`;
+const separatedGroup = new RegExp(
+  `^\\((?:\\?:)?(?:(${character})(${repeatedClass})[+]|(${repeatedClass})[+](${character}))\\)$`,
+  "u",
+);
+
+/** Such as `(-[a-z]+)`: where one repetition ends and the next begins, there is never a choice. */
+function isSeparated(group: string): boolean {
+  const [, before, one, other, after] = separatedGroup.exec(group) ?? [];
+  const separator = (before ?? after)?.replace("\\", "");
+  return separator !== undefined && !new RegExp(`^${one ?? other}$`, "u").test(separator);
+}
+
 function costOf(source: string): Cost {
   let at = 0;
 
@@ -62,7 +76,9 @@ function costOf(source: string): Cost {
   function sequence(): Cost {
     let [ways, open] = [1, 0];
     while (at < source.length && source[at] !== "|" && source[at] !== ")") {
-      const piece = repeated(atom());
+      const begin = at;
+      const one = atom();
+      const piece = repeated(one, source.slice(begin, at));
       ways *= piece.ways;
       open += piece.open;
       if (ways > maxWays) endless(source);
@@ -86,14 +102,15 @@ function costOf(source: string): Cost {
     return { ways: 1, open: 0 };
   }
 
-  function repeated(piece: Cost): Cost {
+  function repeated(piece: Cost, group: string): Cost {
     const [text, from, comma, to] = /^(?:[*+?]|\{(\d+)(,?)(\d*)\})\??/.exec(source.slice(at, at + 40)) ?? [];
     if (text === undefined) return piece;
     at += text.length;
     if (text.startsWith("?")) return { ways: piece.ways + 1, open: piece.open };
     const isOpen = from === undefined || (comma !== "" && to === "");
     const isPlain = piece.ways === 1 && piece.open === 0;
-    if (isOpen) return isPlain ? { ways: 1, open: 1 } : endless(source);
+    if (isOpen && isPlain) return { ways: 1, open: 1 };
+    if (isOpen) return isSeparated(group) ? { ways: 1, open: 2 } : endless(source);
     const most = Number(to || from);
     if (most > 1 && piece.open > 0) endless(source);
     const ways = piece.ways ** most * (most - Number(from) + 1);
