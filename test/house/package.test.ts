@@ -9,7 +9,7 @@ import { builtProduct } from "../support/build.ts";
 const root = path.resolve(import.meta.dirname, "../..");
 
 async function packed(): Promise<readonly string[]> {
-  const child = spawn("npm", ["pack", "--dry-run", "--json", "--loglevel=error"], {
+  const child = spawn("npm", ["pack", "--dry-run", "--json", "--ignore-scripts", "--loglevel=error"], {
     cwd: root,
     stdio: ["ignore", "pipe", "pipe"],
   });
