@@ -83,7 +83,9 @@ export async function tempState(): Promise<TempState> {
         .filter((entry) => entry.isFile())
         .map((entry) => path.join(entry.parentPath, entry.name));
       const holds = await Promise.all(
-        files.map(async (file) => ((await readFile(file)).includes(text) ? [path.relative(dir, file)] : [])),
+        files.map(async (file) =>
+          (await readOrNothing(file)).includes(text) ? [path.relative(dir, file)] : [],
+        ),
       );
       return holds.flat().sort();
     },
@@ -210,4 +212,12 @@ export async function processesWith(text: string): Promise<readonly number[]> {
     }),
   );
   return found.flat();
+}
+
+/** A file that is written anew goes by its temporary name for a moment. */
+async function readOrNothing(file: string): Promise<Buffer> {
+  return readFile(file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return Buffer.alloc(0);
+    throw error;
+  });
 }
