@@ -3,7 +3,7 @@ import { describe, expect, test, vi } from "vitest";
 import type { MatrixConfig } from "../../plugins/channels/matrix/config.ts";
 import { toInbound } from "../../plugins/channels/matrix/inbound.ts";
 import { toHtml } from "../../plugins/channels/matrix/markup.ts";
-import { split } from "../../plugins/channels/matrix/split.ts";
+import { split } from "@rclaw/plugin-sdk/split";
 import { type ChatPeer, startChatPeer } from "../support/crabline-chat.ts";
 import { serve } from "./egress-setup.ts";
 import { closers } from "./lanes/setup.ts";

@@ -1,7 +1,7 @@
 import { type OutboundMessage, RclawError } from "@rclaw/plugin-sdk";
 import type { Api } from "./api.ts";
 import { toHtml } from "./markup.ts";
-import { split } from "./split.ts";
+import { split } from "@rclaw/plugin-sdk/split";
 
 /** An event may have 65,536 bytes, and holds the text twice. */
 export const textLimit = 12_000;

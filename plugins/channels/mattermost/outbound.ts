@@ -1,6 +1,6 @@
 import { type OutboundMessage, RclawError } from "@rclaw/plugin-sdk";
 import type { Api } from "./api.ts";
-import { split } from "./split.ts";
+import { split } from "@rclaw/plugin-sdk/split";
 
 /** A little under the 16,383 that a server takes unless it was set up otherwise. */
 export const textLimit = 16_000;
