@@ -267,7 +267,9 @@ const bundle = async (out, file) => {
     ...options,
     entryPoints: [file],
     outfile,
-    ...(out === "rclaw.cjs" && { banner: { js: "#!/usr/bin/env -S node --max-semi-space-size=1" } }),
+    ...(out === "rclaw.cjs" && {
+      banner: { js: "#!/usr/bin/env -S MALLOC_MMAP_THRESHOLD_=32768 node --max-semi-space-size=1" },
+    }),
     // It finds its WASM files beside itself.
     ...(out === `${transpiler}.cjs` && {
       define: { ...options.define, "import.meta.url": "ownUrl" },

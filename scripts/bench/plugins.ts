@@ -9,6 +9,7 @@ import { buildGuests, type Lane, lanes } from "./guests.ts";
 import type { Calls, Task } from "./lanes.ts";
 import { median } from "./machine.ts";
 import type { Row } from "./rows.ts";
+import { frugal } from "./subject.ts";
 
 interface Options {
   readonly node: string;
@@ -63,6 +64,7 @@ async function threadFloor(): Promise<Row> {
 async function child<Answer>(node: string, self: string, task: Task): Promise<Answer> {
   const running = spawn(node, ["--max-semi-space-size=1", self, "--lane", JSON.stringify(task)], {
     stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, ...frugal },
   });
   const out = await text(running.stdout);
   if (out === "") throw new Error(`the measurement ${task.what} of lane ${task.lane} gave no answer`);

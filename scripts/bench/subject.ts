@@ -24,9 +24,20 @@ export async function tempState(config?: object): Promise<AsyncDisposable & { re
 }
 
 /** Keys of the person who runs the bench must not choose a model. */
+/** As in the product's first line: what was freed goes back to the system. */
+export const frugal = { MALLOC_MMAP_THRESHOLD_: "32768" } as const;
+
 function cleanEnv(stateDir: string): NodeJS.ProcessEnv {
   const { PATH, HOME, LANG } = process.env;
-  return { PATH, HOME, LANG, NO_COLOR: "1", RUSTY_CLAW_STATE_DIR: stateDir, RUSTY_CLAW_GATEWAY_TOKEN: token };
+  return {
+    PATH,
+    HOME,
+    LANG,
+    ...frugal,
+    NO_COLOR: "1",
+    RUSTY_CLAW_STATE_DIR: stateDir,
+    RUSTY_CLAW_GATEWAY_TOKEN: token,
+  };
 }
 
 /** With `screen` as a person starts it: what it then prints names the model, so providers are asked. */

@@ -1,8 +1,6 @@
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
-import { setFlagsFromString } from "node:v8";
 import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
 import { checkAnswer } from "@rclaw/plugin-sdk/boundary/answers";
@@ -10,7 +8,7 @@ import type { Offer } from "@rclaw/plugin-sdk/boundary/calls";
 import type { LaneLimits } from "@rclaw/plugin-sdk/services/lanes";
 import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
 import { builtEntry, shippedFolder } from "./built.ts";
-import { boundModule, boundModules } from "./limits.ts";
+import { hashFile } from "./file-hash.ts";
 import { kindOf } from "./wasm-reader.ts";
 import type { Program } from "./load.ts";
 import { forgetTranspiled, importsAllowed, transpile } from "./transpile.ts";
@@ -49,33 +47,24 @@ export async function openArtefact(options: ArtefactOptions): Promise<Artefact> 
     hash,
     blocks: kind === "module",
     async program(signal) {
-      // Read again: a plugin that sleeps keeps nothing in memory.
+      // Looked at again: a plugin that sleeps keeps nothing in memory.
       await options.verify(found, file);
-      const now = await readEntry(id, file);
+      if (kind === "module") return { kind: "core", file };
+      const now = await look(id, file);
       const named = (error: unknown): never => {
         if (!isRclawError(error)) throw error;
         throw new RclawError(error.code, `plugin "${id}": ${error.message}`, { cause: error });
       };
-      return kind === "module"
-        ? coreProgram(now, options.limits).catch(named)
-        : componentProgram(now, options, signal).catch(named);
+      return componentProgram(file, now.hash, options, signal).catch(named);
     },
   };
 }
 
-/** Its hash and its first bytes, without holding all of it: twenty plugins of two megabytes each are looked at in a row. */
+/** Its hash and its first bytes. */
 export async function look(id: string, file: string): Promise<{ hash: string; head: Uint8Array }> {
-  const hash = createHash("sha256");
-  let head: Uint8Array = new Uint8Array();
-  try {
-    for await (const piece of createReadStream(file) as AsyncIterable<Buffer>) {
-      if (head.length === 0) head = Uint8Array.from(piece.subarray(0, 64));
-      hash.update(piece);
-    }
-  } catch (error) {
+  return hashFile(file).catch((error: unknown) => {
     throw unreadable(id, file, error);
-  }
-  return { hash: hash.digest("hex"), head };
+  });
 }
 
 const unreadable = (id: string, file: string, cause: unknown): RclawError =>
@@ -88,65 +77,20 @@ const unbuilt = (id: string, cause: unknown): RclawError =>
     { cause },
   );
 
-async function readEntry(id: string, file: string): Promise<Uint8Array> {
-  return readFile(file).catch((error: unknown) => {
-    throw unreadable(id, file, error);
-  });
-}
-
-async function coreProgram(bytes: Uint8Array, limits: LaneLimits): Promise<Program> {
-  const module = await compile(boundModule(bytes, limits));
-  return { kind: "core", module };
-}
-
 async function componentProgram(
-  bytes: Uint8Array,
-  { found, limits, cacheFolder }: ArtefactOptions,
+  file: string,
+  sha256: string,
+  { found, cacheFolder }: ArtefactOptions,
   signal: AbortSignal,
 ): Promise<Program> {
+  const source = { sha256, bytes: () => readFile(file) };
   const { folder, script, imports, world, version } = await transpile(
-    bytes,
+    source,
     componentsIn(cacheFolder),
     signal,
   );
   importsAllowed(imports, found.manifest);
-  const cores = await coresOf(folder);
-  const bounded = boundModules(
-    cores.map((core) => core.bytes),
-    { ...limits, internal: true },
-  );
-  const modules: Record<string, WebAssembly.Module> = {};
-  for (const [index, { name }] of cores.entries())
-    modules[name] = await compile(bounded[index] ?? new Uint8Array());
-  return { kind: "component", script, modules, world, version };
-}
-
-async function coresOf(folder: string) {
-  const names = (await readdir(folder)).filter((name) => name.endsWith(".wasm"));
-  return Promise.all(names.map(async (name) => ({ name, bytes: await readFile(path.join(folder, name)) })));
-}
-
-// Engines before V8 12 compile what QuickJS guests are made of only when told to.
-if (Number(process.versions.node.split(".")[0]) < 22)
-  setFlagsFromString("--experimental-wasm-extended-const");
-
-/** Modules that live somewhere, by the hash of their bytes: many plugins, one engine, one compilation. */
-const compiled = new Map<string, WeakRef<WebAssembly.Module>>();
-
-async function compile(bytes: Uint8Array): Promise<WebAssembly.Module> {
-  const hash = createHash("sha256").update(bytes).digest("base64");
-  const known = compiled.get(hash)?.deref();
-  if (known) return known;
-  for (const [key, module] of compiled) if (!module.deref()) compiled.delete(key);
-  try {
-    const module = await WebAssembly.compile(bytes);
-    compiled.set(hash, new WeakRef(module));
-    return module;
-  } catch (error) {
-    throw new RclawError("ARTEFACT_REFUSED", `it is no valid WebAssembly: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
+  return { kind: "component", folder, script, world, version };
 }
 
 const componentsIn = (cacheFolder: string): string => path.join(cacheFolder, "components");

@@ -1,4 +1,3 @@
-import { setFlagsFromString } from "node:v8";
 import { pathToFileURL } from "node:url";
 import { RclawError } from "@rclaw/plugin-sdk";
 import type { Handler, Incoming } from "@rclaw/plugin-sdk/boundary/endpoint";
@@ -56,10 +55,6 @@ const kinds: Readonly<Record<string, Kind>> = {
   "hook-plugin": directKind,
   "tool-and-hook-plugin": directKind,
 };
-
-// Engines before V8 12 compile what QuickJS guests are made of only when told to.
-if (Number(process.versions.node.split(".")[0]) < 22)
-  setFlagsFromString("--experimental-wasm-extended-const");
 
 /**
  * Brings a transpiled component to life. Its imports are exactly those given here. An instance that trapped

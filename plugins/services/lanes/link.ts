@@ -1,19 +1,16 @@
 import { MessageChannel } from "node:worker_threads";
 import { isRclawError, type Logger, RclawError } from "@rclaw/plugin-sdk";
 import type { Asked, Offer } from "@rclaw/plugin-sdk/boundary/calls";
-import {
-  type Endpoint,
-  fromWireError,
-  type Handler,
-  portEndpoint,
-} from "@rclaw/plugin-sdk/boundary/endpoint";
+import { fromWireError, type Handler, portEndpoint } from "@rclaw/plugin-sdk/boundary/endpoint";
 import type { Link, LinkOptions } from "@rclaw/plugin-sdk/boundary/remote";
 import type { LaneLimits, LaneUse, Runtime } from "@rclaw/plugin-sdk/services/lanes";
 import type { Artefact, createOffers } from "./artefact.ts";
 import { answerStanding } from "./bridge.ts";
+import { stayAwake } from "./awake.ts";
 import { createBreaker } from "./breaker.ts";
 import type { Cell } from "./cell.ts";
 import { checkGuestValue } from "./guest-json.ts";
+import type { Asking, Instance, OpenCall } from "./instance.ts";
 import { meter, meterOf } from "./load.ts";
 
 export interface CagedLink extends Link {
@@ -42,43 +39,13 @@ export interface LinkParts {
   report(where: string, error: unknown): void;
 }
 
-interface Instance {
-  readonly artefact: Artefact;
-  readonly endpoint: Endpoint;
-  readonly cell: Cell;
-  readonly slot: number;
-  /** Why it is gone, when it did not leave by itself. */
-  failure: RclawError | undefined;
-  /** Calls that are not answered yet. */
-  readonly open: Set<OpenCall>;
-  /** Told when the last of them is answered. */
-  onQuiet: (() => void) | undefined;
-  /** It gave way to another version and gets no new calls. */
-  isLeaving: boolean;
-  /** What it asks of the host and has no answer to yet. */
-  readonly asking: Asking;
-  /** Settles when what its channel had begun is done. */
-  channelDone: Promise<void>;
-  readonly gone: Promise<void>;
-}
-
-interface OpenCall {
-  readonly method: keyof Asked;
-  readonly late: AbortController;
-}
-
-interface Asking {
-  count: number;
-  /** Requests so far. */
-  total: number;
-  onNone: (() => void) | undefined;
-}
-
 const handingOver = Symbol("handover");
 /** A new version that breaks within that time gives way to the one before it. */
 const probationMs = 60_000;
 /** Calls of the version before have that long to finish. */
 const farewellMs = 30_000;
+/** Most answers that need nothing from elsewhere are there within that time. */
+const awakeMs = 0.5;
 /** Its channel has that long to finish with what it has received. */
 const channelMs = 10_000;
 
@@ -313,6 +280,7 @@ export function createLink(parts: LinkParts): CagedLink {
     };
     const timer = limit ? setTimeout(expire, limit) : undefined;
     try {
+      stayAwake(awakeMs);
       const answer = await item.endpoint.call(method, params, {
         signal: late.signal,
         ...(onChunk && { onChunk }),

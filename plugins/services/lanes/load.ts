@@ -4,12 +4,13 @@ import type { LaneLimits } from "@rclaw/plugin-sdk/services/lanes";
 /** What a sandbox thread runs, in a form that can be posted to it. */
 export type Program =
   | { readonly kind: "js"; readonly entry: string }
-  | { readonly kind: "core"; readonly module: WebAssembly.Module }
+  | { readonly kind: "core"; readonly file: string }
   | {
       readonly kind: "component";
+      /** Its core modules stand there. */
+      readonly folder: string;
       /** The transpiled module that instantiates the component. */
       readonly script: string;
-      readonly modules: Readonly<Record<string, WebAssembly.Module>>;
       readonly world: string;
       readonly version: string;
     };

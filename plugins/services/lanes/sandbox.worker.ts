@@ -10,10 +10,14 @@ import {
   type WireError,
 } from "@rclaw/plugin-sdk/boundary/endpoint";
 import { servePlugin } from "@rclaw/plugin-sdk/guest/serve";
+import { stayAwake } from "./awake.ts";
 import { createAsker } from "./bridge.ts";
 import type { Guest, GuestPorts } from "./guest.ts";
 import { type LoadTask, meter, meterOf, pulse, pulseOf } from "./load.ts";
+import { coreModule, modulesOf } from "./modules.ts";
 
+/** Calls come in rows: the next one is often on its way. */
+const awakeMs = 0.2;
 let watched: MessagePort | undefined;
 
 /** Answers the watchman: a thread that computes cannot. */
@@ -36,7 +40,11 @@ export default async function live(task: LoadTask): Promise<WireError | undefine
   const ready = new Promise<void>((resolve) => waiting.push(resolve));
   const endpoint = portEndpoint(port, async (call) => {
     await ready;
-    return (handle as Handler)(call);
+    try {
+      return await (handle as Handler)(call);
+    } finally {
+      stayAwake(awakeMs);
+    }
   });
   try {
     handle = await handlerOf(task, endpoint);
@@ -66,10 +74,11 @@ async function handlerOf(task: LoadTask, endpoint: Endpoint): Promise<Handler> {
   let guest: Guest;
   if (program.kind === "core") {
     const { openExtism } = await import("./extism.ts");
-    guest = await openExtism(program.module, ports);
+    guest = await openExtism(await coreModule(program.file, task.limits), ports);
   } else {
     const { openComponent } = await import("./component.ts");
-    guest = await openComponent(program, ports);
+    const modules = await modulesOf(program.folder, task.limits);
+    guest = await openComponent({ ...program, modules }, ports);
   }
   const counts = meterOf(task.meter);
   return async (call) => {

@@ -5,6 +5,7 @@ import path from "node:path";
 import { buffer } from "node:stream/consumers";
 import { type Manifest, RclawError } from "@rclaw/plugin-sdk";
 import { builtFile, shippedFolder } from "./built.ts";
+import { hashFile } from "./file-hash.ts";
 import { abiOf, adapterFor, contract, versionOf } from "./versions.ts";
 
 /** Raised whenever the generator or its options change: what it made before is made anew. */
@@ -50,9 +51,16 @@ export async function forgetTranspiled(sha256: string, cacheFolder: string): Pro
   await rm(path.join(cacheFolder, nameOf(sha256)), { recursive: true, force: true });
 }
 
+/** A component that is only read when nothing was made of it before. */
+export interface ComponentSource {
+  /** In hex. */
+  readonly sha256: string;
+  bytes(): Promise<Uint8Array>;
+}
+
 /** Transpiles a component, or finds what was made of the same bytes before. */
 export async function transpile(
-  bytes: Uint8Array,
+  source: ComponentSource,
   cacheFolder: string,
   signal: AbortSignal,
   {
@@ -61,12 +69,14 @@ export async function transpile(
     shipped = shippedFolder(),
   }: TranspileOptions = {},
 ): Promise<Transpiled> {
-  if (bytes.length > limits.componentBytes)
-    throw refused(`it has ${bytes.length} bytes, more than ${limits.componentBytes} are not taken`);
-  const name = nameOf(hash(bytes));
+  const name = nameOf(source.sha256);
   const folder = path.join(cacheFolder, name);
   const found = (await load(path.join(shipped, name))) ?? (await load(folder));
   if (found) return found;
+  const bytes = await source.bytes();
+  if (bytes.length > limits.componentBytes)
+    throw refused(`it has ${bytes.length} bytes, more than ${limits.componentBytes} are not taken`);
+  if (hash(bytes) !== source.sha256) throw refused("it was changed this moment; try again");
   await mkdir(cacheFolder, { recursive: true });
   const staging = `${folder}.new-${randomUUID()}`;
   await mkdir(staging);
@@ -138,7 +148,7 @@ async function writeRecord(folder: string, { files, imports, exports }: Summary)
   await rename(path.join(folder, "guest.js"), path.join(folder, "guest.mjs"));
   const hashes: Record<string, string> = {};
   for (const name of files.map((file) => file.replace(/\.js$/, ".mjs")))
-    hashes[name] = hash(await readFile(path.join(folder, name)));
+    hashes[name] = (await hashFile(path.join(folder, name))).hash;
   const record: CacheRecord = { files: hashes, imports, exports };
   const text = JSON.stringify(record);
   await writeFile(path.join(folder, recordFile), JSON.stringify({ sha256: hash(text), record: text }));
@@ -157,7 +167,7 @@ async function load(folder: string): Promise<Transpiled | undefined> {
     const names = Object.keys(record.files);
     if ((await readdir(folder)).length !== names.length + 1) return undefined;
     for (const name of names)
-      if (hash(await readFile(path.join(folder, name))) !== record.files[name]) return undefined;
+      if ((await hashFile(path.join(folder, name))).hash !== record.files[name]) return undefined;
   } catch {
     return undefined;
   }

@@ -1,10 +1,11 @@
-import { readdir, readFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
 import path from "node:path";
 import type { CallOptions, Incoming } from "@rclaw/plugin-sdk/boundary/endpoint";
 import type { LaneLimits } from "@rclaw/plugin-sdk/services/lanes";
 import { openComponent } from "../../../plugins/services/lanes/component.ts";
 import type { Guest, GuestPorts } from "../../../plugins/services/lanes/guest.ts";
-import { transpile } from "../../../plugins/services/lanes/transpile.ts";
+import { modulesOf } from "../../../plugins/services/lanes/modules.ts";
+import { type ComponentSource, transpile } from "../../../plugins/services/lanes/transpile.ts";
 import { buildComponent } from "../../../plugins/services/cli/author/build-component.ts";
 import { builtProduct } from "../../support/build.ts";
 
@@ -25,6 +26,11 @@ const defaultLimits: LaneLimits = {
 export async function transpilerChild(): Promise<string> {
   return path.join(await builtProduct(), "plugins/services/lanes/transpile-child.cjs");
 }
+
+export const componentSource = (bytes: Uint8Array): ComponentSource => ({
+  sha256: createHash("sha256").update(bytes).digest("hex"),
+  bytes: () => Promise.resolve(bytes),
+});
 
 export function buildFixture(name: string): Promise<Uint8Array> {
   return buildComponent({
@@ -50,15 +56,14 @@ export async function open(
   limits: Partial<LaneLimits> = {},
 ): Promise<Guest> {
   const signal = AbortSignal.timeout(30_000);
-  const { folder, script, world, version } = await transpile(bytes, cache, signal, {
+  const { folder, script, world, version } = await transpile(componentSource(bytes), cache, signal, {
     child: await transpilerChild(),
   });
-  const modules: Record<string, WebAssembly.Module> = {};
-  for (const name of (await readdir(folder)).filter((file) => file.endsWith(".wasm")))
-    modules[name] = await WebAssembly.compile(Uint8Array.from(await readFile(path.join(folder, name))));
+  const own = { ...defaultLimits, ...limits };
+  const modules = await modulesOf(folder, own);
   const ports: GuestPorts = {
     id: "guest",
-    limits: { ...defaultLimits, ...limits },
+    limits: own,
     host: {
       async call(method, params, options = {}) {
         if (method === "log") return void host.logged.push(params as { level: string; message: string });

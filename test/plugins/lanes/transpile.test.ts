@@ -4,7 +4,7 @@ import path from "node:path";
 import { componentize } from "componentize-qjs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { importsAllowed, transpile } from "../../../plugins/services/lanes/transpile.ts";
-import { transpilerChild } from "./component.support.ts";
+import { componentSource, transpilerChild } from "./component.support.ts";
 
 const witPath = path.resolve(import.meta.dirname, "../../../wit/since-v0.1.0");
 let folder: string;
@@ -19,7 +19,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const run = async (input = bytes, signal = AbortSignal.timeout(30_000), ms = 30_000) =>
-  transpile(input, folder, signal, { child: await transpilerChild(), ms });
+  transpile(componentSource(input), folder, signal, { child: await transpilerChild(), ms });
 
 test("a component becomes a script and its modules, which wants nothing but the clock", async () => {
   const { script, imports, world } = await run();
@@ -30,7 +30,9 @@ test("a component becomes a script and its modules, which wants nothing but the 
 
 test("the same bytes are transpiled once, and nothing half-done stays behind", async () => {
   const first = await run();
-  const again = await transpile(bytes, folder, AbortSignal.timeout(5_000), { child: "/nowhere" });
+  const again = await transpile(componentSource(bytes), folder, AbortSignal.timeout(5_000), {
+    child: "/nowhere",
+  });
   expect(again).toEqual(first);
   expect(await readdir(folder)).toEqual([path.basename(first.folder)]);
 });

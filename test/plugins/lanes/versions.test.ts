@@ -15,7 +15,7 @@ import {
   identity,
   versionOf,
 } from "../../../plugins/services/lanes/versions.ts";
-import { asked, transpilerChild } from "./component.support.ts";
+import { asked, componentSource, transpilerChild } from "./component.support.ts";
 import { place } from "./setup.ts";
 
 const corpus = path.resolve(import.meta.dirname, "../../fixtures/wit-corpus");
@@ -111,7 +111,7 @@ test("so does an archived component", async () => {
   try {
     const bytes = await readFile(path.join(corpus, "direct-0.1.0.wasm"));
     const child = await transpilerChild();
-    const made = await transpile(bytes, cache, AbortSignal.timeout(30_000), { child });
+    const made = await transpile(componentSource(bytes), cache, AbortSignal.timeout(30_000), { child });
     expect(made).toMatchObject({ world: "tool-plugin", version: "0.1.0" });
     const modules: Record<string, WebAssembly.Module> = {};
     for (const name of ["guest.core.wasm"])
