@@ -133,6 +133,17 @@ test("a recipe's command runs without a shell, and what it prints is shown", asy
   expect(await readdir(folder)).not.toContain("oops");
 });
 
+test("what a toolchain writes elsewhere is taken to where the manifest's entry is", async () => {
+  const script =
+    'fs.mkdirSync("out/release", { recursive: true }); fs.writeFileSync("out/release/x.wasm", "abc")';
+  const folder = await recipe({
+    command: [process.execPath, "-e", script],
+    output: "out/release/x.wasm",
+  });
+  expect((await rclaw(["plugin", "build", folder])).notes).toMatch(/^Built hello\.wasm \(3 B\) in /);
+  expect(await readFile(path.join(folder, "hello.wasm"), "utf8")).toBe("abc");
+});
+
 test("a missing compiler is named, with how to get it", async () => {
   const folder = await recipe({ command: ["no-such-compiler"], needs: "clang" });
   const { code, notes } = await rclaw(["plugin", "build", folder]);
@@ -147,7 +158,7 @@ test("a command that fails, or makes something else, fails the build", async () 
     path.join(failing, "rclaw.build.json5"),
     JSON.stringify({ command: [process.execPath, "-e", ""], output: "other.wasm" }),
   );
-  expect((await rclaw(["plugin", "build", failing])).notes).toMatch(/hello\.wasm.*is not there/);
+  expect((await rclaw(["plugin", "build", failing])).notes).toMatch(/other\.wasm.*is not there/);
 });
 
 const checks = [

@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { parseManifest } from "../../kernel/plugins/discover.ts";
+import { buildPlugin } from "../../plugins/services/cli/author/build.ts";
+import { openFolder } from "../../plugins/services/cli/author/folder.ts";
 import { build } from "../../scripts/guests.mjs";
 import { openGuest } from "../plugins/lanes/extism.support.ts";
 import { casesOf, fits } from "../support/cases.ts";
@@ -37,8 +39,12 @@ test.each(["c", "rust", "go", "assemblyscript"])(
       const file = path.join(folder, "rclaw.plugin.json5");
       const manifest = parseManifest(readFileSync(file, "utf8"), file);
       expect(manifest).toMatchObject({ id: "my-plugin", runtime: "wasm", entry: "hello.wasm" });
-      const { wasm, skipped } = build(folder);
-      if (!wasm) return console.log(`skipped: ${skipped}`);
+      const { skipped } = build(folder);
+      if (skipped) return console.log(`skipped: ${skipped}`);
+      // As its author does it.
+      rmSync(path.join(folder, "hello.wasm"), { force: true });
+      await buildPlugin(await openFolder(folder), { signal: AbortSignal.timeout(200_000) });
+      const wasm = readFileSync(path.join(folder, "hello.wasm"));
       await using guest = await openGuest(wasm, { id: "my-plugin" });
       const { tools } = await guest.activate();
       expect(tools.map(({ name }) => name)).toEqual(manifest.contributes.tools);

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { readFile, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { type Caller, defineMethod, type Manifest, RclawError } from "@rclaw/plugin-sdk";
@@ -120,9 +121,8 @@ async function check(
   if (!(await stat(file).catch(() => undefined)))
     throw new RclawError("NOT_FOUND", `${file} is not there; build the plugin first: rclaw plugin build`);
   const cases = await readCases(folder);
-  // Results of an earlier check would be believed without running anything.
-  const stateDir = path.join(options.stateDir, "cache/check");
-  await rm(path.join(stateDir, "cache/offers"), { recursive: true, force: true });
+  // Results of an earlier check would be believed without running anything; nothing of this one stays.
+  const stateDir = path.join(options.stateDir, `cache/check-${randomUUID()}`);
   const lanes = (await options.lanes()).createLanes({
     log: options.log,
     stateDir,
@@ -143,6 +143,7 @@ async function check(
     }
   } finally {
     await lanes.close();
+    await rm(stateDir, { recursive: true, force: true });
   }
   return { id, runtime, ok: checks.every(({ ok }) => ok), ms: Math.round(performance.now() - began), checks };
 }

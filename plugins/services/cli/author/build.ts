@@ -32,7 +32,7 @@ export async function buildPlugin(plugin: PluginFolder, options: BuildOptions): 
   const { folder, manifest } = plugin;
   if (existsSync(path.join(folder, recipeName))) {
     const { runRecipe } = await import("./recipe.ts");
-    await runRecipe(folder, options);
+    await takeOutput(plugin, await runRecipe(folder, options));
   } else await buildScript(plugin, options);
   const files = [plugin.js, plugin.wasm].filter((file) => file !== undefined);
   const outputs: Output[] = [];
@@ -46,6 +46,17 @@ export async function buildPlugin(plugin: PluginFolder, options: BuildOptions): 
     outputs.push({ file, bytes: size });
   }
   return { id: manifest.id, outputs, ms: Math.round(performance.now() - began) };
+}
+
+/** Toolchains write where they like; what the manifest names is what runs. */
+async function takeOutput({ folder, js, wasm }: PluginFolder, output: string): Promise<void> {
+  const entry = path.join(folder, wasm ?? js ?? "");
+  if (entry === output) return;
+  const bytes = await readFile(output).catch((error: unknown) => {
+    const reason = `the build ended well, but ${output}, which ${recipeName} names as its output, is not there`;
+    throw new RclawError("NOT_FOUND", reason, { cause: error });
+  });
+  await writeChanged(entry, bytes);
 }
 
 async function buildScript({ folder, js, wasm }: PluginFolder, { signal }: BuildOptions): Promise<void> {

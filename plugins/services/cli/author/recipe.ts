@@ -45,8 +45,8 @@ function recipeFrom(raw: unknown, file: string): Recipe {
   };
 }
 
-/** Runs the folder's recipe. `{wit}` in it stands for the folder of the contract. */
-export async function runRecipe(folder: string, { signal, onOutput }: BuildOptions): Promise<void> {
+/** Runs the folder's recipe and answers where its output is. `{wit}` in it stands for the folder of the contract. */
+export async function runRecipe(folder: string, { signal, onOutput }: BuildOptions): Promise<string> {
   const file = path.join(folder, recipeName);
   const recipe = recipeFrom(await readJson5(file), file);
   const [program = "", ...args] = recipe.command.map((word) => word.replaceAll("{wit}", witFolder));
@@ -71,7 +71,7 @@ export async function runRecipe(folder: string, { signal, onOutput }: BuildOptio
   try {
     const [code] = (await once(child, "close")) as [number | null];
     if (line !== "") onOutput?.(line);
-    if (code === 0) return;
+    if (code === 0) return path.resolve(folder, recipe.output);
     throw new RclawError(
       "INVALID_REQUEST",
       `${program} ended with ${code ?? "a signal"}${onOutput ? "" : `:\n${output.trim()}`}`,
