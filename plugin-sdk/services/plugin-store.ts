@@ -148,6 +148,8 @@ export interface LockedVersion {
 export interface LockedPlugin extends LockedVersion {
   /** What a rollback brings back. */
   readonly previous?: LockedVersion;
+  /** What a rollback brought back before `previous` was replaced; it does so again when the replacement is undone. */
+  readonly earlier?: LockedVersion;
 }
 
 /** `<state>/plugins/rclaw.lock`: the one place that says which plugins are installed. */
@@ -248,6 +250,11 @@ export interface PluginStoreService {
   discard(staged: Staged): Promise<void>;
   /** Swaps the installed version and the one before it; a second time undoes the first. */
   rollback(ports: StorePorts, id: string): Promise<Changed>;
+  /**
+   * Takes a version that does not live out of the lock, by its digest: what was in force before it is so again, and what
+   * could be gone back to then as well. False when the lock does not name it; throws when there is nothing whole to go to.
+   */
+  revert(ports: StorePorts, id: string, bad: string): Promise<boolean>;
   /** Takes it out of the lock, then off the disk. Its storage and settings are the caller's business. */
   remove(ports: StorePorts, id: string): Promise<void>;
   installed(stateDir: string): Promise<Installed>;

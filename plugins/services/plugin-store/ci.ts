@@ -10,7 +10,7 @@ import type {
 } from "@rclaw/plugin-sdk/services/plugin-store";
 import { keep, tidy } from "./commit.ts";
 import { lockPath, versionFolder } from "./layout.ts";
-import { parseLock, readLock, withoutPrevious, writeLock } from "./lockfile.ts";
+import { parseLock, readLock, versionInForce, writeLock } from "./lockfile.ts";
 import { discard, stage } from "./stage.ts";
 import { canonical, codeOf, quoted } from "./text.ts";
 import { inTurn } from "./turn.ts";
@@ -109,7 +109,7 @@ async function putInForce(
     const canGoBack =
       previous !== undefined &&
       (await compareFolder(versionFolder(stateDir, id, previous.digest), previous.files)).ok;
-    plugins.push([id, { ...withoutPrevious(plugin), ...(canGoBack && { previous }) }]);
+    plugins.push([id, { ...versionInForce(plugin), ...(canGoBack && { previous }) }]);
   }
   ports.signal?.throwIfAborted();
   const next: PluginLock = { lockVersion: 1, plugins: Object.fromEntries(plugins) };

@@ -18,7 +18,7 @@ import { digestOf, hashFolder, walk } from "./digest.ts";
 import { planOf } from "./inspect.ts";
 import { pluginsFolder, stagingFolder, stagingName, storeFolder, versionFolder } from "./layout.ts";
 import { limits } from "./limits.ts";
-import { lockedPlugin, readLock, requirePlugin, withoutPrevious, withPlugin, writeLock } from "./lockfile.ts";
+import { lockedPlugin, readLock, requirePlugin, versionInForce, withPlugin, writeLock } from "./lockfile.ts";
 import { discard } from "./stage.ts";
 import { sweep } from "./sweep.ts";
 import { inTurn } from "./turn.ts";
@@ -130,6 +130,15 @@ async function claim({ id, folder }: Staged): Promise<void> {
   });
 }
 
+/** One version after another; what was to go back to before is kept for when this one does not live. */
+function following(now: LockedVersion, before: LockedPlugin | undefined): LockedPlugin {
+  if (!before) return now;
+  const { previous, earlier } = before;
+  if (before.digest === now.digest)
+    return { ...now, ...(previous && { previous }), ...(earlier && { earlier }) };
+  return { ...now, previous: versionInForce(before), ...(previous && { earlier: previous }) };
+}
+
 /** Everything before the lock is written cannot be seen, everything after it is in force. */
 export async function commit(
   ports: StorePorts,
@@ -148,9 +157,7 @@ export async function commit(
     await keep(ports, staged);
     const before = lockedPlugin(lock, id);
     const now = versionOf(staged);
-    const isSame = before?.digest === now.digest;
-    const previous = isSame ? before.previous : before && withoutPrevious(before);
-    const plugin: LockedPlugin = { ...now, ...(previous && { previous }) };
+    const plugin = following(now, before);
     ports.signal?.throwIfAborted();
     const next = withPlugin(lock, id, plugin);
     await writeLock(stateDir, next);
@@ -169,24 +176,55 @@ export async function rollback(ports: StorePorts, id: string): Promise<Changed> 
     const lock = await readLock(stateDir);
     const now = requirePlugin(lock, id);
     await tidy(ports, lock);
-    const { previous } = now;
-    if (!previous)
-      throw new RclawError("NOT_FOUND", `plugin "${id}" has no version before ${now.version} to go back to`, {
-        details: { plugin: id },
-      });
-    const folder = versionFolder(stateDir, id, previous.digest);
-    const { ok } = await compareFolder(folder, previous.files);
-    if (!ok)
-      throw new RclawError(
-        "PLUGIN_FAILED",
-        `version ${previous.version} of plugin "${id}" is damaged on the disk, so it was not brought back. Fetch it anew: rclaw plugin add ${previous.source}`,
-        { details: { plugin: id } },
-      );
-    await writeLock(stateDir, withPlugin(lock, id, { ...previous, previous: withoutPrevious(now) }));
+    const previous = requirePrevious(id, now);
+    await requireWhole(stateDir, id, previous);
+    const next = withPlugin(lock, id, following(previous, now));
+    await writeLock(stateDir, next);
+    await tidy(ports, next);
     return changed(stateDir, id, previous, now);
   });
   ports.log.info({ plugin: id, version: done.version, digest: done.digest }, "plugin rolled back");
   return done;
+}
+
+function requirePrevious(id: string, { version, previous }: LockedPlugin): LockedVersion {
+  if (previous) return previous;
+  throw new RclawError("NOT_FOUND", `plugin "${id}" has no version before ${version} to go back to`, {
+    details: { plugin: id },
+  });
+}
+
+async function requireWhole(stateDir: string, id: string, version: LockedVersion): Promise<void> {
+  const { ok } = await compareFolder(versionFolder(stateDir, id, version.digest), version.files);
+  if (ok) return;
+  throw new RclawError(
+    "PLUGIN_FAILED",
+    `version ${version.version} of plugin "${id}" is damaged on the disk, so it was not brought back. Fetch it anew: rclaw plugin add ${version.source}`,
+    { details: { plugin: id } },
+  );
+}
+
+/**
+ * Undoes the change that led to a version which does not live: the lock says again what it said before. Where it was
+ * changed meanwhile, it only forgets that version.
+ */
+export async function revert(ports: StorePorts, id: string, bad: string): Promise<boolean> {
+  const { stateDir } = ports;
+  const isChanged = await inTurn(ports, async () => {
+    const lock = await readLock(stateDir);
+    const plugin = lockedPlugin(lock, id);
+    if (plugin?.digest !== bad && plugin?.previous?.digest !== bad) return false;
+    const now = plugin.digest === bad ? requirePrevious(id, plugin) : versionInForce(plugin);
+    if (plugin.digest === bad) await requireWhole(stateDir, id, now);
+    const { earlier } = plugin;
+    const previous = earlier?.digest === now.digest ? undefined : earlier;
+    const next = withPlugin(lock, id, { ...now, ...(previous && { previous }) });
+    await writeLock(stateDir, next);
+    await tidy(ports, next);
+    return true;
+  });
+  if (isChanged) ports.log.info({ plugin: id, bad }, "a plugin's version that did not live was taken out");
+  return isChanged;
 }
 
 /** Out of the lock, and then off the disk: in between it is only garbage. */

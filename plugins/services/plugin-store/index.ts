@@ -1,6 +1,6 @@
 import { defineService } from "@rclaw/plugin-sdk/services/service";
 import { ci } from "./ci.ts";
-import { commit, remove, rollback } from "./commit.ts";
+import { commit, remove, revert, rollback } from "./commit.ts";
 import { diffManifests } from "./diff.ts";
 import { inspect } from "./inspect.ts";
 import { pack } from "./pack.ts";
@@ -17,6 +17,7 @@ export default defineService("plugin-store", {
   commit,
   discard,
   rollback,
+  revert,
   remove,
   installed,
   verify,

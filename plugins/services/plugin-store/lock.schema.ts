@@ -23,7 +23,14 @@ export const lockSchema = Type.Object(
     lockVersion: Type.Literal(1),
     plugins: Type.Record(
       Type.String({ pattern: "^[a-z][a-z0-9-]{0,63}$" }),
-      Type.Object({ ...version, previous: Type.Optional(Type.Object(version, strict)) }, strict),
+      Type.Object(
+        {
+          ...version,
+          previous: Type.Optional(Type.Object(version, strict)),
+          earlier: Type.Optional(Type.Object(version, strict)),
+        },
+        strict,
+      ),
     ),
   },
   strict,

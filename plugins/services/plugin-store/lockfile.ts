@@ -34,8 +34,8 @@ export function parseLock(text: string, file: string): PluginLock {
   if (issues.length > 0) refuse(describeIssues(issues));
   const lock = raw as PluginLock;
   for (const [id, plugin] of Object.entries(lock.plugins))
-    for (const version of [plugin, plugin.previous]) {
-      const reason = version && mistakeOf(version);
+    for (const version of versionsOf(plugin)) {
+      const reason = mistakeOf(version);
       if (reason) refuse(`of plugin "${id}", ${reason}`);
     }
   return lock;
@@ -102,6 +102,15 @@ export function requirePlugin(lock: PluginLock, id: string): LockedPlugin {
   });
 }
 
-export function withoutPrevious({ previous: _previous, ...version }: LockedPlugin): LockedVersion {
-  return version;
+/** All that it names: what is in force, what a rollback brings back, and what an undone update does. */
+export const versionsOf = ({ previous, earlier, ...now }: LockedPlugin): readonly LockedVersion[] =>
+  [now, previous, earlier].filter((version) => version !== undefined);
+
+/** The version in force alone. */
+export function versionInForce({
+  previous: _previous,
+  earlier: _earlier,
+  ...now
+}: LockedPlugin): LockedVersion {
+  return now;
 }

@@ -3,7 +3,7 @@ import path from "node:path";
 import type { PluginLock } from "@rclaw/plugin-sdk/services/plugin-store";
 import { shortDigest } from "./digest.ts";
 import { isAlive, ownerOf, pluginsFolder, stagingFolder, storeFolder } from "./layout.ts";
-import { lockedPlugin } from "./lockfile.ts";
+import { lockedPlugin, versionsOf } from "./lockfile.ts";
 
 /** What somebody staged and has not decided on for so long was forgotten. */
 const forgottenMs = 60 * 60_000;
@@ -30,9 +30,7 @@ export async function sweep(stateDir: string, lock: PluginLock): Promise<void> {
   const store = storeFolder(stateDir);
   for (const id of await names(store)) {
     const plugin = lockedPlugin(lock, id);
-    const kept = [plugin, plugin?.previous].flatMap((version) =>
-      version ? [shortDigest(version.digest)] : [],
-    );
+    const kept = (plugin ? versionsOf(plugin) : []).map(({ digest }) => shortDigest(digest));
     if (kept.length === 0) await away(store, id);
     else
       for (const name of await names(path.join(store, id)))

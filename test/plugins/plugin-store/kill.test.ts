@@ -4,6 +4,7 @@ import { mkdir, readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import * as esbuild from "esbuild";
 import { expect, test } from "vitest";
+import { shortDigest } from "../../../plugins/services/plugin-store/digest.ts";
 import { createPlace, install, log, plugin, store, writeFolder } from "./store.support.ts";
 
 const root = path.resolve(import.meta.dirname, "../../..");
@@ -58,9 +59,13 @@ async function prepare(place: Awaited<ReturnType<typeof createPlace>>) {
   async function expectWhole(stateDir: string, where: string): Promise<void> {
     const { found, refused } = await store.installed(stateDir);
     expect(refused, where).toEqual([]);
-    for (const { id, version, digest, previous } of found) {
-      expect(digests.get(digest), where).toBe(`${id}@${version}`);
-      if (previous) expect(digests.get(previous.digest), where).toBe(`${id}@${previous.version}`);
+    for (const { id, previous, earlier, ...now } of found) {
+      for (const item of [now, previous, earlier])
+        if (item) expect(digests.get(item.digest), where).toBe(`${id}@${item.version}`);
+      if (previous) expect(previous.digest, where).not.toBe(now.digest);
+      const kept = await readdir(path.join(stateDir, "plugins/.store", id));
+      for (const item of [now, previous, earlier])
+        if (item) expect(kept, where).toContain(shortDigest(item.digest));
     }
     for (const row of await store.verify({ stateDir, log })) expect(row, where).toMatchObject({ ok: true });
   }
