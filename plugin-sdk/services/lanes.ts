@@ -41,6 +41,15 @@ export interface LaneUse {
   /** Requests that the permissions refused. */
   readonly denials: number;
   readonly kills: number;
+  /** Why a newer version gave way to this one, when that was the last change of versions. */
+  readonly gaveWay?: string;
+}
+
+/** A version that broke soon after it had taken over; the one before it carries on. */
+export interface GaveWay {
+  readonly from: FoundManifest;
+  readonly to: FoundManifest;
+  readonly reason: string;
 }
 
 export interface LanePorts {
@@ -79,4 +88,6 @@ export interface Lanes {
 /** Service "lanes": plugins behind a boundary. */
 export interface LanesService {
   createLanes(ports: LanePorts): Lanes;
+  /** Who keeps the list of what is installed is told when a version of that gateway gives way. One listener for a state folder. */
+  onGaveWay(stateDir: string, listener: (event: GaveWay) => void): void;
 }

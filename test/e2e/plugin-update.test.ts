@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import os from "node:os";
@@ -31,9 +31,10 @@ let state: TempState;
 let model: ModelPeer;
 let product: Product;
 let client: Client;
+let env: NodeJS.ProcessEnv;
 
 /** A folder that a person would install from. */
-async function versionAt(version: string, first = ""): Promise<string> {
+async function versionAt(version: string, { first = "", inCall = "" } = {}): Promise<string> {
   const home = path.join(folder, version);
   await mkdir(home);
   const entry = path.join(folder, `${version}.ts`);
@@ -44,7 +45,7 @@ async function versionAt(version: string, first = ""): Promise<string> {
         ${first}
         const tool = (name, execute) =>
           ctx.tools.register({ name, description: "For tests.", params: { type: "object" }, execute });
-        tool("which", async () => ({ content: "version ${version}" }));
+        tool("which", async () => { ${inCall}; return { content: "version ${version}" }; });
         tool("linger", async (params, { signal }) => ({
           content: "version ${version} " + (await (await ctx.fetch("http://${place}/", { signal })).text()),
         }));
@@ -64,7 +65,7 @@ async function versionAt(version: string, first = ""): Promise<string> {
     runtime: "wasm",
     entry: "plugin.wasm",
     contributes: { tools: ["which", "linger"] },
-    permissions: { net: [place] },
+    permissions: { net: [place], limits: { entryMs: 2_000 } },
   };
   await writeFile(path.join(home, "rclaw.plugin.json5"), JSON.stringify(manifest));
   return home;
@@ -85,6 +86,12 @@ const plugin = async (...args: string[]) => {
 };
 const info = (): Promise<{ version: string; state: string }> =>
   ask(client, "plugins.info", { id: "lingers" });
+/** What is in force, and what a rollback leads to. */
+async function locked(): Promise<readonly (string | undefined)[]> {
+  const { version, previous } = JSON.parse(await state.read("plugins/rclaw.lock")).plugins.lingers;
+  return [version, previous?.version];
+}
+const kept = (): Promise<string[]> => readdir(path.join(state.dir, "plugins/.store/lingers"));
 
 beforeAll(async () => {
   server.listen(0, "127.0.0.1");
@@ -93,7 +100,8 @@ beforeAll(async () => {
   folder = await mkdtemp(path.join(os.tmpdir(), "rclaw-lingers-"));
   state = await tempState();
   model = await startModelPeer();
-  const { config, env } = model.openai();
+  const { config, ...openai } = model.openai();
+  env = openai.env;
   product = await startProduct({ stateDir: state.dir, env, config });
   client = await product.connect();
 }, 60_000);
@@ -133,17 +141,61 @@ test("rollback goes back, and forth again", async () => {
 });
 
 test("a version that does not come to life changes nothing, and the person is told", async () => {
-  const bad = await versionAt("3.0.0", `throw new Error("no luck");`);
+  const bad = await versionAt("3.0.0", { first: `throw new Error("no luck");` });
   const refused = await plugin("add", bad, "--yes");
   expect(refused.code).not.toBe(0);
   expect(refused.text).toContain('version 3.0.0 of plugin "lingers" did not come to life, so 2.0.0 stays');
-  // Nor does going to it by another way.
-  const back = await plugin("rollback", "lingers");
-  expect(back.code).not.toBe(0);
-  expect(back.text).toContain("did not come to life, so 2.0.0 stays");
   expect(await useTool("which")).toContain("version 2.0.0");
   expect(await info()).toMatchObject({ version: "2.0.0", state: "active" });
-  expect(JSON.parse(await state.read("plugins/rclaw.lock")).plugins.lingers).toMatchObject({
-    version: "2.0.0",
+  // Nothing leads to it any more, and it is off the disk.
+  expect(await locked()).toEqual(["2.0.0", "1.0.0"]);
+  expect(await kept()).toHaveLength(2);
+});
+
+test("a version that dies at its first call is undone by itself, for good", async () => {
+  expect(await useTool("which")).toContain("version 2.0.0");
+  const added = await plugin("add", await versionAt("4.0.0", { inCall: "for (;;)" }), "--yes");
+  expect(added).toMatchObject({ code: 0, text: expect.stringContaining("replaced 2.0.0") });
+  expect(await locked()).toEqual(["4.0.0", "2.0.0"]);
+  expect(await useTool("which")).not.toContain("version");
+  expect(await useTool("which")).toContain("version 2.0.0");
+  await expect.poll(locked, { timeout: 10_000 }).toEqual(["2.0.0", "1.0.0"]);
+  await expect.poll(info, { timeout: 10_000 }).toMatchObject({ version: "2.0.0", state: "active" });
+  await expect.poll(kept).toHaveLength(2);
+
+  // The owner can find out why, and nothing was started anew for it.
+  const doctor = await plugin("doctor", "lingers");
+  expect(doctor.text).toMatch(/lingers is back to the version before: the new one broke \(.*computed/);
+  const logs = await plugin("logs", "lingers");
+  expect(logs.text).toContain("an update is undone: the new version broke");
+  expect(await useTool("which")).toContain("version 2.0.0");
+
+  await product.kill();
+  product = await startProduct({ stateDir: state.dir, env });
+  client = await product.connect();
+  expect(await info()).toMatchObject({ version: "2.0.0" });
+  expect(await useTool("which")).toContain("version 2.0.0");
+  expect(await locked()).toEqual(["2.0.0", "1.0.0"]);
+  expect(await plugin("rollback", "lingers")).toMatchObject({
+    code: 0,
+    text: expect.stringContaining("lingers is 1.0.0 again"),
   });
+  expect(await useTool("which")).toContain("version 1.0.0");
+});
+
+test("where the version before is damaged on the disk, the lock stays as it is and the log says so", async () => {
+  const folders = new Set(await kept());
+  expect(await plugin("add", await versionAt("5.0.0", { inCall: "for (;;)" }), "--yes")).toMatchObject({
+    code: 0,
+  });
+  const before = await locked();
+  expect(before).toEqual(["5.0.0", "1.0.0"]);
+  for (const folder of folders)
+    await writeFile(path.join(state.dir, "plugins/.store/lingers", folder, "extra.txt"), "not of it");
+  expect(await useTool("which")).not.toContain("version");
+  expect(await useTool("which")).toContain("version 1.0.0");
+  await expect
+    .poll(async () => (await plugin("logs", "lingers")).text, { timeout: 10_000 })
+    .toContain("still names the one");
+  expect(await locked()).toEqual(before);
 });

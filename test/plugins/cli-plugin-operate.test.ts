@@ -149,14 +149,16 @@ test("plugin doctor has a line and a next step for what is not well, and fails f
   const refused = [{ id: "odd", reason: "no id" }];
   const answers = {
     "plugins.list": { plugins, refused },
-    "plugins.top": { plugins: [{ id: "fine", kills: 1, denials: 2 }] },
+    "plugins.top": { plugins: [{ id: "fine", gaveWay: "is back", kills: 1, denials: 2 }] },
     "plugins.verify": { plugins: [{ id: "off", ok: false, tampered: ["index.js"], missing: [], extra: [] }] },
     "plugins.plan": { questions: [] },
   };
   const { code, out, notes } = await rclaw(["plugin", "doctor"], { answers });
   expect(code).toBe(1);
   expect(out).toBe(
-    `! fine was ended 1 time
+    `! fine is back
+    Next: rclaw plugin logs fine
+! fine was ended 1 time
     Next: rclaw plugin logs fine
 ! fine was refused 2 requests
     Next: rclaw plugin approvals
@@ -170,7 +172,7 @@ test("plugin doctor has a line and a next step for what is not well, and fails f
     Next: correct it, then: rclaw plugin reload
 `,
   );
-  expect(notes).toBe("3 broken, 2 to look at.\n");
+  expect(notes).toBe("3 broken, 3 to look at.\n");
 });
 
 const card = {

@@ -14,6 +14,8 @@ import type { Program } from "./load.ts";
 import { forgetTranspiled, importsAllowed, transpile } from "./transpile.ts";
 
 export interface Artefact {
+  /** What it was made of. */
+  readonly found: FoundManifest;
   /** SHA-256 of the entry file, in hex. */
   readonly hash: string;
   /** How the guest waits: a blocking one stands still while the host works for it. */
@@ -41,9 +43,10 @@ export async function openArtefact(options: ArtefactOptions): Promise<Artefact> 
     throw found.builtIn ? unbuilt(id, error) : error;
   });
   if (runtime === "worker")
-    return { hash, blocks: false, program: () => Promise.resolve({ kind: "js", entry: file }) };
+    return { found, hash, blocks: false, program: () => Promise.resolve({ kind: "js", entry: file }) };
   const kind = kindOf(head);
   return {
+    found,
     hash,
     blocks: kind === "module",
     async program(signal) {

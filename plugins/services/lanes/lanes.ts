@@ -7,6 +7,7 @@ import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
 import { collect } from "@rclaw/plugin-sdk/services/collect";
 import { type Artefact, createOffers, forgetArtefact, look, openArtefact } from "./artefact.ts";
 import { type Cell, createCell } from "./cell.ts";
+import { endGaveWay, tellGaveWay } from "./gave-way.ts";
 import { limitsOf } from "./limits-of.ts";
 import { type CagedLink, createLink } from "./link.ts";
 
@@ -93,6 +94,7 @@ export function createLanes(ports: LanePorts): Lanes {
           : ownCell(`${runtime} ${id}`, limits.entryMs, runtime === "worker" ? 256 : 128),
       onKill: () => void kills.set(id, (kills.get(id) ?? 0) + 1),
       report: (where, error) => ports.report(id, where, error),
+      onGaveWay: (event) => tellGaveWay(ports.stateDir, event),
     });
     const resident: Resident = { link, runtime, manifest, open: (next) => open(next) };
     links.set(id, [...(links.get(id) ?? []), resident]);
@@ -133,6 +135,7 @@ export function createLanes(ports: LanePorts): Lanes {
     },
     async close() {
       clearTimeout(tidying);
+      endGaveWay(ports.stateDir);
       await Promise.all([...shared.values(), ...own].map((cell) => cell.close()));
       shared.clear();
       own.clear();

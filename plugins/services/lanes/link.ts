@@ -3,7 +3,7 @@ import { isRclawError, type Logger, RclawError } from "@rclaw/plugin-sdk";
 import type { Asked, Offer } from "@rclaw/plugin-sdk/boundary/calls";
 import { fromWireError, type Handler, portEndpoint } from "@rclaw/plugin-sdk/boundary/endpoint";
 import type { Link, LinkOptions } from "@rclaw/plugin-sdk/boundary/remote";
-import type { LaneLimits, LaneUse, Runtime } from "@rclaw/plugin-sdk/services/lanes";
+import type { GaveWay, LaneLimits, LaneUse, Runtime } from "@rclaw/plugin-sdk/services/lanes";
 import type { Artefact, createOffers } from "./artefact.ts";
 import { answerStanding } from "./bridge.ts";
 import { stayAwake } from "./awake.ts";
@@ -37,6 +37,7 @@ export interface LinkParts {
   /** It made its cell end. */
   onKill(): void;
   report(where: string, error: unknown): void;
+  onGaveWay(event: GaveWay): void;
 }
 
 const handingOver = Symbol("handover");
@@ -55,6 +56,9 @@ export function createLink(parts: LinkParts): CagedLink {
   let artefact = parts.artefact;
   /** What to go back to while the current version is on probation. */
   let before: { readonly artefact: Artefact; readonly until: number } | undefined;
+  /** Where a version that broke has led back to, until whoever keeps the versions says the same. */
+  let backTo: string | undefined;
+  let gaveWay: string | undefined;
   /** The version before is still here with its channel; there may be one poller only. */
   let handover: Promise<void> = Promise.resolve();
   const counts = meterOf(new SharedArrayBuffer(meter.fields * 8));
@@ -164,10 +168,15 @@ export function createLink(parts: LinkParts): CagedLink {
   /** Back to the version before, when the current one is on probation. */
   function giveWay({ message }: Error): boolean {
     if (!before || Date.now() >= before.until) return false;
+    const from = artefact.found;
+    const to = before.artefact.found;
     artefact = before.artefact;
     before = undefined;
-    const back = `plugin "${id}" is back to the version before: the new one broke (${message})`;
+    backTo = to.file;
+    gaveWay = `is back to the version before: the new one broke (${message})`;
+    const back = `plugin "${id}" ${gaveWay}`;
     parts.report("update", new RclawError("PLUGIN_FAILED", back, { details: { plugin: id } }));
+    parts.onGaveWay({ from, to, reason: message });
     return true;
   }
 
@@ -377,6 +386,10 @@ export function createLink(parts: LinkParts): CagedLink {
   }
 
   async function takeOver(newer: Artefact): Promise<boolean> {
+    // It went there by itself.
+    const isThere = backTo === newer.found.file;
+    backTo = undefined;
+    if (isThere) return true;
     if (!activation || !(await instance?.catch(() => undefined))) return false;
     // Nobody calls it before it has shown that it comes to life: what fails here has changed nothing.
     const fresh = await start(newer, true);
@@ -389,7 +402,11 @@ export function createLink(parts: LinkParts): CagedLink {
       if (fresh.failure) throw fresh.failure;
       return false;
     }
-    before = { artefact: old.artefact, until: Date.now() + probationMs };
+    // The same files anew are no other version, and nothing to go back to.
+    if (newer.found.file !== old.artefact.found.file) {
+      before = { artefact: old.artefact, until: Date.now() + probationMs };
+      gaveWay = undefined;
+    }
     artefact = newer;
     instance = Promise.resolve(fresh);
     current = fresh;
@@ -452,6 +469,7 @@ export function createLink(parts: LinkParts): CagedLink {
       runtime,
       loaded: instance !== undefined,
       ...tally,
+      ...(gaveWay !== undefined && { gaveWay }),
       cpuMs: counts[meter.cpuMs] ?? 0,
       peakBytes: counts[meter.bytes] ?? 0,
     }),

@@ -9,6 +9,7 @@ import type {
 } from "@rclaw/plugin-sdk/services/plugin-admin";
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
 import { cageMethods, forPeople, placeOf } from "./cages.ts";
+import { createGoingBack } from "./going-back.ts";
 import { addParams, idParams, logoutParams, noParams, reloadParams } from "./methods.schema.ts";
 import { logsMethod } from "./logs.ts";
 import { probePlugin } from "./probe.ts";
@@ -91,6 +92,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
   /** One at a time: two that overlap would each see half of what the other did. */
   async function rescan(): Promise<Rescan> {
     const done = scanning.then(async () => {
+      await watch();
       const before = new Set(options.plugins().keys());
       const ids = await options.rescan();
       const isThere = (id: string): boolean => options.plugins().has(id);
@@ -104,6 +106,8 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
     scanning = done.catch(() => undefined);
     return done;
   }
+
+  const { goBack, watch } = createGoingBack({ ...options, rescan });
 
   async function reload(id: string | undefined): Promise<unknown> {
     const known = id === undefined ? undefined : options.plugins().get(id);
@@ -242,7 +246,13 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
     ...cageMethods(options, found),
     ...workbenchMethods({ ...options, rescan }),
     logsMethod(options.stateDir, found),
-    ...storeMethods({ ...options, found, rescan, enable: async (id) => void (await setEnabled(id, true)) }),
+    ...storeMethods({
+      ...options,
+      found,
+      rescan,
+      goBack,
+      enable: async (id) => void (await setEnabled(id, true)),
+    }),
     {
       scope: "operator.read",
       ...defineMethod({

@@ -13,6 +13,7 @@ import type {
   StorePorts,
 } from "@rclaw/plugin-sdk/services/plugin-store";
 import { forPeople } from "./cages.ts";
+import type { GoingBack } from "./going-back.ts";
 import {
   ciParams,
   commitParams,
@@ -32,6 +33,7 @@ const maxStaged = 16;
 interface StoreMethodPorts extends Omit<PluginAdminPorts, "rescan"> {
   found(id: string): FoundManifest;
   rescan(): Promise<unknown>;
+  goBack: GoingBack["goBack"];
   /** Switches it on, unless something keeps it off. */
   enable(id: string): Promise<void>;
 }
@@ -131,22 +133,23 @@ export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
       await store.discard(item);
       throw error;
     }
-    return takeUp(ports, changed);
+    return takeUp(changed);
   }
 
   /** Runs what the lock names now, or names again what ran before. */
-  async function takeUp(ports: StorePorts, changed: Changed): Promise<unknown> {
+  async function takeUp(changed: Changed): Promise<unknown> {
     const { id, version, replaced } = changed;
     try {
       return { ...changed, ...(await inForce(id)) };
     } catch (error) {
-      if (!replaced) throw error;
+      // The same content again has replaced nothing.
+      if (!replaced || !changed.changed) throw error;
       // The one before never stopped, so what runs and what the lock says are made the same again.
-      await (await options.store()).rollback(ports, id);
-      await options.rescan().catch((cause: unknown) => options.log.warn({ err: cause }, "rescan failed"));
+      const hindrance = await options.goBack(id, changed.digest);
+      const still = hindrance === undefined ? "" : `. But the lock still names ${version}: ${hindrance}`;
       throw new RclawError(
         isRclawError(error) ? error.code : "PLUGIN_FAILED",
-        `version ${version} of plugin "${id}" did not come to life, so ${replaced.version} stays: ${(error as Error).message}`,
+        `version ${version} of plugin "${id}" did not come to life, so ${replaced.version} stays: ${(error as Error).message}${still}`,
         { details: { plugin: id }, cause: error },
       );
     }
@@ -225,7 +228,7 @@ export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
         async handle({ params: { id }, caller, signal }) {
           forPeople(caller, "plugins.rollback");
           const ports = await portsFor(caller, signal);
-          return takeUp(ports, await (await options.store()).rollback(ports, id));
+          return takeUp(await (await options.store()).rollback(ports, id));
         },
       }),
     },

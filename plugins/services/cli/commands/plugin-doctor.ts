@@ -39,6 +39,8 @@ async function examine(context: CommandContext, row: Fields, use: Fields): Promi
   const trouble = fields(row["trouble"]);
   if ((number(trouble["count"]) ?? 0) > 0)
     say("warn", `${text(trouble["where"])} failed: ${text(trouble["error"])}`, `rclaw plugin logs ${id}`);
+  const gaveWay = text(use["gaveWay"]);
+  if (gaveWay !== "") say("warn", gaveWay, `rclaw plugin logs ${id}`);
   const kills = number(use["kills"]) ?? 0;
   if (kills > 0)
     say("warn", `was ended ${kills} ${kills === 1 ? "time" : "times"}`, `rclaw plugin logs ${id}`);
