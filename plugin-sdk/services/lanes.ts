@@ -77,7 +77,7 @@ export interface Lanes {
   use(id: string): LaneUse | undefined;
   /**
    * Goes on with another version of a living plugin: what is under way finishes on the old one, what comes goes to
-   * the new one, which gives way again if it breaks soon. False when it is not alive, or not the same to its callers.
+   * the new one, which gives way again if it breaks soon. False when it is not active, or not the same to its callers.
    */
   swap(found: FoundManifest, runtime: Runtime): Promise<boolean>;
   /** Forgets whatever was remembered about a plugin that is being removed; its files are still there. */

@@ -34,7 +34,10 @@ let client: Client;
 let env: NodeJS.ProcessEnv;
 
 /** A folder that a person would install from. */
-async function versionAt(version: string, { first = "", inCall = "" } = {}): Promise<string> {
+async function versionAt(
+  version: string,
+  { first = "", inCall = "", tools = ["which", "linger"] } = {},
+): Promise<string> {
   const home = path.join(folder, version);
   await mkdir(home);
   const entry = path.join(folder, `${version}.ts`);
@@ -64,8 +67,8 @@ async function versionAt(version: string, { first = "", inCall = "" } = {}): Pro
     version,
     runtime: "wasm",
     entry: "plugin.wasm",
-    contributes: { tools: ["which", "linger"] },
-    permissions: { net: [place], limits: { entryMs: 2_000 } },
+    contributes: { tools },
+    permissions: { net: [place], limits: { entryMs: 3_000 } },
   };
   await writeFile(path.join(home, "rclaw.plugin.json5"), JSON.stringify(manifest));
   return home;
@@ -181,6 +184,18 @@ test("a version that dies at its first call is undone by itself, for good", asyn
     text: expect.stringContaining("lingers is 1.0.0 again"),
   });
   expect(await useTool("which")).toContain("version 1.0.0");
+});
+
+test("a version that adds something and does not come to life is undone too", async () => {
+  expect(await info()).toMatchObject({ version: "1.0.0", state: "active" });
+  const bad = { first: `throw new Error("no luck");`, tools: ["which", "linger", "more"] };
+  const refused = await plugin("add", await versionAt("4.5.0", bad), "--yes", "--accept", "widened");
+  expect(refused.code).not.toBe(0);
+  expect(refused.text).toContain("did not come to life, so 1.0.0 stays");
+  expect(await info()).toMatchObject({ version: "1.0.0", state: "active" });
+  expect(await useTool("which")).toContain("version 1.0.0");
+  expect(await locked()).toEqual(["1.0.0", "2.0.0"]);
+  expect(await kept()).toHaveLength(2);
 });
 
 test("where the version before is damaged on the disk, the lock stays as it is and the log says so", async () => {

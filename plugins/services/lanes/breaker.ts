@@ -12,6 +12,7 @@ export function createBreaker(id: string, now: () => number = Date.now) {
   let until = 0;
   let last: RclawError | undefined;
   return {
+    isOpen: (): boolean => until > now(),
     /** Throws UNAVAILABLE while the plugin is kept off. */
     check(): void {
       const left = until - now();

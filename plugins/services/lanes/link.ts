@@ -390,26 +390,30 @@ export function createLink(parts: LinkParts): CagedLink {
     const isThere = backTo === newer.found.file;
     backTo = undefined;
     if (isThere) return true;
-    if (!activation || !(await instance?.catch(() => undefined))) return false;
+    // One that sleeps is taken over as well; one that cannot be started is not what to go back to.
+    const seen = instance;
+    if (!activation || !offered || breaker.isOpen() || (seen && !(await seen.catch(() => undefined))))
+      return false;
     // Nobody calls it before it has shown that it comes to life: what fails here has changed nothing.
     const fresh = await start(newer, true);
     const offer = await activate(fresh);
     const isSame = JSON.stringify(offer) === JSON.stringify(offered);
     if (isSame) await offers.keep(newer.hash, activation.config, offer).catch(() => undefined);
     const old = await settled();
-    if (!isSame || !old || life.signal.aborted || fresh.endpoint.ended) {
+    if (!isSame || life.signal.aborted || fresh.endpoint.ended) {
       await retire(fresh);
       if (fresh.failure) throw fresh.failure;
       return false;
     }
     // The same files anew are no other version, and nothing to go back to.
-    if (newer.found.file !== old.artefact.found.file) {
-      before = { artefact: old.artefact, until: Date.now() + probationMs };
+    if (newer.found.file !== artefact.found.file) {
+      before = { artefact, until: Date.now() + probationMs };
       gaveWay = undefined;
     }
     artefact = newer;
     instance = Promise.resolve(fresh);
     current = fresh;
+    if (!old) return true;
     old.isLeaving = true;
     leaving.add(old);
     const isHanded = stopChannel(old);

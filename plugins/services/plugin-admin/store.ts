@@ -139,30 +139,41 @@ export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
   /** Runs what the lock names now, or names again what ran before. */
   async function takeUp(changed: Changed): Promise<unknown> {
     const { id, version, replaced } = changed;
+    const wasUp = replaced !== undefined && isUp(id);
     try {
-      return { ...changed, ...(await inForce(id)) };
+      return { ...changed, ...(await inForce(id, wasUp)) };
     } catch (error) {
       // The same content again has replaced nothing.
       if (!replaced || !changed.changed) throw error;
-      // The one before never stopped, so what runs and what the lock says are made the same again.
       const hindrance = await options.goBack(id, changed.digest);
-      const still = hindrance === undefined ? "" : `. But the lock still names ${version}: ${hindrance}`;
+      if (wasUp && !isUp(id)) await options.activate(id).catch(() => undefined);
+      const so =
+        hindrance === undefined
+          ? `so ${replaced.version} stays`
+          : `and there was no going back to ${replaced.version} (${hindrance})`;
       throw new RclawError(
         isRclawError(error) ? error.code : "PLUGIN_FAILED",
-        `version ${version} of plugin "${id}" did not come to life, so ${replaced.version} stays: ${(error as Error).message}${still}`,
+        `version ${version} of plugin "${id}" did not come to life, ${so}: ${(error as Error).message}`,
         { details: { plugin: id }, cause: error },
       );
     }
   }
 
+  const isUp = (id: string): boolean => options.plugins().has(id) && options.status(id).state === "active";
+
   /** What the lock says now is what runs: a caged plugin is on from here, since its rights were agreed to. */
-  async function inForce(id: string): Promise<{ readonly state: string; readonly reason?: string }> {
+  async function inForce(
+    id: string,
+    wasUp: boolean,
+  ): Promise<{ readonly state: string; readonly reason?: string }> {
     await options.rescan();
     try {
       await options.enable(id);
     } catch (error) {
       return { state: options.status(id).state, reason: (error as Error).message };
     }
+    // One that is not the same to its callers was ended, and shows at once whether the new one lives.
+    if (wasUp && !isUp(id)) await options.activate(id);
     return { state: options.status(id).state };
   }
 

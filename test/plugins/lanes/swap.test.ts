@@ -1,9 +1,10 @@
 import { readdirSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import type { InboundMessage } from "@rclaw/plugin-sdk";
-import type { Lanes } from "@rclaw/plugin-sdk/services/lanes";
+import type { GaveWay, Lanes } from "@rclaw/plugin-sdk/services/lanes";
 import type { TestContext } from "@rclaw/plugin-sdk/testing";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { onGaveWay } from "../../../plugins/services/lanes/gave-way.ts";
 import { closers, live, openLanes, place, type Trouble } from "./setup.ts";
 import {
   foundAt,
@@ -38,6 +39,7 @@ function fileOf(lane: Lane, version: Version): Promise<string> {
 
 interface Alive {
   readonly lanes: Lanes;
+  readonly stateDir: string;
   readonly troubles: Trouble[];
   readonly platform: Platform;
   readonly rclaw: TestContext<object>;
@@ -48,7 +50,7 @@ interface Alive {
 async function alive(lane: Lane, first: Version, { channel = false, ports = {} } = {}): Promise<Alive> {
   const platform = await startPlatform();
   closers.push(() => platform.close());
-  const { lanes, troubles } = await openLanes(ports);
+  const { lanes, troubles, stateDir } = await openLanes(ports);
   const { contributes } = manifest;
   const full = {
     ...manifest,
@@ -62,6 +64,7 @@ async function alive(lane: Lane, first: Version, { channel = false, ports = {} }
   const { signal } = new AbortController();
   return {
     lanes,
+    stateDir,
     troubles,
     platform,
     rclaw,
@@ -166,6 +169,53 @@ describe.each(["worker", "wasm"] as const)("a newer version in a %s", (lane) => 
     expect(troubles).toEqual([]);
     stop.abort();
   });
+});
+
+test("who keeps the versions is told of one that gave way, and agreeing interrupts nothing", async () => {
+  const first = {
+    name: "v1",
+    before: `return { content: "v1 " + (globalThis.n = (globalThis.n ?? 0) + 1) }`,
+  };
+  const { lanes, stateDir, tool, swap } = await alive("worker", first);
+  const told: GaveWay[] = [];
+  onGaveWay(stateDir, (event) => void told.push(event));
+  expect(await swap({ name: "v2", before: "process.exit(1)" })).toBe(true);
+  await expect(tool("version")).rejects.toThrow("was ended");
+  expect(await tool("version")).toBe("v1 1");
+  expect(lanes.use("turns")?.gaveWay).toContain("is back to the version before: the new one broke");
+  const [event] = told;
+  expect(event?.reason).toContain("was ended");
+  expect(told.map(({ from, to }) => [from.file === to.file, to.manifest.id])).toEqual([[false, "turns"]]);
+  if (event) expect(await lanes.swap(event.to, "worker")).toBe(true);
+  // Still the same life of it.
+  expect(await tool("version")).toBe("v1 2");
+  if (event) expect(await lanes.swap(event.to, "worker")).toBe(true);
+  expect(await tool("version")).toBe("v1 1");
+  expect(await swap({ name: "v3" })).toBe(true);
+  expect(lanes.use("turns")?.gaveWay).toBeUndefined();
+});
+
+test("the same files anew are no version to go back to, and do not end a probation", async () => {
+  const { lanes, stateDir, tool } = await alive("worker", { name: "v1" });
+  const told: GaveWay[] = [];
+  onGaveWay(stateDir, (event) => void told.push(event));
+  const broken = foundAt(await versions.script({ name: "v2", before: "process.exit(1)" }), "worker");
+  expect(await lanes.swap(broken, "worker")).toBe(true);
+  expect(await lanes.swap(broken, "worker")).toBe(true);
+  await expect(tool("version")).rejects.toThrow("was ended");
+  expect(await tool("version")).toBe("v1");
+  expect(told).toHaveLength(1);
+});
+
+test("a version that follows one asleep is on probation as well", async () => {
+  const { lanes, tool, swap } = await alive("worker", { name: "v1" }, { ports: { idleMs: 1 } });
+  await expect.poll(() => lanes.use("turns")?.loaded).toBe(false);
+  expect(await swap({ name: "v2", before: "process.exit(1)" })).toBe(true);
+  await expect(tool("version")).rejects.toThrow("was ended");
+  expect(await tool("version")).toBe("v1");
+  await expect.poll(() => lanes.use("turns")?.loaded).toBe(false);
+  await expect(swap({ name: "v3", first: "process.exit(1)" })).rejects.toThrow("was ended");
+  expect(await tool("version")).toBe("v1");
 });
 
 test("a version is on probation for a minute; what breaks later is its own affair", async () => {
