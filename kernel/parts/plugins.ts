@@ -133,6 +133,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
       limits: (id) =>
         (valueAt(settings.config(), `plugins.entries.${id}.limits`) as object | undefined) ?? {},
       report: (id, where, error) => host.report(id, where, error),
+      verify,
     }));
   };
   life.defer(() => lanes?.close());
@@ -140,11 +141,9 @@ export async function createPluginParts(options: PluginPartsOptions) {
     runtimeOf(found, valueAt(settings.config(), `plugins.entries.${found.manifest.id}.runtime`));
   async function loadRuntime(found: FoundManifest): Promise<Plugin> {
     const own = runtime(found);
-    if (own === "in-process") {
-      await verify(found, found.entry);
-      return loadInProcess(found.manifest.id, found.entry);
-    }
-    return network.cage(await (await openLanes()).load(found, own), found.manifest);
+    if (own !== "in-process") return network.cage(await (await openLanes()).load(found, own), found.manifest);
+    await verify(found, found.entry);
+    return loadInProcess(found.manifest.id, found.entry);
   }
   const load = async (found: FoundManifest): Promise<Plugin> =>
     culprits.inside(found, await culprits.run(found, () => loadRuntime(found)));

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import os from "node:os";
@@ -213,4 +213,18 @@ test("where the version before is damaged on the disk, the lock stays as it is a
     .poll(async () => (await plugin("logs", "lingers")).text, { timeout: 10_000 })
     .toContain("still names the one");
   expect(await locked()).toEqual(before);
+});
+
+test("what was changed on the disk since it was installed is not run, in a cage either", async () => {
+  const { version } = await info();
+  for (const folderName of await kept()) {
+    const file = path.join(state.dir, "plugins/.store/lingers", folderName, "plugin.wasm");
+    await writeFile(file, Buffer.concat([await readFile(file), Buffer.from([0, 2, 1, 120])]));
+  }
+  await plugin("disable", "lingers");
+  await plugin("enable", "lingers");
+  expect(await useTool("which")).not.toContain(`version ${version}`);
+  expect((await plugin("doctor", "lingers")).text).toMatch(
+    /plugin\.wasm" was changed since it was installed/,
+  );
 });
