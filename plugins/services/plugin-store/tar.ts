@@ -3,6 +3,8 @@ import { quoted } from "./text.ts";
 
 const block = 512;
 const maxPaxBytes = 65_536;
+/** The longest path that any system opens; what a package may hold is far shorter, and judged later. */
+const maxNameBytes = 4_096;
 
 export interface TarEntry {
   readonly path: string;
@@ -129,13 +131,13 @@ const kinds: Readonly<Record<string, string>> = {
   "3": "a device",
   "4": "a device",
   "6": "a pipe",
-  L: "a long name as GNU tar writes it",
   K: "a long link as GNU tar writes it",
   S: "a sparse file",
 };
 
 interface Header {
-  readonly name: string;
+  /** Not read before it is needed: GNU tar cuts it off, in the middle of a letter too, after a long name. */
+  name(): string;
   readonly size: number;
   readonly kind: string;
 }
@@ -146,12 +148,13 @@ function headerOf(header: Buffer): Header {
   if (magic !== "ustar\0" && magic !== "ustar ") throw bad("is no tar archive of the ustar kind");
   // GNU tar keeps times where ustar keeps the start of a long name.
   const prefix = magic === "ustar\0" ? textOf(header.subarray(345, 500)) : "";
-  const name = textOf(header.subarray(0, 100));
-  const kind = header.toString("latin1", 156, 157).replace("\0", "0");
   return {
-    name: prefix === "" ? name : `${prefix}/${name}`,
+    name() {
+      const name = textOf(header.subarray(0, 100));
+      return prefix === "" ? name : `${prefix}/${name}`;
+    },
     size: octal(header.subarray(124, 136), "size"),
-    kind,
+    kind: header.toString("latin1", 156, 157).replace("\0", "0"),
   };
 }
 
@@ -162,9 +165,17 @@ async function contentOf(reader: Reader, size: number): Promise<Buffer> {
   return content.subarray(0, size);
 }
 
+/** What GNU tar writes before a file whose name has more than 100 bytes: the name, as an entry's content. */
+async function gnuName(reader: Reader, size: number): Promise<string> {
+  if (size > maxNameBytes) throw bad(`holds a name of ${size} bytes`);
+  const name = textOf(await contentOf(reader, size));
+  if (name === "") throw bad("holds a long name that is empty");
+  return name;
+}
+
 /**
- * The regular files and folders of a tar archive, as npm makes them: ustar with extended headers for long names.
- * Links, devices and everything else is refused, and so is what comes after the end. Names are not judged here.
+ * The regular files and folders of a tar archive, as npm makes them: ustar with extended headers for long names; or as
+ * GNU tar does, with entries for them. Links, devices and everything else is refused, and so is what comes after the end. Names are not judged here.
  */
 export async function* readTar(
   source: AsyncIterable<Uint8Array>,
@@ -172,17 +183,24 @@ export async function* readTar(
 ): AsyncGenerator<TarEntry> {
   const reader = createReader(source);
   let pax: Map<string, string> | undefined;
+  let gnu: string | undefined;
   try {
     for (;;) {
       const bytes = await reader.take(block);
       if (!bytes) throw bad("has no end");
       if (bytes.every((byte) => byte === 0)) {
-        if (pax) throw bad("ends after the header of a file");
+        if (pax || gnu !== undefined) throw bad("ends after the header of a file");
         if (!(await reader.onlyZeros())) throw bad("goes on after its end");
         return;
       }
       const { name, size, kind } = headerOf(bytes);
       if (size > maxBytes) throw new RclawError("TOO_LARGE", `the package holds a file of ${size} bytes`);
+      if (kind === "L" && pax) throw bad("holds an extended header that no file follows");
+      if (gnu !== undefined && /[Lxg]/.test(kind)) throw bad("holds a long name that no file follows");
+      if (kind === "L") {
+        gnu = await gnuName(reader, size);
+        continue;
+      }
       if (kind === "x" || kind === "g") {
         if (size > maxPaxBytes || pax) throw bad("holds an extended header that is too large or doubled");
         const records = paxOf(await contentOf(reader, size));
@@ -192,8 +210,9 @@ export async function* readTar(
           throw bad("holds a header that speaks for all files");
         continue;
       }
-      const path = (pax && longName(pax, size)) ?? name;
+      const path = (pax && longName(pax, size)) ?? gnu ?? name();
       pax = undefined;
+      gnu = undefined;
       if (kind !== "0" && kind !== "5")
         throw bad(
           `holds ${quoted(path)} as ${kinds[kind] ?? "something unknown"}; only files and folders are taken`,

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { lstatSync } from "node:fs";
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import fc from "fast-check";
@@ -20,6 +20,15 @@ async function everything(folder: string): Promise<string[]> {
   return names.toSorted((a, b) => (a < b ? -1 : 1));
 }
 
+const long = `package/${"long-folder-name/".repeat(3)}${"long-file-name-".repeat(6)}.txt`;
+/** A name as GNU tar writes it when it does not fit into its field. */
+const gnu = (content: string | Buffer, kind = "L"): RawEntry => ({
+  path: "././@LongLink",
+  kind,
+  content,
+  magic: "ustar  \0",
+});
+
 const hostile: readonly (readonly [string, readonly RawEntry[], RegExp])[] = [
   ["a path that leaves", [{ path: "package/../../evil" }], /leaves the package/],
   ["an absolute path", [{ path: "/etc/evil" }], /is absolute/],
@@ -38,7 +47,33 @@ const hostile: readonly (readonly [string, readonly RawEntry[], RegExp])[] = [
   ["a device", [{ path: "package/x", kind: "3" }], /a device/],
   ["a pipe", [{ path: "package/x", kind: "6" }], /a pipe/],
   ["a kind nobody knows", [{ path: "package/x", kind: "Z" }], /something unknown/],
-  ["a long name of GNU tar", [{ path: "././@LongLink", kind: "L", content: "x\0" }], /GNU tar/],
+  ["a long link of GNU tar", [gnu("/etc/passwd\0", "K"), { path: "package/x", kind: "2" }], /a long link/],
+  ["a link with a long name", [gnu(`${long}\0`), { path: "x", kind: "2", link: "/etc" }], /symbolic link/],
+  ["a GNU name that leaves", [gnu("package/../../evil\0"), { path: "x" }], /leaves the package/],
+  ["a GNU name that is absolute", [gnu("/etc/evil\0"), { path: "x" }], /is absolute/],
+  ["a GNU name with a NUL in it", [gnu("package/a.js\0.txt\0"), { path: "x" }], /NUL/],
+  ["a GNU name of nothing", [gnu("\0"), { path: "package/x" }], /long name that is empty/],
+  ["a GNU name without a byte", [gnu(""), { path: "package/x" }], /long name that is empty/],
+  ["a GNU name that is no UTF-8", [gnu(Buffer.from([0xff, 0xfe, 0])), { path: "x" }], /no UTF-8/],
+  ["a GNU name too long", [gnu(`package/${"x".repeat(240)}\0`), { path: "x" }], /longer than 240/],
+  ["a GNU name longer than any", [gnu("x".repeat(4_097)), { path: "x" }], /a name of 4097 bytes/],
+  ["two GNU names in a row", [gnu(`${long}\0`), gnu("package/b\0"), { path: "x" }], /no file follows/],
+  ["a GNU name at the end", [gnu(`${long}\0`)], /ends after the header of a file/],
+  [
+    "a GNU name and one of a header",
+    [gnu(`${long}\0`), pax("path", "package/b"), { path: "x" }],
+    /no file follows/,
+  ],
+  [
+    "a header and a GNU name of one file",
+    [pax("path", "package/b"), gnu(`${long}\0`), { path: "x" }],
+    /extended header that no file follows/,
+  ],
+  [
+    "the same name, once as GNU tar says it",
+    [{ path: "package/a" }, gnu("package/A\0"), { path: "x" }],
+    /same file/,
+  ],
   ["a link target in a header", [pax("linkpath", "/etc/passwd"), { path: "package/x" }], /no package of npm/],
   ["two sizes", [pax("size", "9"), { path: "package/x", content: "1" }], /two sizes/],
   ["a size that is no number", [{ path: "package/x", size: "\u0080\0\0\0\0\0\0\0\0\0\0\u0001" }], /octal/],
@@ -160,12 +195,58 @@ test("what npm and tar make is read, and what we make they can read", async () =
   expect(listed.trim().split("\n")).toHaveLength(5);
 });
 
+const isGnuTar = (): boolean => {
+  try {
+    return execFileSync("tar", ["--version"], { encoding: "utf8" }).includes("GNU tar");
+  } catch {
+    return false;
+  }
+};
+
+test("an archive that somebody made by hand with GNU tar is read, names of any length too", async (context) => {
+  if (!isGnuTar()) {
+    console.warn("left out: tar is not GNU tar here");
+    return context.skip();
+  }
+  await using place = await createPlace();
+  // The field of 100 bytes ends in the middle of a letter.
+  const names = [
+    `${"a-folder-of-a-long-name-".repeat(4)}/${"ünïcödé-".repeat(8)}.md`,
+    "x".repeat(100 - "weather/".length),
+    "y".repeat(101 - "weather/".length),
+    `${"ü".repeat(70)}.md`,
+    `${"deep/".repeat(9)}${"z".repeat(120)}/short.txt`,
+  ];
+  const files = Object.fromEntries(names.map((name, at) => [name, `content ${at}`]));
+  const folder = await writeFolder(path.join(place.source, "weather"), plugin({}, files));
+  const { digest } = await store.pack(folder);
+  for (const format of ["gnu", "oldgnu", "posix"])
+    for (const what of [
+      ["-C", folder, "."],
+      ["-C", place.source, "weather"],
+    ]) {
+      const packed = execFileSync("tar", ["cz", `--format=${format}`, ...what]);
+      const isLong = gunzipSync(packed).includes("././@LongLink");
+      expect(isLong, format).toBe(format !== "posix");
+      expect(await stageBytes(place, packed), format).toMatchObject({ digest });
+    }
+
+  await symlink("/etc/passwd", path.join(folder, "l".repeat(120)));
+  await symlink(`/${"t".repeat(120)}`, path.join(folder, "short"));
+  for (const link of ["l".repeat(120), "short"])
+    await expect(
+      stageBytes(place, execFileSync("tar", ["cz", "--format=gnu", "-C", folder, link])),
+    ).rejects.toThrow(/as a (?:symbolic link|long link as GNU tar writes it); only files/);
+});
+
 test("whatever happens to an archive's bytes, nothing is written beside staging and nothing crashes", async () => {
   await using place = await createPlace();
   const whole = gunzipSync(
     tgz(plugin({}, { "lib/a.js": "a", "lib/b.js": "b".repeat(600) }), [
       pax("path", "package/lib/c.js"),
       { path: "x", content: "c" },
+      gnu(`${long}\0`),
+      { path: "x", content: "d", magic: "ustar  \0" },
     ]),
   );
   const before = await everything(place.source);
@@ -182,6 +263,8 @@ test("whatever happens to an archive's bytes, nothing is written beside staging 
     "2",
     "5",
     "x",
+    "L",
+    "K",
   );
   const word = fc.record({
     block: fc.nat({ max: whole.length / 512 - 1 }),
