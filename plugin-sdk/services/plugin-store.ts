@@ -183,6 +183,17 @@ export interface Changed {
   readonly changed: boolean;
 }
 
+/** A change that may turn out not to start. */
+export interface Trial {
+  /** A rollback leads to this version, for as long as the lock names it, and not to the one of a minute ago. */
+  readonly since: string;
+}
+
+export interface Committed extends Changed {
+  /** All that the lock said before; of a trial, what `settle` takes back. */
+  readonly before?: LockedPlugin;
+}
+
 export interface Verified {
   readonly id: string;
   readonly ok: boolean;
@@ -239,13 +250,18 @@ export interface PluginStoreService {
   stage(ports: StorePorts, source: string, options: StageOptions): Promise<Staged>;
   /** What committing it would mean, and what has to be agreed to. */
   inspect(ports: StorePorts, staged: Staged, options: Pick<StageOptions, "builtIns">): Promise<Plan>;
-  /** Puts it in force, when everything that the plan asks is agreed to; else POLICY_DENIED with `details.asks`. */
+  /**
+   * Puts it in force, when everything that the plan asks is agreed to; else POLICY_DENIED with `details.asks`. A trial
+   * leaves what was in force before on the disk, until it is settled.
+   */
   commit(
     ports: StorePorts,
     staged: Staged,
     consent: Consent,
-    options: Pick<StageOptions, "builtIns">,
-  ): Promise<Changed>;
+    options: Pick<StageOptions, "builtIns"> & { readonly trial?: Trial },
+  ): Promise<Committed>;
+  /** Ends a trial: what is not needed any more goes off the disk; with `back` the lock says that again. */
+  settle(ports: StorePorts, trial: Pick<Changed, "id" | "digest">, back?: LockedPlugin): Promise<void>;
   /** Throws a staged package away. */
   discard(staged: Staged): Promise<void>;
   /** Swaps the installed version and the one before it; a second time undoes the first. */

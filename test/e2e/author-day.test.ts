@@ -111,7 +111,7 @@ test("plugin dev: every save runs in the gateway, a mistake does not, and nothin
   expect((await run("info", "my-greeter")).code).toBe(1);
 });
 
-test("it is installed, used, looked after, trusted, confined again and removed", async () => {
+test("it is installed, used, looked after, trusted and confined again", async () => {
   expect((await run("build", folder)).code).toBe(0);
   expect(await run("add", folder, "--yes")).toMatchObject({ code: 0 });
   expect(await greet("four")).toBe("The tool said: Good evening, Ada!\n");
@@ -130,12 +130,66 @@ test("it is installed, used, looked after, trusted, confined again and removed",
   );
   expect(await greet("five")).toBe("The tool said: Good evening, Ada!\n");
   expect((await run("isolate", "my-greeter", "wasm")).code).toBe(0);
+});
 
-  const conflict = await run("dev", folder);
-  expect(conflict.stderr).toMatch(/a plugin "my-greeter" is installed; .*rclaw plugin remove my-greeter/);
+const locked = async (): Promise<{ digest: string; previous?: { digest: string } }> =>
+  (JSON.parse(await state.read("plugins/rclaw.lock")) as { plugins: { "my-greeter": { digest: string } } })
+    .plugins["my-greeter"];
 
+test("plugin dev of one that is installed from its folder: every build is an update of it", async () => {
+  const before = await locked();
+  using session = await develop();
+  await expect.poll(session.shown, poll).toMatch(/✓ my-greeter runs: tool my_greeter\. It is installed/);
+  await edit("Good evening, ${whom}", "Good morning, ${whom}");
+  await expect.poll(session.shown, poll).toContain("✓ my-greeter was swapped");
+  expect(await greet("six")).toBe("The tool said: Good morning, Ada!\n");
+  const swapped = await locked();
+  expect(swapped.previous?.digest).toBe(before.digest);
+
+  await edit("activate(ctx) {", 'activate(ctx) {\n    if (ctx) throw new Error("no luck");');
+  await expect.poll(session.shown, poll).toMatch(/✗ .*did not come to life.*The one before runs on\./s);
+  expect(await greet("seven")).toBe("The tool said: Good morning, Ada!\n");
+  expect(await locked()).toEqual(swapped);
+
+  const manifest = path.join(folder, "rclaw.plugin.json5");
+  const said = await readFile(manifest, "utf8");
+  await writeFile(manifest, said.replace("permissions: {},", 'permissions: { net: ["api.example.org"] },'));
+  await edit(/\n {4}if \(ctx\) throw .*/, "");
+  await expect
+    .poll(session.shown, poll)
+    .toMatch(
+      /asks for more than was agreed to:\n {2}\+ permission net: api\.example\.org\nTo agree: rclaw plugin update my-greeter --accept widened\nThe one before runs on\./,
+    );
+  expect(await locked()).toEqual(swapped);
+  await writeFile(manifest, said);
+  await edit("Good morning, ${whom}", "Good day, ${whom}");
+  await expect.poll(session.shown, poll).toMatch(/swapped.*swapped/s);
+  await expect.poll(() => greet(`eight-${Date.now()}`), poll).toBe("The tool said: Good day, Ada!\n");
+
+  expect(await session.leave()).toBe(0);
+  expect(session.shown()).toMatch(
+    /my-greeter stays installed, as you last built it\.\nTo go back to what was installed before: rclaw plugin rollback my-greeter\n/,
+  );
+  expect((await run("rollback", "my-greeter")).code).toBe(0);
+  expect(await locked()).toMatchObject({ digest: before.digest });
+  expect(await greet("nine")).toBe("The tool said: Good evening, Ada!\n");
+});
+
+test("it is removed, and one that comes from elsewhere is not worked on in its place", async () => {
   expect((await run("panic", "--yes")).stderr).toContain("Off: my-greeter.");
   expect((await run("doctor", "my-greeter")).stdout).toContain("- my-greeter is off");
   expect((await run("remove", "my-greeter", "--yes")).code).toBe(0);
   expect((await run("info", "my-greeter")).code).toBe(1);
+  expect(await readdir(path.join(state.dir, "plugins"))).toEqual(["rclaw.lock"]);
+
+  expect((await run("pack", folder, "--out", home.dir)).code).toBe(0);
+  const [packed = ""] = (await readdir(home.dir)).filter((name) => name.endsWith(".tgz"));
+  await rclaw(state.dir, ["config", "unset", "plugins.enabled"]);
+  expect((await run("add", path.join(home.dir, packed), "--yes")).code).toBe(0);
+  const refused = await run("dev", folder);
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toContain(`"my-greeter" was installed from ${path.join(home.dir, packed)};`);
+  expect(refused.stderr).toContain(`rclaw plugin add ${folder}, or take the other away`);
+  expect((await run("remove", "my-greeter", "--yes")).code).toBe(0);
+  expect(await readdir(path.join(state.dir, "plugins"))).toEqual(["rclaw.lock"]);
 });

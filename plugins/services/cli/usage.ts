@@ -89,7 +89,8 @@ Write
   test [<folder>]             is it what its manifest says, and does it survive
                               misuse? In a real cage; --runtime worker in a thread
   dev [<folder>] [--keep]     builds at every save and swaps it in the running
-                              gateway; Ctrl-C takes it out again
+                              gateway; Ctrl-C takes it out again, unless it was
+                              installed from there before
   pack [<folder>]             one file to hand on; --sign signs it
 
   --account <name>            which account the answers of "add" are for

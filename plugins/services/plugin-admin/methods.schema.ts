@@ -37,10 +37,13 @@ export const stageParams = Type.Object(
   strict,
 );
 export const tokenParams = Type.Object({ token }, strict);
+const digest = Type.String({ maxLength: 256 });
 export const commitParams = Type.Object(
   {
     token,
-    digest: Type.String({ maxLength: 256 }),
+    digest,
+    /** A build of `plugin dev`: it is started at once, and a rollback leads to what was there before the first one. */
+    trial: Type.Optional(Type.Object({ since: digest }, strict)),
     accepts: Type.Optional(
       Type.Array(
         Type.Union([

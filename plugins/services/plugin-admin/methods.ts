@@ -277,6 +277,10 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
             file: item.file,
             configPath: configPathOf(item.manifest),
             permissions: item.manifest.permissions ?? {},
+            ...(item.installed && {
+              digest: item.installed.digest,
+              previous: item.installed.previous?.digest,
+            }),
           };
         },
       }),

@@ -11,6 +11,7 @@ import type {
   PluginStoreService,
   Staged,
   StorePorts,
+  Trial,
 } from "@rclaw/plugin-sdk/services/plugin-store";
 import { forPeople } from "./cages.ts";
 import type { GoingBack } from "./going-back.ts";
@@ -114,39 +115,70 @@ export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
   }
 
   async function commit(
-    { token, digest, accepts = [] }: { token: string; digest: string; accepts?: readonly string[] },
+    {
+      token,
+      digest,
+      accepts = [],
+      trial,
+    }: { token: string; digest: string; accepts?: readonly string[]; trial?: Trial },
     caller: Caller,
     signal: AbortSignal,
   ): Promise<unknown> {
     const store = await options.store();
     const item = take(token);
     const ports = await portsFor(caller, signal);
-    let changed;
+    let committed;
     try {
-      changed = await store.commit(
+      committed = await store.commit(
         ports,
         item,
         { digest, accepts: accepts as never },
-        { builtIns: builtIns() },
+        { builtIns: builtIns(), ...(trial && { trial }) },
       );
     } catch (error) {
       await store.discard(item);
       throw error;
     }
-    return takeUp(changed);
+    const { before, ...changed } = committed;
+    if (!trial) return takeUp(changed);
+    // Whoever asked may have left: what was begun is still brought to an end.
+    const { signal: _signal, ...firm } = ports;
+    const undo = async (): Promise<undefined> => {
+      await store.settle(firm, changed, before);
+      await options.rescan().catch((error: unknown) => options.log.warn({ err: error }, "rescan failed"));
+    };
+    const done = await takeUp(changed, { undo, mustRun: true });
+    await store.settle(firm, changed);
+    return done;
+  }
+
+  /** Nobody has called it yet, perhaps, and then nothing would be known of it. */
+  async function start(id: string): Promise<void> {
+    if (isUp(id)) return;
+    await options.deactivate(id);
+    await options.activate(id);
+  }
+
+  interface TakeUp {
+    /** Answers what was in the way, if it was not possible. */
+    undo?(): Promise<string | undefined>;
+    mustRun?: boolean;
   }
 
   /** Runs what the lock names now, or names again what ran before. */
-  async function takeUp(changed: Changed): Promise<unknown> {
+  async function takeUp(
+    changed: Changed,
+    { undo = () => options.goBack(changed.id, changed.digest), mustRun }: TakeUp = {},
+  ): Promise<unknown> {
     const { id, version, replaced } = changed;
-    const wasUp = replaced !== undefined && isUp(id);
+    const shouldRun = mustRun ?? (replaced !== undefined && isUp(id));
     try {
-      return { ...changed, ...(await inForce(id, wasUp)) };
+      return { ...changed, ...(await inForce(id, shouldRun)) };
     } catch (error) {
       // The same content again has replaced nothing.
       if (!replaced || !changed.changed) throw error;
-      const hindrance = await options.goBack(id, changed.digest);
-      if (wasUp && !isUp(id)) await options.activate(id).catch(() => undefined);
+      const hindrance = await undo();
+      if (shouldRun) await start(id).catch(() => undefined);
       const so =
         hindrance === undefined
           ? `so ${replaced.version} stays`
@@ -164,7 +196,7 @@ export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
   /** What the lock says now is what runs: a caged plugin is on from here, since its rights were agreed to. */
   async function inForce(
     id: string,
-    wasUp: boolean,
+    shouldRun: boolean,
   ): Promise<{ readonly state: string; readonly reason?: string }> {
     await options.rescan();
     try {
@@ -173,7 +205,7 @@ export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
       return { state: options.status(id).state, reason: (error as Error).message };
     }
     // One that is not the same to its callers was ended, and shows at once whether the new one lives.
-    if (wasUp && !isUp(id)) await options.activate(id);
+    if (shouldRun) await start(id);
     return { state: options.status(id).state };
   }
 

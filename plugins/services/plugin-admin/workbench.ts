@@ -203,17 +203,19 @@ async function refuseOthers(
   const isInstalled =
     there !== undefined || (await stat(path.join(home, manifestName)).catch(() => undefined));
   if (!isInstalled) return;
+  const refuse = (what: string, next: string): never => {
+    throw new RclawError("CONFLICT", `plugin "${id}" ${what}: ${next}`, { details: { plugin: id } });
+  };
+  const remove = `rclaw plugin remove ${id}`;
+  const source = there?.installed?.source;
+  if (source !== undefined)
+    return refuse(
+      `was installed from ${source}; to work on the one in ${folder}, install that in its place`,
+      `rclaw plugin add ${folder}, or take the other away: ${remove}`,
+    );
   const mark = await readMark(home);
-  if (there?.installed !== undefined || mark === undefined)
-    throw new RclawError(
-      "CONFLICT",
-      `a plugin "${id}" is installed; to work on yours: rclaw plugin remove ${id}`,
-    );
-  if (mark !== folder)
-    throw new RclawError(
-      "CONFLICT",
-      `plugin "${id}" is worked on in ${mark}; end that first: rclaw plugin remove ${id}`,
-    );
+  if (mark === undefined) return refuse("was put there by hand; to work on yours", remove);
+  if (mark !== folder) refuse(`is worked on in ${mark}; end that first`, remove);
 }
 
 const readMark = (home: string): Promise<string | undefined> =>

@@ -1,9 +1,10 @@
-import { mkdir, open, rename, utimes } from "node:fs/promises";
+import { mkdir, open, rename, rmdir, utimes } from "node:fs/promises";
 import path from "node:path";
 import { RclawError } from "@rclaw/plugin-sdk";
 import { syncFolder } from "@rclaw/plugin-sdk/atomic";
 import type {
   Changed,
+  Committed,
   Consent,
   ConsentKind,
   LockedPlugin,
@@ -13,6 +14,7 @@ import type {
   StageOptions,
   Staged,
   StorePorts,
+  Trial,
 } from "@rclaw/plugin-sdk/services/plugin-store";
 import { digestOf, hashFolder, walk } from "./digest.ts";
 import { planOf } from "./inspect.ts";
@@ -130,11 +132,15 @@ async function claim({ id, folder }: Staged): Promise<void> {
   });
 }
 
-/** One version after another; what was to go back to before is kept for when this one does not live. */
-function following(now: LockedVersion, before: LockedPlugin | undefined): LockedPlugin {
+/**
+ * One version after another; what was to go back to before is kept for when this one does not live. Trials of one session
+ * keep the version from before it to go back to.
+ */
+function following(now: LockedVersion, before: LockedPlugin | undefined, trial?: Trial): LockedPlugin {
   if (!before) return now;
   const { previous, earlier } = before;
-  if (before.digest === now.digest)
+  const isFromBefore = trial !== undefined && previous?.digest === trial.since && trial.since !== now.digest;
+  if (before.digest === now.digest || isFromBefore)
     return { ...now, ...(previous && { previous }), ...(earlier && { earlier }) };
   return { ...now, previous: versionInForce(before), ...(previous && { earlier: previous }) };
 }
@@ -144,8 +150,8 @@ export async function commit(
   ports: StorePorts,
   staged: Staged,
   consent: Consent,
-  options: Pick<StageOptions, "builtIns">,
-): Promise<Changed> {
+  { trial, ...options }: Pick<StageOptions, "builtIns"> & { readonly trial?: Trial },
+): Promise<Committed> {
   const { stateDir } = ports;
   const { id } = staged;
   const done = await inTurn(ports, async () => {
@@ -157,16 +163,34 @@ export async function commit(
     await keep(ports, staged);
     const before = lockedPlugin(lock, id);
     const now = versionOf(staged);
-    const plugin = following(now, before);
+    const plugin = following(now, before, trial);
     ports.signal?.throwIfAborted();
     const next = withPlugin(lock, id, plugin);
     await writeLock(stateDir, next);
-    await tidy(ports, next);
-    return changed(stateDir, id, now, before);
+    if (!trial) await tidy(ports, next);
+    return { ...changed(stateDir, id, now, before), ...(before && { before }) };
   });
   await discard(staged);
-  ports.log.info({ plugin: id, version: done.version, digest: done.digest }, "plugin installed");
+  // One a save would drown what the plugin itself writes.
+  const level = trial ? "debug" : "info";
+  ports.log[level]({ plugin: id, version: done.version, digest: done.digest }, "plugin installed");
   return done;
+}
+
+/** Ends a trial. Where somebody else has changed the plugin since, theirs stays. */
+export async function settle(
+  ports: StorePorts,
+  { id, digest }: Pick<Changed, "id" | "digest">,
+  back?: LockedPlugin,
+): Promise<void> {
+  const { stateDir } = ports;
+  await inTurn(ports, async () => {
+    const lock = await readLock(stateDir);
+    const isBack = back !== undefined && lockedPlugin(lock, id)?.digest === digest;
+    const next = isBack ? withPlugin(lock, id, back) : lock;
+    if (isBack) await writeLock(stateDir, next);
+    await tidy(ports, next);
+  });
 }
 
 /** The installed version and the one before it change places. */
@@ -236,6 +260,9 @@ export async function remove(ports: StorePorts, id: string): Promise<void> {
     const next = withPlugin(lock, id, undefined);
     await writeLock(stateDir, next);
     await tidy(ports, next);
+    // Where there is nothing left, nothing is to be seen of it. One that holds something stays.
+    for (const folder of [storeFolder(stateDir), stagingFolder(stateDir)])
+      await rmdir(folder).catch(() => undefined);
   });
   ports.log.info({ plugin: id }, "plugin removed");
 }

@@ -1,6 +1,6 @@
 import { defineService } from "@rclaw/plugin-sdk/services/service";
 import { ci } from "./ci.ts";
-import { commit, remove, revert, rollback } from "./commit.ts";
+import { commit, remove, revert, rollback, settle } from "./commit.ts";
 import { diffManifests } from "./diff.ts";
 import { inspect } from "./inspect.ts";
 import { pack } from "./pack.ts";
@@ -15,6 +15,7 @@ export default defineService("plugin-store", {
   stage,
   inspect,
   commit,
+  settle,
   discard,
   rollback,
   revert,

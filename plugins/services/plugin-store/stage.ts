@@ -31,10 +31,7 @@ export async function stage(ports: StorePorts, text: string, options: StageOptio
   ports.signal?.throwIfAborted();
   const place = path.join(stagingFolder(ports.stateDir), await stagingName());
   try {
-    // One by one: a mode holds only for the folder that is made.
-    await mkdir(pluginsFolder(ports.stateDir), { recursive: true, mode: 0o700 });
-    await mkdir(stagingFolder(ports.stateDir), { recursive: true, mode: 0o700 });
-    await mkdir(place, { mode: 0o700 });
+    await makePlace(ports.stateDir, place);
     const folder = path.join(place, "package");
     await makeFolder(folder);
     const brought = await bring(ports, source, folder, options);
@@ -49,6 +46,19 @@ export async function stage(ports: StorePorts, text: string, options: StageOptio
   } catch (error) {
     await rm(place, { recursive: true, force: true }).catch(() => undefined);
     throw orDegraded(error, ports.stateDir);
+  }
+}
+
+async function makePlace(stateDir: string, place: string, attempts = 3): Promise<void> {
+  // One by one: a mode holds only for the folder that is made.
+  await mkdir(pluginsFolder(stateDir), { recursive: true, mode: 0o700 });
+  await mkdir(stagingFolder(stateDir), { recursive: true, mode: 0o700 });
+  try {
+    await mkdir(place, { mode: 0o700 });
+  } catch (error) {
+    // Somebody who removed the last plugin has taken the empty folder away in between.
+    if (codeOf(error) !== "ENOENT" || attempts <= 1) throw error;
+    await makePlace(stateDir, place, attempts - 1);
   }
 }
 
@@ -84,8 +94,10 @@ async function bring(
     await unpack(packed, folder, ports);
     return { source: source.url.href, findings: [] };
   }
-  await bringPath(ports, source.path, path.resolve(options.baseDir, source.path), folder);
-  return { source: source.path, findings: [] };
+  // As a place: an update is asked for from anywhere, and must not bring what is called the same there.
+  const place = path.resolve(options.baseDir, source.path);
+  await bringPath(ports, source.path, place, folder);
+  return { source: place, findings: [] };
 }
 
 async function bringPath(ports: StorePorts, given: string, file: string, folder: string): Promise<void> {

@@ -32,21 +32,23 @@ test("a folder is staged, shown, agreed to and in force, and nothing else is lef
 
   expect(done).toMatchObject({ id: "weather", changed: true });
   const { found } = await store.installed(stateDir);
-  expect(found).toMatchObject([{ id: "weather", folder: done.folder, source: "./weather" }]);
+  expect(found).toMatchObject([
+    { id: "weather", folder: done.folder, source: path.join(place.source, "weather") },
+  ]);
   expect((await readdir(done.folder)).toSorted()).toEqual(["plugin.wasm", "rclaw.plugin.json5"]);
   expect(await readdir(path.join(stateDir, "plugins/.staging"))).toEqual([]);
   expect([...steps].toSorted()).toEqual(["hash", "store", "unpack"]);
   expect(await store.verify(ports)).toMatchObject([{ id: "weather", ok: true }]);
 });
 
-test("the lock is sorted, names no folder of this machine, and knows no time", async () => {
+test("the lock is sorted, names no folder of the state, and knows no time", async () => {
   await using place = await createPlace();
   for (const id of ["zebra", "ant"]) {
     await writeFolder(path.join(place.source, id), plugin({ id, name: id }));
     await install(place, `./${id}`);
   }
   const text = await lockOf(place.stateDir);
-  expect(text).not.toContain(place.root);
+  expect(text).not.toContain(place.stateDir);
   const lock = JSON.parse(text) as { plugins: Record<string, object> };
   expect(Object.keys(lock.plugins)).toEqual(["ant", "zebra"]);
   expect(Object.keys(lock.plugins["ant"] ?? {})).toEqual(["digest", "files", "grants", "source", "version"]);
@@ -79,9 +81,74 @@ test("an update keeps the version before it, a rollback swaps the two, a removal
 
   await store.remove(ports, "weather");
   expect(await versions()).toEqual([]);
-  expect(await readdir(storeOf(stateDir))).toEqual([]);
+  expect(await readdir(path.join(stateDir, "plugins"))).toEqual(["rclaw.lock"]);
   await expect(store.remove(ports, "weather")).rejects.toMatchObject({ code: "NOT_FOUND" });
   await expect(store.rollback(ports, "weather")).rejects.toMatchObject({ code: "NOT_FOUND" });
+});
+
+async function build(place: Awaited<ReturnType<typeof createPlace>>, mark: string, since: string) {
+  const { ports, options } = place;
+  await writeFolder(path.join(place.source, "weather"), plugin({}, { "mark.txt": mark }));
+  const staged = await store.stage(ports, "./weather", options);
+  const { digest, asks } = await store.inspect(ports, staged, options);
+  return store.commit(ports, staged, { digest, accepts: asks }, { ...options, trial: { since } });
+}
+
+test("builds of one session: a rollback leads to what was there before, a bad one leaves the lock as it was", async () => {
+  await using place = await createPlace();
+  const { ports, stateDir } = place;
+  const folder = await writeFolder(path.join(place.source, "weather"), plugin({}, { "mark.txt": "older" }));
+  await install(place, "./weather");
+  await writeFolder(folder, plugin({}, { "mark.txt": "before" }));
+  const { digest: since } = await install(place, "./weather");
+  const marks = async () =>
+    Promise.all(
+      (await store.installed(stateDir)).found
+        .flatMap(({ digest, previous }) => [digest, previous?.digest ?? ""])
+        .map((digest) => {
+          const [, hash = ""] = digest.split("-");
+          const short = Buffer.from(hash, "base64").toString("hex").slice(0, 12);
+          return readFile(path.join(storeOf(stateDir), "weather", short, "mark.txt"), "utf8");
+        }),
+    );
+  expect(await marks()).toEqual(["before", "older"]);
+
+  const bad = await build(place, "bad from the start", since);
+  expect(await marks()).toEqual(["bad from the start", "before"]);
+  await store.settle(ports, bad, bad.before);
+  expect(await marks()).toEqual(["before", "older"]);
+
+  for (const mark of ["one", "two", "three"]) {
+    await store.settle(ports, await build(place, mark, since));
+    expect(await marks()).toEqual([mark, "before"]);
+    expect(await readdir(path.join(storeOf(stateDir), "weather"))).toHaveLength(2);
+  }
+  const worse = await build(place, "bad at last", since);
+  await store.settle(ports, worse, worse.before);
+  expect(await marks()).toEqual(["three", "before"]);
+
+  const same = await build(place, "three", since);
+  expect(same).toMatchObject({ changed: false });
+  expect(await marks()).toEqual(["three", "before"]);
+  // What was there before is there again: then the newest build is what there is to go back to.
+  await store.settle(ports, await build(place, "before", since));
+  expect(await marks()).toEqual(["before", "three"]);
+
+  const late = await build(place, "late", since);
+  await writeFolder(folder, plugin({}, { "mark.txt": "somebody else's" }));
+  await install(place, "./weather");
+  await store.settle(ports, late, late.before);
+  expect(await marks()).toEqual(["somebody else's", "late"]);
+});
+
+test("an update of a folder is of the one that was installed, wherever it is asked for", async () => {
+  await using place = await createPlace();
+  await writeFolder(path.join(place.source, "weather"), plugin());
+  await writeFolder(path.join(place.root, "elsewhere/weather"), plugin({ version: "6.6.6" }));
+  await install(place, "./weather");
+  const source = (await store.installed(place.stateDir)).found[0]?.source ?? "";
+  const elsewhere = { ...place.options, baseDir: path.join(place.root, "elsewhere") };
+  expect(await store.stage(place.ports, source, elsewhere)).toMatchObject({ version: "1.0.0", source });
 });
 
 test("a package comes from a registry, by name, version or tag, scoped or not", async () => {

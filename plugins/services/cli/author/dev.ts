@@ -3,7 +3,8 @@ import { describeBuilt } from "../commands/plugin-build.ts";
 import { logLine, newLines } from "../commands/plugin-logs.ts";
 import { pause } from "../pause.ts";
 import { painter, printable } from "../print.ts";
-import { fields, text, texts } from "../shape.ts";
+import { text } from "../shape.ts";
+import { type Bench, benchFor } from "./bench.ts";
 import { buildPlugin } from "./build.ts";
 import { openFolder, type PluginFolder } from "./folder.ts";
 import { watchFolder } from "./watch.ts";
@@ -30,7 +31,8 @@ export async function develop(context: CommandContext, folder: string, keep: boo
     folder,
     [plugin.js, plugin.wasm].filter((file) => file !== undefined),
   );
-  const desk = { context, folder, signal, id, linked: false };
+  const bench = await benchFor({ context, folder, id, end: () => session.abort() }, keep);
+  const desk = { context, folder, signal, id, bench };
   try {
     const following = follow(desk);
     await turn(desk);
@@ -39,7 +41,7 @@ export async function develop(context: CommandContext, folder: string, keep: boo
     await following;
   } finally {
     session.abort();
-    if (desk.linked) await leave(context, id, keep);
+    await bench.leave();
   }
   return 0;
 }
@@ -49,12 +51,12 @@ interface Desk {
   readonly folder: string;
   readonly signal: AbortSignal;
   readonly id: string;
-  linked: boolean;
+  readonly bench: Bench;
 }
 
 /** Builds and swaps. What fails is told, and what runs goes on. */
 async function turn(desk: Desk): Promise<void> {
-  const { context, folder, signal, id } = desk;
+  const { context, folder, signal, id, bench } = desk;
   const paint = painter(context);
   try {
     // Read again: what the manifest says may be what was changed.
@@ -63,25 +65,15 @@ async function turn(desk: Desk): Promise<void> {
     const built = await buildPlugin(plugin, { signal });
     if (signal.aborted) return;
     context.note(printable(describeBuilt(built)));
-    const answer = fields(await context.call("plugins.link", { folder }));
-    const isFirst = !desk.linked;
-    desk.linked = true;
-    const state = text(answer["state"]);
-    if (state === "failed" || text(answer["error"]) !== "")
-      context.note(`${paint("red", "✗")} ${printable(`${id} does not start: ${text(answer["error"])}`)}`);
-    else {
-      const adds = texts(answer["adds"]);
-      const what = isFirst ? `runs${adds.length > 0 ? `: ${adds.join(", ")}` : ""}` : "was swapped";
-      context.note(`${paint("green", "✓")} ${printable(`${id} ${what}`)}`);
-    }
+    await bench.put();
   } catch (error) {
     if (signal.aborted) return;
     const { message } = error as Error;
     const code = isRclawError(error) ? text(error.details?.["code"], error.code) : "";
     // No save of the author's will change that.
-    if (code === "CONFLICT" && !desk.linked) throw error;
+    if (code === "CONFLICT" && !bench.isThere()) throw error;
     context.note(`${paint("red", "✗")} ${printable(message)}${code && ` [${code}]`}`);
-    if (desk.linked) context.note(paint("dim", "The one before runs on."));
+    if (bench.isThere()) context.note(paint("dim", "The one before runs on."));
   }
 }
 
@@ -107,13 +99,4 @@ async function follow({ context, signal, id }: Desk): Promise<void> {
       // Until it was built for the first time there is no such plugin.
     }
   } while (await pause(logMs, signal));
-}
-
-async function leave(context: CommandContext, id: string, keep: boolean): Promise<void> {
-  if (keep) {
-    context.note(printable(`\n${id} stays as it is. To remove it: rclaw plugin remove ${id}`));
-    return;
-  }
-  await context.call("plugins.unlink", { id });
-  context.note(printable(`\n${id} was taken out of the gateway again; your folder is as you left it.`));
 }

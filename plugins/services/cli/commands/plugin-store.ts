@@ -48,6 +48,13 @@ function progressLine(context: CommandContext): (event: string, payload: unknown
   };
 }
 
+/** What a version may more, and what less. */
+export function describeDiff(context: CommandContext, diff: Fields): void {
+  const paint = painter(context);
+  for (const line of texts(diff["widened"])) context.note(`  ${paint("yellow", "+")} ${printable(line)}`);
+  for (const line of texts(diff["narrowed"])) context.note(`  ${paint("green", "-")} ${printable(line)}`);
+}
+
 function describe(context: CommandContext, plan: Fields): void {
   const paint = painter(context);
   const manifest = fields(plan["manifest"]);
@@ -76,8 +83,7 @@ function describe(context: CommandContext, plan: Fields): void {
   } else {
     const diff = fields(plan["diff"]);
     context.note(`  ${paint("dim", "replaces")} ${printable(text(installed["version"]))}`);
-    for (const line of texts(diff["widened"])) context.note(`  ${paint("yellow", "+")} ${printable(line)}`);
-    for (const line of texts(diff["narrowed"])) context.note(`  ${paint("green", "-")} ${printable(line)}`);
+    describeDiff(context, diff);
     if (diff["unchanged"] === true) context.note("  It may do what it could before.");
   }
   for (const finding of rows(plan["findings"])) {
@@ -86,7 +92,7 @@ function describe(context: CommandContext, plan: Fields): void {
   }
 }
 
-const questions: Readonly<Record<string, string>> = {
+export const questions: Readonly<Record<string, string>> = {
   permissions: "Install it with these rights",
   widened: "It may do more than before (the lines with +). Agree",
   confusable: "Its name looks like another plugin's. Is it the one you mean",
