@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { rclaw } from "./cli-terminal.ts";
 
 let home: string;
@@ -35,6 +35,66 @@ test("plugin new writes a folder under the plugin's own names, and says what is 
   expect(await read("my-dice/package.json")).toMatch(/"@rclaw\/plugin-sdk": "file:.*plugin-sdk"/);
   expect(notes).toMatch(
     /Next:\n {2}cd .*my-dice\n {2}npm install\n {2}rclaw plugin build\n {2}rclaw plugin test\n {2}rclaw plugin dev/,
+  );
+});
+
+describe("what is next, for who has called it with npx", () => {
+  beforeEach(() => {
+    vi.stubEnv("npm_command", "exec");
+    vi.stubEnv("npm_lifecycle_script", "'rclaw'");
+  });
+  afterEach(() => vi.unstubAllEnvs());
+  const passed = {
+    "plugins.check": { id: "mine", runtime: "wasm", ok: true, ms: 1_000, checks: [{ name: "x", ok: true }] },
+  };
+
+  test("each step works in the folder that npx was called in", async () => {
+    const shown = path.relative(process.cwd(), path.join(home, "mine"));
+    const { notes } = await make("mine");
+    expect(notes).toContain(
+      [
+        "Next:",
+        `  npm install --prefix ${shown}`,
+        `  npx rclaw plugin build ${shown}`,
+        `  npx rclaw plugin test ${shown}`,
+        `  npx rclaw plugin dev ${shown}     # swaps it in the running gateway at every save\n`,
+      ].join("\n"),
+    );
+    expect((await rclaw(["plugin", "build", shown])).notes).toContain(`Next: npx rclaw plugin test ${shown}`);
+    expect((await rclaw(["plugin", "test", shown], { answers: passed })).notes).toContain(
+      `Next: npx rclaw plugin dev ${shown}, or, to install it: npx rclaw plugin add ${shown}\n`,
+    );
+  });
+
+  test("so do the steps that a refusal names, and what a program reads is as ever", async () => {
+    const line = ["plugin", "build", home];
+    expect((await rclaw(line)).notes).toContain("rclaw: there is no plugin in");
+    expect((await rclaw(line)).notes).toContain("To start one: npx rclaw plugin new <id> [NOT_FOUND]");
+    expect((await rclaw(line, { json: true })).out).toContain("To start one: rclaw plugin new <id>");
+    expect((await rclaw(["plugin", "new"])).notes).toContain("See: npx rclaw plugin --help");
+  });
+
+  test("what npm started otherwise is called as it is called anywhere", async () => {
+    for (const [command, script] of [
+      ["exec", "vitest"],
+      ["exec", "some-rclaw-tool"],
+      ["run", "rclaw gateway"],
+      ["", ""],
+    ] as const) {
+      vi.stubEnv("npm_command", command);
+      vi.stubEnv("npm_lifecycle_script", script);
+      const { notes } = await rclaw(["plugin", "new"]);
+      expect(notes, script).toContain("See: rclaw plugin --help");
+    }
+  });
+});
+
+test("the next step names the folder that was given, as plugin add understands it", async () => {
+  await make("mine");
+  const given = path.relative(process.cwd(), path.join(home, "mine"));
+  const answers = { "plugins.check": { id: "mine", runtime: "wasm", ok: true, ms: 1, checks: [] } };
+  expect((await rclaw(["plugin", "test", given], { answers })).notes).toContain(
+    `Next: rclaw plugin dev ${given}, or, to install it: rclaw plugin add ${given}\n`,
   );
 });
 

@@ -1,4 +1,5 @@
 import { type Command, type CommandContext, definePlugin, isRclawError } from "@rclaw/plugin-sdk";
+import { hint } from "./hint.ts";
 import { isUsageError, sentence } from "./parse.ts";
 import { printable, printJson } from "./print.ts";
 import { rows, text } from "./shape.ts";
@@ -38,9 +39,10 @@ function problemOf(error: unknown): Problem {
 }
 
 function report(context: CommandContext, name: CommandName, error: unknown): number {
-  const { code, message, exit } = problemOf(error);
+  const { code, message: plain, exit } = problemOf(error);
+  const message = context.json ? plain : hint(plain);
   if (context.json) printJson(context, { error: { code, message } });
-  else if (exit === 2) context.note(`rclaw: ${printable(sentence(message))} See: rclaw ${name} --help`);
+  else if (exit === 2) context.note(hint(`rclaw: ${printable(sentence(message))} See: rclaw ${name} --help`));
   else context.note(`rclaw: ${printable(message)} [${code}]`);
   if (context.verbose && error instanceof Error && error.cause instanceof Error) {
     context.note(`cause: ${printable(error.cause.message)}`);

@@ -1,5 +1,6 @@
 import { type CommandContext, isRclawError } from "@rclaw/plugin-sdk";
 import { collect, questionOf } from "./answers.ts";
+import { hint } from "./hint.ts";
 import type { Parsed } from "./parse.ts";
 import { painter, printable, printJson } from "./print.ts";
 import { type Fields, fields, rows, text, texts } from "./shape.ts";
@@ -75,5 +76,5 @@ function finish(context: CommandContext, name: string, result: Fields): void {
   const state = result["started"] === true ? "It runs now." : "It starts with the gateway.";
   context.note(printable(`Added ${name}. ${state}`));
   const next = text(result["next"]);
-  if (next !== "") context.note(`Next: ${printable(next)}`);
+  if (next !== "") context.note(hint(`Next: ${printable(next)}`));
 }

@@ -3,6 +3,7 @@ import path from "node:path";
 import { type CommandContext, isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import { agrees } from "../consent.ts";
 import { describeDiff, questions } from "../commands/plugin-store.ts";
+import { hint } from "../hint.ts";
 import { painter, printable } from "../print.ts";
 import { type Fields, fields, text, texts } from "../shape.ts";
 
@@ -63,7 +64,7 @@ function linkedBench({ context, folder, id }: Work, keep: boolean): Bench {
     async leave() {
       if (!linked) return;
       if (keep) {
-        context.note(printable(`\n${id} stays as it is. To remove it: rclaw plugin remove ${id}`));
+        context.note(hint(printable(`\n${id} stays as it is. To remove it: rclaw plugin remove ${id}`)));
         return;
       }
       await context.call("plugins.unlink", { id });
@@ -101,7 +102,7 @@ function installedBench(work: Work): Bench {
     describeDiff(context, diff);
     const flags = asks.map((kind) => ` --accept ${kind}`).join("");
     if (!context.interactive || what === declined) {
-      context.note(printable(`To agree: rclaw plugin update ${id}${flags}`));
+      context.note(hint(printable(`To agree: rclaw plugin update ${id}${flags}`)));
       return undefined;
     }
     for (const kind of asks)
@@ -150,7 +151,7 @@ function installedBench(work: Work): Bench {
       const digest = text(row?.["digest"]);
       if (digest === "") {
         context.note(
-          printable(`\n${id} is not what was installed from here any more. See: rclaw plugin list`),
+          hint(printable(`\n${id} is not what was installed from here any more. See: rclaw plugin list`)),
         );
         return;
       }
@@ -162,9 +163,9 @@ function installedBench(work: Work): Bench {
           text(row?.["previous"]) === since
             ? "what was installed before"
             : "an earlier build of this session";
-        context.note(printable(`To go back to ${where}: rclaw plugin rollback ${id}`));
+        context.note(hint(printable(`To go back to ${where}: rclaw plugin rollback ${id}`)));
       }
-      context.note(printable(`To remove it: rclaw plugin remove ${id}`));
+      context.note(hint(printable(`To remove it: rclaw plugin remove ${id}`)));
     },
   };
 }

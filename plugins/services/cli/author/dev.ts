@@ -1,6 +1,7 @@
 import { type CommandContext, isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import { describeBuilt } from "../commands/plugin-build.ts";
 import { logLine, newLines } from "../commands/plugin-logs.ts";
+import { hint } from "../hint.ts";
 import { pause } from "../pause.ts";
 import { painter, printable } from "../print.ts";
 import { text } from "../shape.ts";
@@ -72,7 +73,7 @@ async function turn(desk: Desk): Promise<void> {
     const code = isRclawError(error) ? text(error.details?.["code"], error.code) : "";
     // No save of the author's will change that.
     if (code === "CONFLICT" && !bench.isThere()) throw error;
-    context.note(`${paint("red", "✗")} ${printable(message)}${code && ` [${code}]`}`);
+    context.note(`${paint("red", "✗")} ${printable(hint(message))}${code && ` [${code}]`}`);
     if (bench.isThere()) context.note(paint("dim", "The one before runs on."));
   }
 }

@@ -1,6 +1,7 @@
 import { type CommandContext, RclawError } from "@rclaw/plugin-sdk";
 import { answerFlags } from "../answers.ts";
 import { agrees } from "../consent.ts";
+import { hint } from "../hint.ts";
 import { addPlugin } from "../install.ts";
 import { didYouMean, named, parse, sentence, subcommand } from "../parse.ts";
 import { ago, type Cell, printable, printJson, table } from "../print.ts";
@@ -21,7 +22,7 @@ function stateOf(row: Fields): Cell {
 function detailOf(channel: string, row: Fields): string {
   if (row["configured"] === false) {
     const account = text(row["accountId"], "default");
-    return `rclaw channels login ${channel}${account === "default" ? "" : ` --account ${account}`}`;
+    return hint(`rclaw channels login ${channel}${account === "default" ? "" : ` --account ${account}`}`);
   }
   const probe = fields(row["probe"]);
   return (
@@ -61,12 +62,12 @@ async function status(context: CommandContext, args: readonly string[]): Promise
 
 async function explainNone(context: CommandContext): Promise<void> {
   if (await context.gateway()) {
-    context.note("No channel is set up. The chat page and rclaw agent work without one.");
-    context.note("Next: rclaw plugin add telegram");
+    context.note(hint("No channel is set up. The chat page and rclaw agent work without one."));
+    context.note(hint("Next: rclaw plugin add telegram"));
     return;
   }
   context.note("No gateway runs here, so no channel does.");
-  context.note("Next: rclaw gateway");
+  context.note(hint("Next: rclaw gateway"));
 }
 
 /** The plugin that brings a channel; most have the same name, but they need not. */
@@ -120,7 +121,7 @@ async function logout(context: CommandContext, args: readonly string[]): Promise
     );
   } else {
     context.note(printable(`Logged out of ${channel} (${text(result["accountId"], "default")}).`));
-    context.note(`Next: rclaw channels login ${printable(channel)}`);
+    context.note(hint(`Next: rclaw channels login ${printable(channel)}`));
   }
   return 0;
 }

@@ -1,4 +1,5 @@
 import { type CommandContext, RclawError } from "@rclaw/plugin-sdk";
+import { hint } from "../hint.ts";
 import { child, type Key, parsePath, patchFor, valueAt } from "../keypath.ts";
 import { didYouMean, named, parse, sentence, subcommand } from "../parse.ts";
 import { printable, printJson } from "../print.ts";
@@ -67,7 +68,7 @@ async function valueOf(context: CommandContext, path: string, given: string): Pr
     return context.interactive ? context.ask(`Value of ${path}`, { hidden: true }) : readAll(context);
   if (secretKey.test(path)) {
     context.note(
-      `The shell's history now holds this value. Next time: rclaw config set ${printable(path)} -`,
+      hint(`The shell's history now holds this value. Next time: rclaw config set ${printable(path)} -`),
     );
   }
   const json5 = await import("json5");

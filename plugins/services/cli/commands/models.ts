@@ -1,4 +1,5 @@
 import type { CommandContext } from "@rclaw/plugin-sdk";
+import { hint } from "../hint.ts";
 import { parse } from "../parse.ts";
 import { painter, printable, printJson, table } from "../print.ts";
 import { type Fields, fields, number, rows, text } from "../shape.ts";
@@ -43,6 +44,8 @@ export async function run(context: CommandContext): Promise<number> {
       ? "\nNo model answers yet. Set ANTHROPIC_API_KEY or OPENAI_API_KEY, or start Ollama."
       : printable(`\n${answering} answers: ${text(reason, "chosen")}.`),
   );
-  context.note(paint("dim", "To choose another: rclaw config set agents.defaults.model <provider>/<model>"));
+  context.note(
+    hint(paint("dim", "To choose another: rclaw config set agents.defaults.model <provider>/<model>")),
+  );
   return 0;
 }

@@ -1,4 +1,5 @@
 import type { CommandContext } from "@rclaw/plugin-sdk";
+import { hint } from "../hint.ts";
 import { named, parse, subcommand, UsageError } from "../parse.ts";
 import { ago, printable, printJson, table } from "../print.ts";
 import { type Fields, fields, rows, text } from "../shape.ts";
@@ -31,7 +32,7 @@ async function list(context: CommandContext, args: readonly string[]): Promise<n
     context.out(table(context, ["CHANNEL", "CODE", "ID", "NAME", "ASKED"], body));
     const first = waiting[0] ?? {};
     context.note(
-      `Next: rclaw pairing approve ${printable(`${text(first["channel"])} ${text(first["code"])}`)}`,
+      hint(`Next: rclaw pairing approve ${printable(`${text(first["channel"])} ${text(first["code"])}`)}`),
     );
   }
   const allowed = rows(result["allowed"]).map((row) => [

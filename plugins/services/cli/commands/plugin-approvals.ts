@@ -1,4 +1,5 @@
 import type { CommandContext } from "@rclaw/plugin-sdk";
+import { hint } from "../hint.ts";
 import { named, parse } from "../parse.ts";
 import { ago, printable, printJson, table } from "../print.ts";
 import { fields, number, rows, text } from "../shape.ts";
@@ -27,8 +28,10 @@ export async function list(context: CommandContext, args: readonly string[]): Pr
   context.out(table(context, ["CARD", "PLUGIN", "WANTS TO REACH", "TRIED", "SINCE", "MIND THAT"], body));
   const [first] = cards;
   context.note(
-    printable(
-      `Next: rclaw plugin allow ${text(first?.["id"])} [--always], or: rclaw plugin deny ${text(first?.["id"])}`,
+    hint(
+      printable(
+        `Next: rclaw plugin allow ${text(first?.["id"])} [--always], or: rclaw plugin deny ${text(first?.["id"])}`,
+      ),
     ),
   );
   return 0;
@@ -64,6 +67,6 @@ export async function answer(
     ),
   );
   if (given === "always")
-    context.note(printable(`To undo: rclaw config unset plugins.entries.${plugin}.grants.net`));
+    context.note(hint(printable(`To undo: rclaw config unset plugins.entries.${plugin}.grants.net`)));
   return 0;
 }

@@ -1,6 +1,7 @@
 import type { CommandContext } from "@rclaw/plugin-sdk";
 import { type Built, buildPlugin } from "../author/build.ts";
 import { openFolder } from "../author/folder.ts";
+import { hint } from "../hint.ts";
 import { parse, UsageError } from "../parse.ts";
 import { printable, printJson } from "../print.ts";
 
@@ -10,6 +11,9 @@ export function folderOf(words: readonly string[], what: string): string {
   if (extra !== undefined) throw new UsageError(`${what} takes one folder, and "${extra}" is another`);
   return folder;
 }
+
+/** The folder as a further word of the next command, where it is needed. */
+export const wordFor = (folder: string): string => (folder === "." ? "" : ` ${folder}`);
 
 const unit = (bytes: number): string =>
   bytes < 10_240
@@ -35,6 +39,6 @@ export async function run(context: CommandContext, args: readonly string[]): Pro
     return 0;
   }
   context.note(printable(describeBuilt(built)));
-  context.note("Next: rclaw plugin test");
+  context.note(hint(printable(`Next: rclaw plugin test${wordFor(folder)}`)));
   return 0;
 }

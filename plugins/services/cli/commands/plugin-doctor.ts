@@ -1,4 +1,5 @@
 import type { CommandContext } from "@rclaw/plugin-sdk";
+import { hint } from "../hint.ts";
 import { named, parse } from "../parse.ts";
 import { type Colour, painter, printable, printJson } from "../print.ts";
 import { type Fields, fields, number, rows, text, texts } from "../shape.ts";
@@ -120,7 +121,7 @@ function print(context: CommandContext, findings: readonly Finding[], bad: numbe
   for (const { id, level, what, next } of findings) {
     const [sign, tint] = signs[level];
     context.out(`${paint(tint, sign)} ${printable(`${id} ${what}`)}\n`);
-    if (next !== undefined) context.out(`    ${paint("dim", `Next: ${printable(next)}`)}\n`);
+    if (next !== undefined) context.out(`    ${paint("dim", `Next: ${printable(hint(next))}`)}\n`);
   }
   const warned = findings.filter(({ level }) => level === "warn").length;
   context.note(bad + warned === 0 ? "All plugins are well." : `${bad} broken, ${warned} to look at.`);

@@ -2,6 +2,7 @@ import path from "node:path";
 import { type CommandContext, RclawError } from "@rclaw/plugin-sdk";
 import { sdkPackage, templatesFolder } from "../author/places.ts";
 import { copyTemplate, idPattern, kinds, languages, refuseUsedFolder, wordsOf } from "../author/template.ts";
+import { hint, isThroughNpx } from "../hint.ts";
 import { didYouMean, named, parse, UsageError } from "../parse.ts";
 import { printable, printJson } from "../print.ts";
 import { fields, rows, text } from "../shape.ts";
@@ -58,14 +59,17 @@ export async function run(context: CommandContext, args: readonly string[]): Pro
   const shown = path.relative(process.cwd(), folder) || ".";
   context.note(printable(`Wrote ${shown}:\n  ${files.join(", ")}`));
   const before = lang === "assemblyscript" ? "npm install assemblyscript" : first[lang];
+  // In a folder with a package.json of its own, npx would look for an rclaw there, and then in the registry.
+  const isElsewhere = isThroughNpx() && shown !== ".";
+  const word = isElsewhere ? ` ${shown}` : "";
   const steps = [
-    shown === "." ? "" : `cd ${shown}`,
-    before,
-    "rclaw plugin build",
-    "rclaw plugin test",
-    "rclaw plugin dev     # swaps it in the running gateway at every save",
+    isElsewhere || shown === "." ? "" : `cd ${shown}`,
+    isElsewhere ? before.replace(/^npm install/, `npm install --prefix ${shown}`) : before,
+    `rclaw plugin build${word}`,
+    `rclaw plugin test${word}`,
+    `rclaw plugin dev${word}     # swaps it in the running gateway at every save`,
   ];
   context.note("Next:");
-  for (const step of steps) if (step !== "") context.note(printable(`  ${step}`));
+  for (const step of steps) if (step !== "") context.note(hint(printable(`  ${step}`)));
   return 0;
 }

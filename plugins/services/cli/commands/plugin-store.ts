@@ -2,6 +2,7 @@ import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import type { CommandContext } from "@rclaw/plugin-sdk";
 import { agrees } from "../consent.ts";
+import { hint } from "../hint.ts";
 import { named, parse, type Parsed, UsageError } from "../parse.ts";
 import { facts, painter, printable, printJson, table } from "../print.ts";
 import { type Fields, fields, number, rows, text, texts } from "../shape.ts";
@@ -170,7 +171,7 @@ function report(context: CommandContext, plan: Fields, done: Fields): void {
   const reason = text(done["reason"]);
   if (reason !== "") context.note(printable(`It is not on: ${reason}`));
   const undo = replaced === "" ? `rclaw plugin remove ${id}` : `rclaw plugin rollback ${id}`;
-  context.note(printable(`See: rclaw plugin info ${id}. To undo: ${undo}`));
+  context.note(hint(printable(`See: rclaw plugin info ${id}. To undo: ${undo}`)));
 }
 
 export async function update(context: CommandContext, args: readonly string[]): Promise<number> {
@@ -182,7 +183,7 @@ export async function update(context: CommandContext, args: readonly string[]): 
   const list = rows(fields(await context.call("plugins.list", {}))["plugins"]);
   const ids = list.filter((row) => text(row["source"]) !== "").map((row) => text(row["id"]));
   if (ids.length === 0) {
-    context.note("Nothing is installed that could be updated. See: rclaw plugin search");
+    context.note(hint("Nothing is installed that could be updated. See: rclaw plugin search"));
     return 0;
   }
   let code = 0;
@@ -197,7 +198,9 @@ export async function rollback(context: CommandContext, args: readonly string[])
     printJson(context, done);
     return 0;
   }
-  context.note(printable(`${id} is ${text(done["version"])} again. To undo: rclaw plugin rollback ${id}`));
+  context.note(
+    hint(printable(`${id} is ${text(done["version"])} again. To undo: rclaw plugin rollback ${id}`)),
+  );
   return 0;
 }
 
@@ -218,7 +221,7 @@ export async function verify(context: CommandContext, args: readonly string[]): 
     for (const what of ["tampered", "missing", "extra"] as const)
       for (const file of texts(row[what])) context.out(`  ${what.padEnd(9)} ${printable(file)}\n`);
   }
-  if (!isWhole) context.note("To get them anew: rclaw plugin ci");
+  if (!isWhole) context.note(hint("To get them anew: rclaw plugin ci"));
   return isWhole ? 0 : 1;
 }
 
@@ -256,7 +259,7 @@ export async function search(context: CommandContext, args: readonly string[]): 
   }
   const found = rows(result["plugins"]);
   if (found.length === 0) {
-    context.note("Nothing fits. Without words, rclaw plugin search lists all.");
+    context.note(hint("Nothing fits. Without words, rclaw plugin search lists all."));
     return 0;
   }
   const body = found.map((row) => [
@@ -266,7 +269,7 @@ export async function search(context: CommandContext, args: readonly string[]): 
     text(row["description"]),
   ]);
   context.out(table(context, ["ID", "VERSION", "ADDS", "WHAT IT IS"], body));
-  context.note("Next: rclaw plugin add <id>");
+  context.note(hint("Next: rclaw plugin add <id>"));
   return 0;
 }
 
@@ -291,6 +294,6 @@ export async function pack(context: CommandContext, args: readonly string[]): Pr
       ["Signed by", signer === "" ? "nobody; --sign does it" : signer],
     ]),
   );
-  context.note(printable(`Next: rclaw plugin add ${text(done["file"])}`));
+  context.note(hint(printable(`Next: rclaw plugin add ${text(done["file"])}`)));
   return 0;
 }

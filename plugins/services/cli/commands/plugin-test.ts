@@ -1,9 +1,10 @@
 import type { CommandContext } from "@rclaw/plugin-sdk";
 import { openFolder } from "../author/folder.ts";
+import { hint } from "../hint.ts";
 import { parse, UsageError } from "../parse.ts";
 import { painter, printable, printJson } from "../print.ts";
 import { type Fields, fields, number, rows, text } from "../shape.ts";
-import { folderOf } from "./plugin-build.ts";
+import { folderOf, wordFor } from "./plugin-build.ts";
 
 function line(context: CommandContext, check: Fields): string {
   const paint = painter(context);
@@ -18,13 +19,20 @@ function line(context: CommandContext, check: Fields): string {
   return detail === "" ? `${first}\n` : `${first}\n    ${printable(detail).replaceAll("\n", "\n    ")}\n`;
 }
 
+/** A bare word would be a package to `plugin add`. */
+function next(folder: string): string {
+  const source = /^(?:\.|[\\/]|[A-Za-z]:)/.test(folder) ? folder : `./${folder}`;
+  return `Next: rclaw plugin dev${wordFor(folder)}, or, to install it: rclaw plugin add ${source}`;
+}
+
 /** `plugin test`: is it what its manifest says, and does it survive misuse? In a cage, as it will live. */
 export async function run(context: CommandContext, args: readonly string[]): Promise<number> {
   const flags = parse(args, { runtime: { type: "string" } });
   const runtime = flags.value("runtime");
   if (runtime !== undefined && runtime !== "wasm" && runtime !== "worker")
     throw new UsageError(`--runtime is wasm or worker here, not "${runtime}"`);
-  const { folder } = await openFolder(folderOf(flags.words, "plugin test"));
+  const given = folderOf(flags.words, "plugin test");
+  const { folder } = await openFolder(given);
   let shown = 0;
   const result = fields(
     await context.call(
@@ -56,7 +64,7 @@ export async function run(context: CommandContext, args: readonly string[]): Pro
     context.note(
       printable(`${text(result["id"])} as ${text(result["runtime"])}: ${parts.join(", ")}, in ${seconds} s.`),
     );
-    if (bad === 0) context.note("Next: rclaw plugin dev, or, to install it: rclaw plugin add .");
+    if (bad === 0) context.note(hint(printable(next(given))));
   }
   return bad === 0 ? 0 : 1;
 }

@@ -1,5 +1,6 @@
 import type { CommandContext } from "@rclaw/plugin-sdk";
 import { agrees } from "../consent.ts";
+import { hint } from "../hint.ts";
 import { named, parse, UsageError } from "../parse.ts";
 import { printable, printJson } from "../print.ts";
 import { fields, text, texts } from "../shape.ts";
@@ -27,10 +28,12 @@ async function setRuntime(
       printable(`${params.id} runs as ${params.runtime}${state === "active" ? ", from now on" : ""}.`),
     );
     context.note(
-      printable(
-        params.runtime === "wasm"
-          ? `See: rclaw plugin info ${params.id}`
-          : `To undo: rclaw plugin isolate ${params.id} wasm`,
+      hint(
+        printable(
+          params.runtime === "wasm"
+            ? `See: rclaw plugin info ${params.id}`
+            : `To undo: rclaw plugin isolate ${params.id} wasm`,
+        ),
       ),
     );
   }
@@ -72,8 +75,10 @@ export async function panic(context: CommandContext, args: readonly string[]): P
   context.note(printable(off.length > 0 ? `Off: ${off.join(", ")}.` : "Nothing of that kind was on."));
   context.note("Settings, secrets and storage are kept, and nothing new can be switched on.");
   context.note(
-    printable(
-      `To come back: rclaw config unset plugins.enabled, then: rclaw plugin enable ${off[0] ?? "<id>"}`,
+    hint(
+      printable(
+        `To come back: rclaw config unset plugins.enabled, then: rclaw plugin enable ${off[0] ?? "<id>"}`,
+      ),
     ),
   );
   return 0;

@@ -1,6 +1,7 @@
 import { type CommandContext, isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import { answerFlags } from "../answers.ts";
 import { agrees } from "../consent.ts";
+import { hint } from "../hint.ts";
 import { addPlugin } from "../install.ts";
 import { named, parse, subcommand } from "../parse.ts";
 import { type Colour, facts, oneLine, printable, printJson, table } from "../print.ts";
@@ -145,7 +146,7 @@ async function info(context: CommandContext, args: readonly string[]): Promise<n
     ["What it is", text(result["description"])],
     ["State", [text(result["state"]), text(result["error"])].filter(Boolean).join(": ")],
     ["Trouble", troubleOf(result)],
-    ["Next", text(result["next"])],
+    ["Next", hint(text(result["next"]))],
     ["Runs", `${text(result["runtime"])}${result["builtIn"] === true ? ", built in" : ", installed"}`],
     ["Adds", contributions(result["contributes"])],
     ["May", permissions.length > 0 ? permissions.join("; ") : "nothing beyond that"],
@@ -217,7 +218,9 @@ async function rescan(context: CommandContext): Promise<number> {
   for (const row of rows(result["refused"]))
     context.note(printable(`Not taken: ${text(row["id"])}: ${text(row["reason"])}`));
   const [first] = texts(result["added"]);
-  context.note(printable(`Next: ${first === undefined ? "rclaw plugin list" : `rclaw plugin add ${first}`}`));
+  context.note(
+    hint(printable(`Next: ${first === undefined ? "rclaw plugin list" : `rclaw plugin add ${first}`}`)),
+  );
   return 0;
 }
 
@@ -254,7 +257,7 @@ async function change(
         ? ""
         : ` and now ${oneLine(state, 40)}`;
   context.note(printable(`${id} is ${done}${now}.`));
-  context.note(`${name === "enable" || name === "reload" ? "See" : "To undo"}: ${printable(next(id))}`);
+  context.note(hint(`${name === "enable" || name === "reload" ? "See" : "To undo"}: ${printable(next(id))}`));
   return state === "failed" ? 1 : 0;
 }
 

@@ -1,5 +1,6 @@
 import type { CommandContext } from "@rclaw/plugin-sdk";
 import { agrees } from "../consent.ts";
+import { hint } from "../hint.ts";
 import { count, named, parse, subcommand } from "../parse.ts";
 import { ago, oneLine, painter, printable, printJson, table } from "../print.ts";
 import { type Fields, fields, number, rows, text } from "../shape.ts";
@@ -29,7 +30,7 @@ async function list(context: CommandContext, args: readonly string[]): Promise<n
   const sessions = rows(result["sessions"]);
   if (sessions.length === 0) {
     context.note("There are no conversations yet.");
-    context.note('Next: rclaw agent -m "hello"');
+    context.note(hint('Next: rclaw agent -m "hello"'));
     return 0;
   }
   const body = sessions.map((row) => [
@@ -93,7 +94,7 @@ async function show(context: CommandContext, args: readonly string[]): Promise<n
   }
   const messages = rows(result["messages"]);
   if (messages.length === 0)
-    context.note(`Nothing has been said in ${printable(key)}. See: rclaw sessions list`);
+    context.note(hint(`Nothing has been said in ${printable(key)}. See: rclaw sessions list`));
   else context.out(messages.map((message) => shownMessage(context, message)).join("\n"));
   return 0;
 }
@@ -114,7 +115,7 @@ async function remove(context: CommandContext, args: readonly string[]): Promise
   const result = fields(await context.call("sessions.delete", { key }));
   if (context.json) printJson(context, result);
   else if (result["deleted"] === false) {
-    context.note(printable(`There is no conversation ${key}. See: rclaw sessions list`));
+    context.note(hint(printable(`There is no conversation ${key}. See: rclaw sessions list`)));
     return 1;
   } else context.note(printable(`${text(result["key"], key)} is deleted; its transcript is archived.`));
   return 0;

@@ -1,4 +1,5 @@
 import type { CommandContext } from "@rclaw/plugin-sdk";
+import { hint } from "../hint.ts";
 import { named, parse } from "../parse.ts";
 import { ago, facts, painter, printable, printJson } from "../print.ts";
 import { type Fields, fields, number, rows, text } from "../shape.ts";
@@ -139,8 +140,8 @@ export async function run(context: CommandContext): Promise<number> {
   const paint = painter(context);
   if (problems.length > 0)
     context.out(
-      `\n${paint("yellow", "Not well")}\n${problems.map((problem) => `  ${printable(problem)}\n`).join("")}`,
+      `\n${paint("yellow", "Not well")}\n${problems.map((problem) => `  ${printable(hint(problem))}\n`).join("")}`,
     );
-  if (!gateway) context.note("Next: rclaw gateway");
+  if (!gateway) context.note(hint("Next: rclaw gateway"));
   return 0;
 }
