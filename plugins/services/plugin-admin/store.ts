@@ -39,6 +39,12 @@ interface StoreMethodPorts extends Omit<PluginAdminPorts, "rescan"> {
   enable(id: string): Promise<void>;
 }
 
+interface TakeUp {
+  /** Answers what was in the way, if it was not possible. */
+  undo?(): Promise<string | undefined>;
+  readonly mustRun?: boolean;
+}
+
 /** Plugins from elsewhere: brought here, shown, agreed to, undone. All of it is for people. */
 export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
   const staged = new Map<string, { readonly staged: Staged; readonly at: number }>();
@@ -157,12 +163,6 @@ export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
     if (isUp(id)) return;
     await options.deactivate(id);
     await options.activate(id);
-  }
-
-  interface TakeUp {
-    /** Answers what was in the way, if it was not possible. */
-    undo?(): Promise<string | undefined>;
-    mustRun?: boolean;
   }
 
   /** Runs what the lock names now, or names again what ran before. */
