@@ -89,7 +89,7 @@ async function component(manifest, staging, parts) {
     writeFileSync(file, await make());
     await ask({ manifest, config, file, fresh }, parts);
     // A gateway's cache is its user's alone; the product is for everybody on the machine.
-    const offers = path.join(fresh, "cache/offers");
+    const offers = path.join(fresh, "cache/plugins", manifest.id, "offers");
     chmodSync(offers, 0o755);
     for (const name of readdirSync(offers)) chmodSync(path.join(offers, name), 0o644);
     rmSync(kept, { recursive: true, force: true });
@@ -98,7 +98,9 @@ async function component(manifest, staging, parts) {
   const target = path.join(staging, wasm);
   mkdirSync(path.dirname(target), { recursive: true });
   cpSync(path.join(kept, "plugin.wasm"), target);
-  cpSync(path.join(kept, "cache"), path.join(staging, "components"), { recursive: true });
+  cpSync(path.join(kept, "cache/plugins", manifest.id), path.join(staging, "components"), {
+    recursive: true,
+  });
 }
 
 /** What an artefact is made of, and how. A guest in another language was made before, and is only asked. */
@@ -143,7 +145,7 @@ function keyOf(code, config) {
   const files = [
     ...readdirSync(witFolder).map((name) => path.join(witFolder, name)),
     ...readdirSync(lanes)
-      .filter((name) => name.startsWith("transpile"))
+      .filter((name) => /^(?:transpile|cache)/.test(name))
       .map((name) => path.join(lanes, name)),
     path.join(root, "node_modules/componentize-qjs/package.json"),
     path.join(root, "node_modules/@bytecodealliance/jco-transpile/package.json"),
