@@ -2,6 +2,7 @@ import type { MessagePort } from "node:worker_threads";
 import { errorCodes } from "../errors.ts";
 import { type ErrorCode, isRclawError, RclawError } from "../index.ts";
 import { compile } from "../schema/check.ts";
+import { readBounded, type Sent } from "./flood.ts";
 
 /**
  * The two sides of a plugin boundary speak the gateway's own frames: a worker
@@ -104,6 +105,8 @@ export type Handler = (call: Incoming) => Promise<unknown>;
 export interface EndpointOptions {
   /** Hears what the far side is not told: the real error behind PLUGIN_FAILED, and frames that are none. */
   onFailure?(method: string, error: unknown): void;
+  /** The far side, which has to know `ping`, sent far more than it waits for: nothing is read any more. Without this, everything is. */
+  onFlood?(reason: string): void;
 }
 
 export function toWireError(error: unknown): WireError {
@@ -124,6 +127,8 @@ interface Pending {
   resolve(value: unknown): void;
   reject(error: unknown): void;
   onChunk: CallOptions["onChunk"];
+  untaken: number;
+  answered: boolean;
   /** What the caller did with the pieces so far; the answer itself comes after them. */
   taken: Promise<void>;
 }
@@ -138,7 +143,7 @@ interface Running {
 export function portEndpoint(
   port: MessagePort,
   handle: Handler,
-  { onFailure }: EndpointOptions = {},
+  { onFailure, onFlood }: EndpointOptions = {},
 ): Endpoint {
   let closed = false;
   const pending = new Map<number, Pending>();
@@ -176,12 +181,14 @@ export function portEndpoint(
     if (signal.aborted) throw new RclawError("ABORTED", "nobody waits for the rest of this answer");
   }
 
-  function takeChunk({ id, chunk }: { id: number; chunk: unknown }): void {
+  function takeChunk({ id, chunk }: { id: number; chunk: unknown }): Sent {
     const call = pending.get(id);
-    if (!call) return;
+    if (!call) return "free";
+    call.untaken++;
     call.taken = call.taken
       .then(() => call.onChunk?.(chunk))
       .then(() => {
+        call.untaken--;
         if (!closed && pending.has(id)) send({ type: "event", event: "more", payload: { id } });
       })
       .catch((error: unknown) => {
@@ -189,15 +196,18 @@ export function portEndpoint(
         if (!closed) send({ type: "event", event: "abort", payload: { id } });
         call.reject(error);
       });
+    // Whoever waits for room can have no more than that on the way.
+    return call.untaken <= maxUntaken ? "held" : "free";
   }
 
-  function onEvent(frame: Extract<Frame, { type: "event" }>): void {
+  function onEvent(frame: Extract<Frame, { type: "event" }>): Sent {
     if (frame.event === "chunk") return takeChunk(frame.payload);
     const call = running.get(frame.payload.id);
-    if (!call) return;
-    if (frame.event === "abort") return call.controller.abort();
+    if (frame.event === "abort") call?.controller.abort();
+    if (frame.event !== "more" || !call || call.untaken === 0) return "free";
     call.untaken--;
     call.resume?.();
+    return "held";
   }
 
   function sendError(id: number, error: unknown): void {
@@ -217,9 +227,11 @@ export function portEndpoint(
     return call;
   }
 
-  function settle(frame: Extract<Frame, { type: "res" }>): void {
+  function settle(frame: Extract<Frame, { type: "res" }>): Sent {
     const call = pending.get(frame.id);
-    if (!call) return;
+    // A second answer to a call whose pieces are still being taken is one to nobody, too.
+    if (!call || call.answered) return "free";
+    call.answered = true;
     const settleCall = (): void => {
       if (take(frame.id) !== call) return;
       if (frame.ok) call.resolve(frame.payload);
@@ -227,11 +239,13 @@ export function portEndpoint(
     };
     if (call.onChunk) void call.taken.then(settleCall);
     else settleCall();
+    return "held";
   }
 
   function end(): void {
     if (closed) return;
     closed = true;
+    reading?.[Symbol.dispose]();
     for (const { controller } of running.values()) controller.abort();
     for (const { reject } of pending.values())
       reject(new RclawError("UNAVAILABLE", "the plugin stopped", { retryable: true }));
@@ -239,7 +253,7 @@ export function portEndpoint(
     port.close();
   }
 
-  function receive(value: unknown): void {
+  function receive(value: unknown): Sent {
     if (!frameCheck.valid(value)) {
       const error = new RclawError("PLUGIN_FAILED", "the far side sent something that is no frame");
       onFailure?.("frame", error);
@@ -249,20 +263,23 @@ export function portEndpoint(
         id?: unknown;
       };
       if (type === "res" && typeof id === "number") take(id)?.reject(error);
-      return;
+      return "garbage";
     }
     const frame = value as Frame;
-    if (frame.type === "req") void answer(frame);
-    else if (frame.type === "res") settle(frame);
-    else onEvent(frame);
+    if (frame.type === "res") return settle(frame);
+    if (frame.type === "event") return onEvent(frame);
+    void answer(frame);
+    return "free";
   }
 
-  port.on("message", receive);
+  const ping = (): Promise<unknown> => endpoint.call("ping", null);
+  const reading = onFlood && readBounded(port, receive, { ping, onFlood });
+  if (!reading) port.on("message", receive);
   // What cannot be read may have been an answer: nobody would ever know.
   port.on("messageerror", end);
   port.on("close", end);
 
-  return {
+  const endpoint: Endpoint = {
     call(method, params, { signal, onChunk, onStart } = {}) {
       if (closed)
         return Promise.reject(
@@ -292,6 +309,8 @@ export function portEndpoint(
           resolve: settled(resolve),
           reject: settled(reject),
           onChunk,
+          untaken: 0,
+          answered: false,
           taken: Promise.resolve(),
         });
         signal?.addEventListener("abort", onAbort, { once: true });
@@ -308,4 +327,5 @@ export function portEndpoint(
     },
     [Symbol.dispose]: end,
   };
+  return endpoint;
 }

@@ -56,7 +56,7 @@ export function createCell({ name, workerFile, entryMs, heapMb, onEmpty }: CellO
 
   function open(): Promise<Piscina> {
     // Loaded with the first plugin that needs it: 7 MB that an idle gateway does not pay.
-    current.threads ??= import("piscina").then(({ Piscina: Pool }) => {
+    const threads = (current.threads ??= import("piscina").then(({ Piscina: Pool }) => {
       const pool = new Pool({
         filename: workerFile ?? builtFile("sandbox.worker.cjs"),
         minThreads: 0,
@@ -72,9 +72,13 @@ export function createCell({ name, workerFile, entryMs, heapMb, onEmpty }: CellO
       });
       // A plugin that left may have left a timer behind: what it breaks then is nobody's, and not the gateway's.
       pool.on("error", () => undefined);
+      // That way is closed to plugins; who sends there all the same went round the lock.
+      pool.on("message", () => {
+        if (current.threads === threads) end("sent messages to the host past the port it was given");
+      });
       return pool;
-    });
-    return current.threads;
+    }));
+    return threads;
   }
 
   let ended: Ended | undefined;

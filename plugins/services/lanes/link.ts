@@ -91,9 +91,10 @@ export function createLink(parts: LinkParts): CagedLink {
       }
     };
 
-  function failureOf(item: Pick<Instance, "cell" | "slot">): RclawError {
+  function failureOf(item: Pick<Instance, "cell" | "slot">, error: unknown): RclawError {
     const ended = item.cell.ended();
-    const reason = ended?.reason ?? "its thread ended";
+    const isFull = (error as { code?: unknown } | undefined)?.code === "ERR_WORKER_OUT_OF_MEMORY";
+    const reason = ended?.reason ?? (isFull ? "its thread ran out of memory" : "its thread ended");
     const isOurs = ended?.slot === undefined || ended.slot === item.slot;
     if (isOurs) {
       tally.kills++;
@@ -116,7 +117,8 @@ export function createLink(parts: LinkParts): CagedLink {
     const bell = new SharedArrayBuffer(4);
     const onFailure = (what: string, error: unknown): void =>
       parts.log.warn({ plugin: id, err: error }, `plugin "${id}": ${what}`);
-    const endpoint = portEndpoint(frames.port1, guarded, { onFailure });
+    const onFlood = (reason: string): void => cell.end(reason, item.slot);
+    const endpoint = portEndpoint(frames.port1, guarded, { onFailure, onFlood });
     const bridge = answerStanding(standing.port1, bell, guarded);
     // Neither keeps a process alive that has nothing else to do.
     frames.port1.unref();
@@ -144,7 +146,7 @@ export function createLink(parts: LinkParts): CagedLink {
       failure: undefined,
       gone: tenant.gone.then(
         (reason) => leave(reason && fromWireError(reason)),
-        () => leave(failureOf(item)),
+        (error: unknown) => leave(failureOf(item, error)),
       ),
     };
     function leave(failure: RclawError | undefined): void {

@@ -1,4 +1,4 @@
-import type { MessagePort } from "node:worker_threads";
+import { type MessagePort, parentPort } from "node:worker_threads";
 import { pathToFileURL } from "node:url";
 import { isRclawError, type Plugin, RclawError } from "@rclaw/plugin-sdk";
 import type { Ask } from "@rclaw/plugin-sdk/boundary/calls";
@@ -33,6 +33,8 @@ function watch(control: MessagePort, buffer: SharedArrayBuffer): void {
 export default async function live(task: LoadTask): Promise<WireError | undefined> {
   watch(task.control, task.pulse);
   const { port, bridge } = task;
+  // No script stands still for its host: one way less to it.
+  if (task.program.kind === "js") bridge.close();
   const gone = new Promise<void>((resolve) => port.once("close", () => resolve()));
   let handle: Handler | undefined;
   // The first calls wait in the port until the plugin is there; its way to the host must stand before it is.
@@ -156,6 +158,8 @@ async function loadPlugin(id: string, entry: string, ask: Ask): Promise<Plugin> 
     error: write("error"),
     debug: write("debug"),
   });
+  // Code that finds itself in a thread may greet whoever started it. Nobody is there who would listen.
+  if (parentPort) Object.defineProperty(parentPort, "postMessage", { value: () => undefined });
   const loaded: unknown = await import(pathToFileURL(entry).href);
   const plugin = unwrap(unwrap(loaded));
   if (typeof (plugin as Partial<Plugin> | undefined)?.activate === "function") return plugin as Plugin;

@@ -82,7 +82,7 @@ const rows: readonly (readonly [string, readonly ("worker" | "wasm")[], RegExp])
   ["array bomb", ["wasm"], /PLUGIN_FAILED/],
   ["output bomb", both, /TOO_LARGE.*hostile|TOO_LARGE.*larger than/],
   ["nested answer", both, /deeper than 64/],
-  ["log bomb", both, /logged|computed for more than/],
+  ["log bomb", both, /logged|sent more than 10000 frames/],
   ["long line", both, /logged/],
   ["host-call bomb", ["wasm"], /RATE_LIMITED.*hostile.*more than 100 times/],
   ["host calls without end", ["wasm"], /RATE_LIMITED.*hostile.*more than 100 times/],
