@@ -22,6 +22,12 @@ export interface Tasks {
     ask: { method: string; params: object; times: number };
     answer: { medianMs: number; p99Ms: number; bytes: number };
   };
+  /** One request after the other with a pause between them, each method in its turn: what somebody waits who is not in a hurry. */
+  probe: {
+    ask: { methods: readonly string[]; params: object; everyMs: number; forMs: number };
+    /** Milliseconds, for each method. */
+    answer: { waits: readonly (readonly number[])[] };
+  };
 }
 
 export type TaskName = keyof Tasks;
@@ -43,6 +49,7 @@ export function serveLoad(): void {
     chat: (ask) => chat(firstOf(wires), ask),
     broadcast: (ask) => broadcast(wires, ask),
     ask: (ask) => askOften(firstOf(wires), ask),
+    probe: (ask) => probe(firstOf(wires), ask),
   };
   process.on("message", ({ name, ask }: { name: TaskName; ask: never }) => {
     work[name](ask).then(
@@ -240,13 +247,37 @@ async function askOften(
   let bytes = 0;
   for (let i = 0; i < times; i++) {
     const started = performance.now();
-    const text = await new Promise<Buffer>((resolve) => {
-      wire.onText = (message) => (isAnswer(message) ? resolve(message) : undefined);
-      wire.send(frame);
-    });
+    bytes = (await exchange(wire, frame)).length;
     waits.push(performance.now() - started);
-    bytes = text.length;
-    if (!text.includes('"ok":true')) throw new Error(text.toString("utf8", 0, 500));
   }
   return { medianMs: median(waits), p99Ms: quantile(waits, 0.99), bytes };
+}
+
+async function exchange(wire: Wire, frame: Buffer): Promise<Buffer> {
+  const text = await new Promise<Buffer>((resolve) => {
+    wire.onText = (message) => (isAnswer(message) ? resolve(message) : undefined);
+    wire.send(frame);
+  });
+  if (!text.includes('"ok":true')) throw new Error(text.toString("utf8", 0, 500));
+  return text;
+}
+
+async function probe(
+  wire: Wire,
+  { methods, params, everyMs, forMs }: Tasks["probe"]["ask"],
+): Promise<Tasks["probe"]["answer"]> {
+  const probes = methods.map((method) => ({
+    frame: requestFrame("p", method, method === "health" ? {} : params),
+    waits: [] as number[],
+  }));
+  const until = performance.now() + forMs;
+  while (performance.now() < until) {
+    for (const { frame, waits } of probes) {
+      const started = performance.now();
+      await exchange(wire, frame);
+      waits.push(performance.now() - started);
+      await sleep(everyMs);
+    }
+  }
+  return { waits: probes.map(({ waits }) => waits) };
 }

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
+import { attackRows, installStrangers, strangersConfig } from "./attack.ts";
 import type { TaskName, Tasks } from "./load.ts";
 import { cpuSecondsOf, median, memoryOf, openFileLimit, settledMemory } from "./machine.ts";
 import { type Running, startBareServer, startGateway, tempState, timeCommand, token } from "./subject.ts";
@@ -40,7 +41,7 @@ export const measures: Readonly<Record<string, Measure>> = {
   requests,
   chat,
   history,
-  plugins,
+  plugins: async (options) => [...(await plugins(options)), ...(await attacked(options))],
 };
 
 const settleMs = 2_500;
@@ -290,6 +291,14 @@ async function history(options: BenchOptions): Promise<readonly Row[]> {
   ];
 }
 
+/** What those wait who have nothing to do with a plugin that computes for ever. */
+async function attacked(options: BenchOptions): Promise<readonly Row[]> {
+  await using subject = await loaded(options, installStrangers, strangersConfig);
+  const { gateway, load } = subject;
+  await load.ask("connect", { port: gateway.port, token, count: 1 });
+  return await attackRows(gateway, (ask) => load.ask("probe", ask), options.quick ? 2 : 4);
+}
+
 interface Load {
   ask<Name extends TaskName>(name: Name, ask: Tasks[Name]["ask"]): Promise<Tasks[Name]["answer"]>;
 }
@@ -298,8 +307,9 @@ interface Load {
 async function loaded(
   { node, self }: BenchOptions,
   prepare?: (stateDir: string) => Promise<void>,
+  config?: object,
 ): Promise<AsyncDisposable & { readonly gateway: Running; readonly load: Load }> {
-  const state = await tempState();
+  const state = await tempState(config);
   await prepare?.(state.dir);
   const gateway = await startGateway(node, state.dir);
   const child = fork(self, ["--load"], { execArgv: ["--max-semi-space-size=64"] });
