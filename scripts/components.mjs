@@ -89,7 +89,7 @@ async function component(manifest, staging, parts) {
     writeFileSync(file, await make());
     await ask({ manifest, config, file, fresh }, parts);
     // A gateway's cache is its user's alone; the product is for everybody on the machine.
-    const offers = path.join(fresh, "cache/plugins", manifest.id, "offers");
+    const offers = path.join(fresh, "cache/offers");
     chmodSync(offers, 0o755);
     for (const name of readdirSync(offers)) chmodSync(path.join(offers, name), 0o644);
     rmSync(kept, { recursive: true, force: true });
@@ -98,9 +98,9 @@ async function component(manifest, staging, parts) {
   const target = path.join(staging, wasm);
   mkdirSync(path.dirname(target), { recursive: true });
   cpSync(path.join(kept, "plugin.wasm"), target);
-  cpSync(path.join(kept, "cache/plugins", manifest.id), path.join(staging, "components"), {
-    recursive: true,
-  });
+  // A core module needs no transpiling.
+  for (const name of ["components", "offers"].filter((each) => existsSync(path.join(kept, "cache", each))))
+    cpSync(path.join(kept, "cache", name), path.join(staging, "components", name), { recursive: true });
 }
 
 /** What an artefact is made of, and how. A guest in another language was made before, and is only asked. */

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
@@ -8,11 +8,10 @@ import type { Offer } from "@rclaw/plugin-sdk/boundary/calls";
 import type { LaneLimits } from "@rclaw/plugin-sdk/services/lanes";
 import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
 import { builtEntry, shippedFolder } from "./built.ts";
-import { keepNewest } from "./cache.ts";
 import { hashFile } from "./file-hash.ts";
 import { kindOf } from "./wasm-reader.ts";
 import type { Program } from "./load.ts";
-import { importsAllowed, transpile } from "./transpile.ts";
+import { forgetTranspiled, importsAllowed, transpile } from "./transpile.ts";
 
 export interface Artefact {
   /** What it was made of. */
@@ -99,6 +98,15 @@ async function componentProgram(
 
 const componentsIn = (cacheFolder: string): string => path.join(cacheFolder, "components");
 
+/** Whatever was remembered about one artefact. */
+export async function forgetArtefact(hash: string, cacheFolder: string): Promise<void> {
+  await forgetTranspiled(hash, componentsIn(cacheFolder));
+  const folder = path.join(cacheFolder, "offers");
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names)
+    if (name.startsWith(hash.slice(0, 32))) await rm(path.join(folder, name), { force: true });
+}
+
 /**
  * What plugins offered, by artefact and settings: schemas are known without loading anything. Of a component
  * that ships with rclaw the build has asked already.
@@ -127,7 +135,6 @@ export function createOffers(cacheFolder: string, shipped = shippedFolder()) {
       const file = path.join(cacheFolder, nameOf(hash, config));
       await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
       await writeAtomic(file, JSON.stringify(offer));
-      await keepNewest(path.dirname(file), 16);
     },
   };
 }

@@ -1,11 +1,12 @@
+import path from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type Manifest, type Plugin, RclawError } from "@rclaw/plugin-sdk";
 import { remotePlugin } from "@rclaw/plugin-sdk/boundary/remote";
 import type { LanePorts, Lanes, Runtime } from "@rclaw/plugin-sdk/services/lanes";
 import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
 import { collect } from "@rclaw/plugin-sdk/services/collect";
-import { type Artefact, createOffers, openArtefact } from "./artefact.ts";
-import { cacheOf, forgetCache } from "./cache.ts";
+import { type Artefact, createOffers, forgetArtefact, openArtefact } from "./artefact.ts";
+import { createUses } from "./cache.ts";
 import { type Cell, createCell } from "./cell.ts";
 import { endGaveWay, tellGaveWay } from "./gave-way.ts";
 import { limitsOf } from "./limits-of.ts";
@@ -27,6 +28,10 @@ export function createLanes(ports: LanePorts): Lanes {
   const links = new Map<string, Resident[]>();
   const residentOf = (id: string): Resident | undefined => links.get(id)?.[0];
   const kills = new Map<string, number>();
+
+  const cacheFolder = path.join(ports.stateDir, "cache");
+  const offers = createOffers(cacheFolder);
+  const uses = createUses(cacheFolder, (hash) => forgetArtefact(hash, cacheFolder));
 
   /** What compiling and loading left behind goes when nobody is in a cage any more, and the thread with it. */
   let tidying: NodeJS.Timeout | undefined;
@@ -72,10 +77,12 @@ export function createLanes(ports: LanePorts): Lanes {
     refuseUncarried(found, runtime);
     const limits = limitsOf({ ...manifest.permissions?.limits, ...ports.limits(id) });
     const verify = ports.verify ?? (() => Promise.resolve());
-    const cacheFolder = cacheOf(ports.stateDir, id);
-    const offers = createOffers(cacheFolder);
-    const open = (item: FoundManifest): Promise<Artefact> =>
-      openArtefact({ found: item, runtime, limits, cacheFolder, verify });
+    const open = async (item: FoundManifest): Promise<Artefact> => {
+      const made = await openArtefact({ found: item, runtime, limits, cacheFolder, verify });
+      // Of what ships with rclaw nothing is kept here.
+      if (!item.builtIn) await uses.note(id, made.hash);
+      return made;
+    };
     const artefact = await open(found);
     const shares = (): boolean =>
       runtime === "wasm" && mayShare(found) && (kills.get(id) ?? 0) < maxSharedKills;
@@ -125,7 +132,7 @@ export function createLanes(ports: LanePorts): Lanes {
     async forget(found) {
       links.delete(found.manifest.id);
       kills.delete(found.manifest.id);
-      await forgetCache(ports.stateDir, found.manifest.id);
+      await uses.forget(found.manifest.id);
     },
     async close() {
       clearTimeout(tidying);

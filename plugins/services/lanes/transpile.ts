@@ -5,7 +5,6 @@ import path from "node:path";
 import { buffer } from "node:stream/consumers";
 import { type Manifest, RclawError } from "@rclaw/plugin-sdk";
 import { builtFile, shippedFolder } from "./built.ts";
-import { keepNewest } from "./cache.ts";
 import { hashFile } from "./file-hash.ts";
 import { abiOf, adapterFor, contract, versionOf } from "./versions.ts";
 
@@ -42,12 +41,15 @@ export interface TranspileOptions {
   readonly shipped?: string;
 }
 
-/** The one that runs, the one before, and one that is tried. */
-const versionsKept = 3;
 const recordFile = "transpiled.json";
 const hash = (data: string | Uint8Array): string => createHash("sha256").update(data).digest("hex");
 
 const nameOf = (sha256: string): string => hash(`${generation}\n${sha256}`);
+
+/** What was made of a component goes, when the component does. */
+export async function forgetTranspiled(sha256: string, cacheFolder: string): Promise<void> {
+  await rm(path.join(cacheFolder, nameOf(sha256)), { recursive: true, force: true });
+}
 
 /** A component that is only read when nothing was made of it before. */
 export interface ComponentSource {
@@ -91,7 +93,6 @@ export async function transpile(
   } finally {
     await rm(staging, { recursive: true, force: true });
   }
-  await keepNewest(cacheFolder, versionsKept);
   const made = await load(folder);
   if (!made)
     throw new RclawError("UNAVAILABLE", `what was written to ${folder} is not there; is the disk full?`);

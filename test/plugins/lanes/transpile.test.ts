@@ -48,12 +48,6 @@ test("a damaged or changed cache is made anew", async () => {
   expect(await readdir(made)).not.toContain("guest.core99.wasm");
 });
 
-test("of many versions the newest few are kept", async () => {
-  for (const letter of [0x62, 0x63, 0x64, 0x65])
-    await run(Buffer.concat([bytes, Buffer.from([0, 2, 1, letter])]));
-  expect(await readdir(folder)).toHaveLength(3);
-}, 60_000);
-
 test("what is no component is refused, and so is one of another contract", async () => {
   await expect(run(new TextEncoder().encode("hello"))).rejects.toMatchObject({ code: "ARTEFACT_REFUSED" });
   const cut = bytes.subarray(0, bytes.length / 2);
