@@ -1,4 +1,3 @@
-import os from "node:os";
 import { type MessagePort, parentPort } from "node:worker_threads";
 import { pathToFileURL } from "node:url";
 import { isRclawError, type Plugin, RclawError } from "@rclaw/plugin-sdk";
@@ -20,10 +19,6 @@ import { coreModule, modulesOf } from "./modules.ts";
 /** Calls come in rows: the next one is often on its way. */
 const awakeMs = 0.2;
 let watched: MessagePort | undefined;
-
-/** Where there are more threads than processors the gateway's own comes first. Only Linux means the thread, not the process. */
-const niceness = 5;
-if (process.platform === "linux") os.setPriority(0, niceness);
 
 /** Answers the watchman: a thread that computes cannot. */
 function watch(control: MessagePort, buffer: SharedArrayBuffer): void {

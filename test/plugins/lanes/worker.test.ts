@@ -1,5 +1,3 @@
-import { writeFile } from "node:fs/promises";
-import os from "node:os";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { live, openLanes, place } from "./setup.ts";
@@ -70,23 +68,4 @@ test("a plugin without work leaves its thread, and comes back when it is asked",
   await context.tools.call("echo", { text: "a" }, { ...place, signal });
   await expect.poll(() => lanes.use("demo")?.loaded).toBe(false);
   expect(await context.tools.call("echo", { text: "b" }, { ...place, signal })).toEqual({ content: "hi b" });
-});
-
-test.runIf(process.platform === "linux")("a plugin's thread makes way for the gateway's", async () => {
-  const { lanes, stateDir } = await openLanes();
-  const script = path.join(stateDir, "nice.mjs");
-  await writeFile(
-    script,
-    `import os from "node:os";
-     export default { activate(ctx) {
-       const execute = async () => ({ content: String(os.getPriority()) });
-       ctx.tools.register({ name: "echo", description: "d", params: { type: "object" }, execute });
-     } };`,
-  );
-  const own = os.getPriority();
-  const { context } = await live(lanes, "worker", script, { id: "nice", contributes: { tools: ["echo"] } });
-  const { signal } = context;
-  const { content } = await context.tools.call("echo", {}, { ...place, signal });
-  expect(Number(content)).toBeGreaterThan(own);
-  expect(os.getPriority()).toBe(own);
 });
