@@ -30,6 +30,8 @@ export interface ArtefactOptions {
   readonly cacheFolder: string;
   /** Throws when the file is not the one that was installed. */
   verify(found: FoundManifest, file: string): Promise<void>;
+  /** Told when something was made of a file that is kept, by the file's hash. */
+  onMade(hash: string): Promise<void>;
 }
 
 /** The file that a plugin runs from. It is read for its hash; what runs is made from it when it is needed. */
@@ -83,7 +85,7 @@ const unbuilt = (id: string, cause: unknown): RclawError =>
 async function componentProgram(
   file: string,
   sha256: string,
-  { found, cacheFolder }: ArtefactOptions,
+  { found, cacheFolder, onMade }: ArtefactOptions,
   signal: AbortSignal,
 ): Promise<Program> {
   const source = { sha256, bytes: () => readFile(file) };
@@ -91,6 +93,7 @@ async function componentProgram(
     source,
     componentsIn(cacheFolder),
     signal,
+    { onMade: () => onMade(sha256) },
   );
   importsAllowed(imports, found.manifest);
   return { kind: "component", folder, script, world, version };

@@ -77,12 +77,9 @@ export function createLanes(ports: LanePorts): Lanes {
     refuseUncarried(found, runtime);
     const limits = limitsOf({ ...manifest.permissions?.limits, ...ports.limits(id) });
     const verify = ports.verify ?? (() => Promise.resolve());
-    const open = async (item: FoundManifest): Promise<Artefact> => {
-      const made = await openArtefact({ found: item, runtime, limits, cacheFolder, verify });
-      // Of what ships with rclaw nothing is kept here.
-      if (!item.builtIn) await uses.note(id, made.hash);
-      return made;
-    };
+    const onMade = (hash: string): Promise<void> => uses.note(id, hash);
+    const open = (item: FoundManifest): Promise<Artefact> =>
+      openArtefact({ found: item, runtime, limits, cacheFolder, verify, onMade });
     const artefact = await open(found);
     const shares = (): boolean =>
       runtime === "wasm" && mayShare(found) && (kills.get(id) ?? 0) < maxSharedKills;
@@ -91,7 +88,13 @@ export function createLanes(ports: LanePorts): Lanes {
       runtime,
       artefact,
       limits,
-      offers,
+      offers: {
+        ...offers,
+        async keep(hash, ...rest) {
+          await offers.keep(hash, ...rest);
+          await onMade(hash);
+        },
+      },
       log: ports.log,
       stays: (manifest.activation ?? []).includes("startup"),
       idleMs: ports.idleMs ?? idleMs,

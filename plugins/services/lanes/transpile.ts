@@ -39,6 +39,8 @@ export interface TranspileOptions {
   readonly ms?: number;
   /** Looked into first: what the build has transpiled needs no process on this machine. */
   readonly shipped?: string;
+  /** Told when it was not there before. */
+  onMade?(): Promise<void>;
 }
 
 const recordFile = "transpiled.json";
@@ -67,6 +69,7 @@ export async function transpile(
     child = builtFile("transpile-child.cjs"),
     ms = limits.ms,
     shipped = shippedFolder(),
+    onMade,
   }: TranspileOptions = {},
 ): Promise<Transpiled> {
   const name = nameOf(source.sha256);
@@ -93,6 +96,7 @@ export async function transpile(
   } finally {
     await rm(staging, { recursive: true, force: true });
   }
+  await onMade?.();
   const made = await load(folder);
   if (!made)
     throw new RclawError("UNAVAILABLE", `what was written to ${folder} is not there; is the disk full?`);
