@@ -259,6 +259,8 @@ function requireChunks(code, folder) {
 
 // Built beside and swapped in: whoever starts meanwhile finds the old files or the new ones, never half of them.
 const staging = `${dist}.new-${process.pid}`;
+// A build that fails leaves nothing; after one that went well it is not there any more.
+process.once("exit", () => rmSync(staging, { recursive: true, force: true }));
 const done = new Set();
 const bundle = async (out, file) => {
   done.add(out);
