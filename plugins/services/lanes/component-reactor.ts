@@ -172,7 +172,8 @@ export function serveReactor(
           emit: (chunk) => call.emit(chunk),
           sent: Promise.resolve(),
         });
-        requests.begun();
+        // The host asks whether it is there because it has asked for so much.
+        if (method !== "ping") requests.begun();
         post(eventOf(call));
       });
     },
