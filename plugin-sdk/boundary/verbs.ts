@@ -236,7 +236,10 @@ function kernelVerbs(ctx: PluginContext) {
       return null;
     },
     "methods.call": ({ method, params }, { signal, emit }) =>
-      ctx.methods.call(method, params, { signal, onAccepted: (payload) => void emit(payload) }),
+      ctx.methods.call(method, params, {
+        signal,
+        onAccepted: (payload) => void emit(payload).catch(() => undefined),
+      }),
     "sessions.list": () => ctx.sessions.list(),
     "sessions.find": async ({ key }) => (await ctx.sessions.find(key)) ?? null,
     "sessions.tail": ({ key, limit }) => ctx.sessions.tail(key, Math.min(limit, 1_000)),

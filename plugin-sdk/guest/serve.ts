@@ -174,6 +174,8 @@ function providerAnswers({ providers }: Registered) {
       for await (const chunk of of(id).stream(request, signal)) {
         gathered.push(chunk);
         sending ??= flush();
+        // Asked below; until then nobody waits, and a rejection that nobody waits for ends a thread.
+        sending.catch(() => undefined);
         if (gathered.length > 64) await sending;
       }
       await sending;

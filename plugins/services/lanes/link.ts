@@ -103,6 +103,8 @@ export function createLink(parts: LinkParts): CagedLink {
     const other = `plugin "${id}" went down with its cell, where another plugin ${reason}; try again`;
     if (!isOurs) return new RclawError("UNAVAILABLE", other, { retryable: true, details: { plugin: id } });
     return new RclawError("PLUGIN_FAILED", `plugin "${id}" was ended: ${reason}`, {
+      // What it threw and nobody caught, for the log.
+      cause: error,
       details: { plugin: id },
     });
   }

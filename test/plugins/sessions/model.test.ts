@@ -8,6 +8,7 @@ const runs = Number(process.env["RCLAW_TEST_MODEL_RUNS"] ?? 150);
 
 interface Model {
   readonly sessions: Map<string, { texts: string[]; fields: Record<string, unknown> }>;
+  crashes: number;
 }
 interface Real {
   store: SessionStore;
@@ -83,9 +84,10 @@ const commands = [
   fc.constantFrom("flush", "close", "crash").map((what) => ({
     check: () => true,
     toString: () => what,
-    async run(_model: Model, real: Real) {
+    async run(model: Model, real: Real) {
       if (what === "flush") return real.store.flush();
       if (what === "crash") {
+        model.crashes++;
         // A copy of the folder as it is now is what a killed process leaves.
         fs.rmSync(real.crashDir, { recursive: true, force: true });
         copyLive(real.dir, real.crashDir);
@@ -133,7 +135,7 @@ test(
           dir,
           crashDir: `${temp.dir}/copy`,
         };
-        const model: Model = { sessions: new Map() };
+        const model: Model = { sessions: new Map(), crashes: 0 };
         await fc.asyncModelRun(() => ({ model, real }), history);
         await real.store.close();
         const last = await openStore(dir, { log: silent });
@@ -152,7 +154,10 @@ test(
           } = last.find(key) ?? { sessionId: "", updatedAt: 0 };
           expect(new Map(Object.entries(fields))).toEqual(new Map(Object.entries(known.fields)));
         }
-        expect(last.state).toEqual({ status: "ok", quarantined: 0 });
+        const { status, quarantined } = last.state;
+        expect(status).toBe("ok");
+        // A long line may have been half written: it is noted, and there again from the journal.
+        expect(quarantined).toBeLessThanOrEqual(model.crashes);
         await last.close();
       }),
       { numRuns: runs },

@@ -361,3 +361,42 @@ test("a listener is not left on a signal that outlives the call", async () => {
   await tools.get("greet")?.execute({ name: "Ada" }, context(signal));
   expect(removed).toEqual(["abort"]);
 });
+
+test("a stream that nobody takes any more rejects, and no rejection is left over that would end its thread", async () => {
+  const abandoned = new RclawError("ABORTED", "nobody waits for the rest of this answer");
+  let proceed = (): void => undefined;
+  const go = new Promise<void>((resolve) => (proceed = resolve));
+  const handler = servePlugin(
+    definePlugin({
+      activate(ctx) {
+        ctx.providers.register({
+          id: "slow",
+          ready: () => Promise.resolve({ ok: true, reason: "", defaultModel: "m", rank: 1 }),
+          models: () => Promise.resolve([]),
+          async *stream() {
+            yield { type: "text", delta: "one" };
+            await go;
+            yield { type: "text", delta: "two" };
+          },
+        });
+      },
+    }),
+    () => Promise.reject(abandoned),
+  );
+  const { signal } = new AbortController();
+  const call = { id: 1, signal, emit: () => Promise.reject(abandoned) };
+  const params = { id: "slow", version: "1", config: {}, env: {} };
+  await handler({ ...call, method: "activate", params });
+  const left: unknown[] = [];
+  const note = (reason: unknown): void => void left.push(reason);
+  process.on("unhandledRejection", note);
+  const request = { model: "m", system: "", messages: [], tools: [] };
+  const streamed = handler({ ...call, method: "provider.stream", params: { id: "slow", request } });
+  // Unhandled is what is so when the loop comes round.
+  await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off("unhandledRejection", note);
+  proceed();
+  await expect(streamed).rejects.toBe(abandoned);
+  expect(left).toEqual([]);
+});
