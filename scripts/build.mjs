@@ -218,8 +218,8 @@ function isLeftOut({ id, entry }) {
   if (!optional || (existsSync(path.join(root, entry)) && !forPackage)) return false;
   console.error(
     forPackage
-      ? `${id} is left out of the package, for which it is too large`
-      : `${id} is left out: its artefact is not built (needs ${needs}); node scripts/guests.mjs ${id}`,
+      ? `The optional plugin ${id} is left out of the package, for which it is too large`
+      : `The optional plugin ${id} is left out: it is made with ${needs}, by node scripts/guests.mjs ${id}`,
   );
   return true;
 }
