@@ -15,15 +15,18 @@ export interface CellOptions {
   onEmpty(): void;
 }
 
-/** Why a cell was ended, and whose fault it was; undefined when nobody knows. */
+/** Why a thread ended, and whose fault it was; undefined when nobody knows. */
 interface Ended {
   readonly slot: number | undefined;
-  readonly reason: string;
+  readonly reason: string | undefined;
 }
 
 export interface Tenant {
   /** Resolves when the plugin left, with the reason when it could not be loaded; rejects when the thread was ended. */
   readonly gone: Promise<WireError | undefined>;
+  readonly slot: number;
+  /** What ended its thread, once it has ended. */
+  ended(): Ended;
 }
 
 export type Cell = ReturnType<typeof createCell>;
@@ -51,6 +54,7 @@ export function createCell({ name, workerFile, entryMs, heapMb, onEmpty }: CellO
       control: undefined as MessagePort | undefined,
       buffer,
       threads: undefined as Promise<Piscina> | undefined,
+      ended: undefined as Ended | undefined,
     };
   }
 
@@ -81,9 +85,8 @@ export function createCell({ name, workerFile, entryMs, heapMb, onEmpty }: CellO
     return threads;
   }
 
-  let ended: Ended | undefined;
   function end(reason: string, slot?: number): void {
-    ended = { reason, slot };
+    current.ended = { reason, slot };
     drop().catch(() => undefined);
   }
 
@@ -121,8 +124,6 @@ export function createCell({ name, workerFile, entryMs, heapMb, onEmpty }: CellO
 
   return {
     name,
-    /** What ended the thread last. */
-    ended: () => ended,
     end,
     /** The plugin whose code the thread is in, if it is in any. */
     inside: (): number | undefined => Atomics.load(pulseOf(current.buffer), pulse.slot) || undefined,
@@ -130,7 +131,7 @@ export function createCell({ name, workerFile, entryMs, heapMb, onEmpty }: CellO
     async place(
       task: Omit<LoadTask, "control" | "pulse" | "slot">,
       transfer: readonly MessagePort[],
-    ): Promise<Tenant & { readonly slot: number }> {
+    ): Promise<Tenant> {
       let here = current;
       let threads = await open();
       while (here !== current) {
@@ -152,7 +153,13 @@ export function createCell({ name, workerFile, entryMs, heapMb, onEmpty }: CellO
         if (tenants === 0) onEmpty();
       };
       gone.then(leave, leave);
-      return { gone, slot };
+      /** A thread that ended by itself was in the code of whoever ended it, if of anybody. */
+      const ended = (): Ended =>
+        here.ended ?? {
+          reason: undefined,
+          slot: Atomics.load(pulseOf(here.buffer), pulse.slot) || undefined,
+        };
+      return { gone, slot, ended };
     },
     /** Somebody waits for this thread until disposed, for a plugin that answers or for one that is loaded. */
     waiting(what: "answer" | "load" = "answer"): Disposable {

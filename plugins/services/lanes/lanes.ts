@@ -77,7 +77,10 @@ export function createLanes(ports: LanePorts): Lanes {
     refuseUncarried(found, runtime);
     const limits = limitsOf({ ...manifest.permissions?.limits, ...ports.limits(id) });
     const verify = ports.verify ?? (() => Promise.resolve());
-    const onMade = (hash: string): Promise<void> => uses.note(id, hash);
+    // What could not be remembered is made again: a full disk keeps no plugin from running.
+    const forgotten = (error: unknown): void =>
+      ports.log.warn({ plugin: id, err: error }, `what was made of plugin "${id}" was not remembered`);
+    const onMade = (hash: string): Promise<void> => uses.note(id, hash).catch(forgotten);
     const open = (item: FoundManifest): Promise<Artefact> =>
       openArtefact({ found: item, runtime, limits, cacheFolder, verify, onMade });
     const artefact = await open(found);
@@ -91,7 +94,7 @@ export function createLanes(ports: LanePorts): Lanes {
       offers: {
         ...offers,
         async keep(hash, ...rest) {
-          await offers.keep(hash, ...rest);
+          await offers.keep(hash, ...rest).catch(forgotten);
           await onMade(hash);
         },
       },

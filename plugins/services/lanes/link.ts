@@ -8,7 +8,7 @@ import type { Artefact, createOffers } from "./artefact.ts";
 import { answerStanding } from "./bridge.ts";
 import { stayAwake } from "./awake.ts";
 import { createBreaker } from "./breaker.ts";
-import type { Cell } from "./cell.ts";
+import type { Cell, Tenant } from "./cell.ts";
 import { checkGuestValue } from "./guest-json.ts";
 import type { Asking, Instance, OpenCall } from "./instance.ts";
 import { meter, meterOf } from "./load.ts";
@@ -91,11 +91,11 @@ export function createLink(parts: LinkParts): CagedLink {
       }
     };
 
-  function failureOf(item: Pick<Instance, "cell" | "slot">, error: unknown): RclawError {
-    const ended = item.cell.ended();
+  function failureOf({ ended, slot }: Tenant, error: unknown): RclawError {
+    const known = ended();
     const isFull = (error as { code?: unknown } | undefined)?.code === "ERR_WORKER_OUT_OF_MEMORY";
-    const reason = ended?.reason ?? (isFull ? "its thread ran out of memory" : "its thread ended");
-    const isOurs = ended?.slot === undefined || ended.slot === item.slot;
+    const reason = known.reason ?? (isFull ? "its thread ran out of memory" : "its thread ended");
+    const isOurs = known.slot === undefined || known.slot === slot;
     if (isOurs) {
       tally.kills++;
       parts.onKill();
@@ -148,7 +148,7 @@ export function createLink(parts: LinkParts): CagedLink {
       failure: undefined,
       gone: tenant.gone.then(
         (reason) => leave(reason && fromWireError(reason)),
-        (error: unknown) => leave(failureOf(item, error)),
+        (error: unknown) => leave(failureOf(tenant, error)),
       ),
     };
     function leave(failure: RclawError | undefined): void {

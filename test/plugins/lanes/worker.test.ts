@@ -1,3 +1,4 @@
+import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { live, openLanes, place } from "./setup.ts";
@@ -68,4 +69,28 @@ test("a plugin without work leaves its thread, and comes back when it is asked",
   await context.tools.call("echo", { text: "a" }, { ...place, signal });
   await expect.poll(() => lanes.use("demo")?.loaded).toBe(false);
   expect(await context.tools.call("echo", { text: "b" }, { ...place, signal })).toEqual({ content: "hi b" });
+});
+
+test("a cache that cannot be written keeps no plugin from running, and the log says so", async () => {
+  const lines: string[] = [];
+  const log = {
+    debug() {},
+    info() {},
+    warn: (_fields: object, text: string) => void lines.push(text),
+    error() {},
+  };
+  const { lanes, stateDir } = await openLanes({ log });
+  await writeFile(path.join(stateDir, "cache"), "in the way");
+  const script = path.join(stateDir, "plain.mjs");
+  await writeFile(
+    script,
+    `export default { activate(ctx) {
+       const execute = async () => ({ content: "here" });
+       ctx.tools.register({ name: "echo", description: "d", params: { type: "object" }, execute });
+     } };`,
+  );
+  const { context } = await live(lanes, "worker", script, { id: "plain", contributes: { tools: ["echo"] } });
+  const { signal } = context;
+  expect(await context.tools.call("echo", {}, { ...place, signal })).toEqual({ content: "here" });
+  expect(lines[0]).toBe('what was made of plugin "plain" was not remembered');
 });
