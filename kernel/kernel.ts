@@ -12,7 +12,6 @@ import { createPluginParts } from "./parts/plugins.ts";
 import { createServing, type Started } from "./parts/serving.ts";
 import { createSessionParts } from "./parts/sessions.ts";
 import { createRedactor } from "./redact.ts";
-import { createSecrets } from "./secrets.ts";
 
 export interface KernelOptions {
   readonly paths: ConfigPaths;
@@ -69,7 +68,6 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
   const life = new Lifetime();
   const listeners = new Set<(event: string, payload: unknown) => void>();
 
-  const secrets = createSecrets({ stateDir: paths.stateDir, redactor });
   const methods = createMethods({
     activate: (owner) => activateGroup(owner) ?? plugins.host.activate(owner),
   });
@@ -82,17 +80,23 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
   const emit = (event: string, payload: unknown): void => {
     for (const listener of listeners) listener(event, payload);
   };
+  function onEvent(listener: (event: string, payload: unknown) => void): Disposable {
+    listeners.add(listener);
+    return { [Symbol.dispose]: () => void listeners.delete(listener) };
+  }
   const gateway: PluginContext["gateway"] = {
-    broadcast(event, payload, how) {
+    broadcast(event, payload, { toNodes = false, ...how } = {}) {
       emit(event, payload);
       // What plugins tell is of conversations: for those who may read them.
-      serving.gateway()?.broadcast(event, payload, { ...how, scope: "operator.read" });
+      serving.gateway()?.broadcast(event, payload, { ...how, ...(!toNodes && { scope: "operator.read" }) });
     },
     send(connId, event, payload) {
       if (connId !== commandConn) return serving.gateway()?.send(connId, event, payload) ?? false;
       emit(event, payload);
       return true;
     },
+    clients: () => serving.gateway()?.clients() ?? [],
+    onEvent,
   };
 
   const plugins = await createPluginParts({
@@ -102,7 +106,6 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     version,
     log,
     redactor,
-    secrets,
     methods,
     hooks,
     gateway,
@@ -139,6 +142,8 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     methods,
     hooks,
     life,
+    redactor,
+    emit,
   });
 
   addKernelMethods(methods, serving.methods());
@@ -156,7 +161,7 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     params: unknown,
     { signal, onAccepted }: CallExtras = {},
   ): Promise<unknown> {
-    const caller: Caller = {
+    const caller: Caller = methods.vouch({
       kind: "command",
       principal: "command",
       role: "operator",
@@ -164,7 +169,7 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
       connId: commandConn,
       caps: ["tool-events"],
       isOwner: true,
-    };
+    });
     return methods.call(method, params, {
       caller,
       signal: signal ?? life.signal,
@@ -186,14 +191,11 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     call,
     command: (name) => plugins.lookup("commands", name),
     service: (name) => plugins.services.get(name),
-    onEvent(listener) {
-      listeners.add(listener);
-      return { [Symbol.dispose]: () => void listeners.delete(listener) };
-    },
+    onEvent,
     running: async () => (await plugins.services.get("sessions")).readLock(paths.stateDir),
     credentials,
     gatewayConfig: () => settings.config().gateway,
-    resolveSecret: secrets.resolve,
+    resolveSecret: (value) => plugins.secrets.resolve(value),
     pageUrl(url) {
       const { token } = credentials();
       return `${url.replace(/^ws/, "http")}/${token ? `#token=${encodeURIComponent(token)}` : ""}`;

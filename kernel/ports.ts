@@ -145,21 +145,3 @@ export function providerPort(
     },
   };
 }
-
-/** Makes each agent's workspace once; afterwards the answer costs nothing. */
-export function createWorkspaces(
-  folderOf: (agentId: string) => string,
-  make: (folder: string) => Promise<string>,
-): (agentId: string) => Promise<string> {
-  const made = new Map<string, Promise<string>>();
-  return (agentId) => {
-    const folder = folderOf(agentId);
-    let ready = made.get(folder);
-    if (!ready) {
-      ready = make(folder);
-      made.set(folder, ready);
-      ready.catch(() => made.delete(folder));
-    }
-    return ready;
-  };
-}

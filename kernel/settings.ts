@@ -30,7 +30,7 @@ export interface Settings {
   /** Replaces the file's text and takes it over. */
   write(raw: string): Promise<LoadedConfig>;
   /** Sets or removes values by dotted path, keeping comments. */
-  configure(values: readonly { path: string; value: unknown }[]): Promise<void>;
+  configure(values: readonly { readonly path: string; readonly value?: unknown }[]): Promise<void>;
   pluginSchemas(): readonly PluginConfigSchema[];
   /** A plugin's own part, defaults filled in; CONFIG_INVALID when it does not fit its schema. */
   pluginConfig(manifest: Manifest): unknown;

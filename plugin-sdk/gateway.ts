@@ -22,6 +22,10 @@ export interface Caller {
   readonly caps: readonly string[];
   /** The client's id and mode as it connected with, such as `webchat`. */
   readonly client?: { readonly id: string; readonly mode: string };
+  /** Verified: the client holds the key whose fingerprint this is. */
+  readonly deviceId?: string;
+  /** Only for clients on other machines. */
+  readonly ip?: string;
   /** Acts for the owner: an operator's client or the command line, not a stranger on a channel. */
   readonly isOwner: boolean;
 }
@@ -39,9 +43,40 @@ export interface MethodCall<Params = unknown> {
   accept(payload: unknown): void;
 }
 
+/** What a node said of itself when it connected: what it can do, and how it is called. */
+export interface NodeClaim {
+  readonly client: {
+    readonly id: string;
+    readonly version: string;
+    readonly platform: string;
+    readonly mode: string;
+    readonly displayName?: string;
+    readonly deviceFamily?: string;
+    readonly modelIdentifier?: string;
+    readonly instanceId?: string;
+  };
+  readonly caps: readonly string[];
+  readonly commands: readonly string[];
+  readonly permissions?: Readonly<Record<string, boolean>>;
+  readonly pathEnv?: string;
+}
+
+/** A client that is connected now. */
+export interface ConnectedClient {
+  readonly caller: Caller;
+  /** Milliseconds since the epoch. */
+  readonly connectedAt: number;
+  /** Only of clients in the role of a node. */
+  readonly node?: NodeClaim;
+  /** Aborted when the connection ends. */
+  readonly ended: AbortSignal;
+}
+
 /** A request of the gateway protocol. Name and scope are declared under `contributes.methods`. */
 export interface Method<Params = unknown> {
   readonly name: string;
+  /** The release of OpenClaw that had it first, or `rclaw`. For the reference. */
+  readonly since?: string;
   /** Refused params are answered with the protocol's own wording before `handle` runs. */
   readonly params?: JsonSchema;
   handle(call: MethodCall<Params>): Promise<unknown>;
@@ -62,6 +97,8 @@ export interface RouteRequest {
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
+  /** Whoever showed the gateway's token, for `methods.call` in its name. Not carried into a cage. */
+  readonly caller?: Caller;
 }
 
 /** An HTTP route on the gateway's port, declared under `contributes.routes` as `"GET /chat"`. */

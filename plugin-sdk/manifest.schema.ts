@@ -52,6 +52,13 @@ const limits = Type.Object(
   strict,
 );
 
+/** A scope is an operator's. A node has none: its methods are named by its role. */
+const methodAccess = Type.Union([
+  scope,
+  Type.Object({ role: Type.Literal("node") }, strict),
+  Type.Object({ role: Type.Literal("any"), scope }, strict),
+]);
+
 /** What a plugin adds. Activation follows from it: nothing here costs anything before it is used. */
 const contributes = Type.Object(
   {
@@ -59,8 +66,8 @@ const contributes = Type.Object(
     channels: Type.Optional(names("^[a-z][a-z0-9-]{0,63}$", "Channel ids.")),
     providers: Type.Optional(names("^[a-z][a-z0-9-]{0,63}$", "Provider ids.")),
     methods: Type.Optional(
-      Type.Record(Type.String({ pattern: "^[a-zA-Z][a-zA-Z0-9.-]{0,63}$" }), scope, {
-        description: "Gateway methods and the scope each one needs.",
+      Type.Record(Type.String({ pattern: "^[a-zA-Z][a-zA-Z0-9.-]{0,63}$" }), methodAccess, {
+        description: "Gateway methods and the scope each one needs, or { role } for those of nodes.",
       }),
     ),
     routes: Type.Optional(names("^(GET|POST|PUT|DELETE) /[A-Za-z0-9_./-]*\\*?$", "HTTP routes.")),
@@ -149,6 +156,9 @@ const permissions = Type.Object(
     methods: Type.Optional(names("^(\\*|[a-zA-Z][a-zA-Z0-9.-]{0,63})$", "Gateway methods it may call.")),
     events: Type.Optional(names("^[a-z][a-z0-9.-]{0,63}$", "Gateway events it may send.")),
     sessions: Type.Optional(Type.Union([Type.Literal("none"), Type.Literal("read"), Type.Literal("write")])),
+    clients: Type.Optional(
+      Type.Boolean({ description: "It may see who is connected, and hear what they are told." }),
+    ),
     process: Type.Optional(Type.Boolean({ description: "It may start programs." })),
     limits: Type.Optional(limits),
   },
@@ -186,11 +196,11 @@ export const manifestSchema = Type.Object(
     ),
     engines: Type.Optional(Type.Object({ sdk: Type.String() }, strict)),
     activation: Type.Optional(
-      Type.Array(Type.Union([Type.Literal("startup"), Type.Literal("opt-in")]), {
+      Type.Array(Type.Union([Type.Literal("startup"), Type.Literal("node"), Type.Literal("opt-in")]), {
         uniqueItems: true,
-        maxItems: 2,
+        maxItems: 3,
         description:
-          "startup: runs by itself, as a clock does. opt-in: built in, but off until it is switched on or has settings.",
+          "startup: runs by itself, as a clock does. node: from the first node that connects. opt-in: built in, but off until it is switched on or has settings.",
       }),
     ),
   },

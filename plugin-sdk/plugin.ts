@@ -1,5 +1,5 @@
 import type { Channel, OutboundMessage } from "./channel.ts";
-import type { Command, Method, Route } from "./gateway.ts";
+import type { Caller, Command, ConnectedClient, Method, Route } from "./gateway.ts";
 import type { HookHandler, HookName, Hooks } from "./hooks.ts";
 import type { Chunk, CompletionRequest, ModelInfo, Provider } from "./provider.ts";
 import type { Run, Session, SessionEntry, TranscriptEntry } from "./session.ts";
@@ -114,11 +114,15 @@ export interface PluginContext<Config = unknown> {
     stream(id: string, request: CompletionRequest, signal: AbortSignal): AsyncIterable<Chunk>;
   };
   readonly methods: Registrar<Method> & {
-    /** Calls a gateway method as this plugin, with no more scope than that method needs. Needs `permissions.methods`. */
+    /**
+     * Calls a gateway method as this plugin, with no more scope than that method needs. Needs `permissions.methods`.
+     * With `as` it is the request of whoever made the one that is being answered, with that caller's own
+     * scopes: hand on the very object; a copy is refused. Only in-process.
+     */
     call(
       method: string,
       params: unknown,
-      options?: { signal?: AbortSignal; onAccepted?(payload: unknown): void },
+      options?: { signal?: AbortSignal; as?: Caller; onAccepted?(payload: unknown): void },
     ): Promise<unknown>;
   };
   readonly routes: Registrar<Route>;
@@ -169,9 +173,21 @@ export interface PluginContext<Config = unknown> {
   };
   readonly gateway: {
     /** To every client that may see it, with a sequence number. Needs `permissions.events`. */
-    broadcast(event: string, payload: unknown, options?: { dropIfSlow?: boolean }): void;
+    broadcast(
+      event: string,
+      payload: unknown,
+      /** `dropIfSlow`: a client that reads too slowly misses it. `toNodes`: nodes hear it as well. */
+      options?: { dropIfSlow?: boolean; toNodes?: boolean },
+    ): void;
     /** To one connection only, without a sequence number. False when it is gone. */
     send(connId: string, event: string, payload: unknown): boolean;
+    /** Who is connected now. Needs `permissions.clients`. Only in-process. */
+    clients(): readonly ConnectedClient[];
+    /**
+     * Hears what plugins broadcast, such as `chat` and `agent`, and `client.connected` and
+     * `client.disconnected` with the `connId`, which no client is told. Needs `permissions.clients`. Only in-process.
+     */
+    onEvent(listener: (event: string, payload: unknown) => void): Disposable;
   };
   /** `fetch`, limited to the hosts in `permissions.net` and never to a private address that was not named. */
   readonly fetch: typeof fetch;

@@ -1,14 +1,26 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import { authLimits, createLimiter, type LimiterRules } from "./limiter.ts";
-import { limitKey, type Peer } from "./peer.ts";
+import { isIP } from "node:net";
+import { inRanges, isLoopbackIp, limitKey, type Peer, plainIp } from "@rclaw/plugin-sdk/services/peer";
+import { authLimits, createLimiter, type LimiterRules } from "@rclaw/plugin-sdk/services/limiter";
 
 /** How the gateway knows its clients. Read anew for every attempt: a rotated token counts from the next connection on. */
 export interface AuthRules {
-  readonly mode: "none" | "token" | "password";
+  readonly mode: "none" | "token" | "password" | "trusted-proxy";
   readonly token?: string | undefined;
   readonly password?: string | undefined;
   /** Addresses or CIDR ranges whose `X-Forwarded-For` is believed. */
   readonly trustedProxies?: readonly string[] | undefined;
+  /** A proxy that signs people in and says who they are. */
+  readonly trustedProxy?:
+    | {
+        readonly userHeader?: string | undefined;
+        readonly requiredHeaders?: readonly string[] | undefined;
+        /** Empty means everybody the proxy lets through. */
+        readonly allowUsers?: readonly string[] | undefined;
+      }
+    | undefined;
+  /** People of the tailnet need no secret. */
+  readonly allowTailscale?: boolean | undefined;
   readonly rateLimit?: LimiterRules | undefined;
   /** The config's section as it is. */
   readonly controlUi?:
@@ -36,34 +48,66 @@ type Reason =
   | "password_mismatch"
   | "password_missing_config"
   | "device_token_mismatch"
+  | "trusted_proxy_config_missing"
+  | "trusted_proxy_untrusted_source"
+  | "trusted_proxy_missing_header"
+  | "trusted_proxy_user_missing"
+  | "trusted_proxy_user_not_allowed"
   | "rate_limited";
 
 export type SecretVerdict =
-  | { readonly ok: true; readonly method: "none" | "token" | "password" }
+  | { readonly ok: true; readonly method: AuthRules["mode"] | "tailscale" }
   | { readonly ok: false; readonly reason: Reason; readonly retryAfterMs?: number };
 
 export interface Authority {
   readonly rules: AuthRules;
   /** Compares without counting: another proof may still carry the attempt. */
-  judge(given: GivenSecret, peer: Peer): SecretVerdict;
+  judge(given: GivenSecret, peer: Peer): Promise<SecretVerdict>;
   /** The attempt as a whole failed or succeeded. */
   count(peer: Peer, ok: boolean): void;
 }
 
-export function createAuthority(rules: () => AuthRules, now: () => number): Authority {
+export interface AuthorityOptions {
+  rules(): AuthRules;
+  /** Who the tailnet says is at an address. */
+  tailnetUser?(ip: string): Promise<string | undefined>;
+  now(): number;
+}
+
+export function createAuthority({ rules, tailnetUser, now }: AuthorityOptions): Authority {
   const limits = (): LimiterRules => rules().rateLimit ?? authLimits;
   const limiter = createLimiter(limits, now);
   const keyOf = (peer: Peer): string | undefined => keyFor(peer, limits().exemptLoopback);
+
+  /** The header is only a claim: whoever is at the address must have that name there. */
+  async function isFromTailnet({ socketIp, headers, isLocal }: Peer): Promise<boolean> {
+    const claimed = headers["tailscale-user-login"];
+    const ip = plainIp(
+      String(headers["x-forwarded-for"] ?? "")
+        .split(",", 1)[0]
+        ?.trim() ?? "",
+    );
+    if (!rules().allowTailscale || isLocal || !isLoopbackIp(socketIp) || typeof claimed !== "string")
+      return false;
+    const user = isIP(ip) === 0 ? undefined : await tailnetUser?.(ip);
+    return user !== undefined && user.toLowerCase() === claimed.trim().toLowerCase();
+  }
+
   return {
     get rules() {
       return rules();
     },
-    judge(given, peer) {
+    async judge(given, peer) {
       const key = keyOf(peer);
       const retryAfterMs = key === undefined ? 0 : limiter.lockedFor(key);
       // Before the comparison: while locked, even the right secret must not show that it is right.
       if (retryAfterMs > 0) return { ok: false, reason: "rate_limited", retryAfterMs };
-      return compare(rules(), given);
+      if (await isFromTailnet(peer)) return { ok: true, method: "tailscale" };
+      const { mode } = rules();
+      if (mode !== "trusted-proxy") return compare(rules(), mode, given);
+      // The command line of this machine does not come through the proxy.
+      const isDirect = peer.isLocal && peer.origin === undefined && rules().token !== undefined;
+      return isDirect ? compare(rules(), "token", given) : judgeProxy(rules(), peer);
     },
     count(peer, ok) {
       const key = keyOf(peer);
@@ -86,8 +130,23 @@ function keyFor(peer: Peer, exemptLoopback: boolean): string | undefined {
   return exemptLoopback ? undefined : "program on this machine";
 }
 
-function compare(rules: AuthRules, given: GivenSecret): SecretVerdict {
-  const { mode } = rules;
+/** The proxy has signed the person in; that it is the proxy, only its address can show. */
+function judgeProxy(rules: AuthRules, { socketIp, headers }: Peer): SecretVerdict {
+  const { userHeader, requiredHeaders = [], allowUsers = [] } = rules.trustedProxy ?? {};
+  if (!userHeader) return { ok: false, reason: "trusted_proxy_config_missing" };
+  if (!inRanges(socketIp, rules.trustedProxies ?? []))
+    return { ok: false, reason: "trusted_proxy_untrusted_source" };
+  if (requiredHeaders.some((name) => !headers[name.toLowerCase()]))
+    return { ok: false, reason: "trusted_proxy_missing_header" };
+  const user = headers[userHeader.toLowerCase()];
+  if (typeof user !== "string" || user.trim() === "")
+    return { ok: false, reason: "trusted_proxy_user_missing" };
+  if (allowUsers.length > 0 && !allowUsers.includes(user.trim()))
+    return { ok: false, reason: "trusted_proxy_user_not_allowed" };
+  return { ok: true, method: "trusted-proxy" };
+}
+
+function compare(rules: AuthRules, mode: "none" | "token" | "password", given: GivenSecret): SecretVerdict {
   if (mode === "none") return { ok: true, method: "none" };
   const expected = rules[mode];
   const actual = given[mode];
@@ -112,6 +171,11 @@ const codes: Record<Reason, string> = {
   password_mismatch: "AUTH_PASSWORD_MISMATCH",
   password_missing_config: "AUTH_PASSWORD_NOT_CONFIGURED",
   device_token_mismatch: "AUTH_DEVICE_TOKEN_MISMATCH",
+  trusted_proxy_config_missing: "AUTH_UNAUTHORIZED",
+  trusted_proxy_untrusted_source: "AUTH_UNAUTHORIZED",
+  trusted_proxy_missing_header: "AUTH_UNAUTHORIZED",
+  trusted_proxy_user_missing: "AUTH_UNAUTHORIZED",
+  trusted_proxy_user_not_allowed: "AUTH_UNAUTHORIZED",
   rate_limited: "AUTH_RATE_LIMITED",
 };
 
@@ -138,6 +202,11 @@ export function describeRefusal(reason: Reason, clientId: string): { message: st
     password_missing_config: "gateway password not configured on gateway (set gateway.auth.password)",
     // Clients drop their stored token when they read this.
     device_token_mismatch: "device token mismatch (rotate/reissue device token)",
+    trusted_proxy_config_missing: "no user header is configured (set gateway.auth.trustedProxy.userHeader)",
+    trusted_proxy_untrusted_source: "only a proxy named in gateway.trustedProxies may connect",
+    trusted_proxy_missing_header: "the proxy did not send a header that gateway.auth.trustedProxy requires",
+    trusted_proxy_user_missing: "the proxy did not say who connects",
+    trusted_proxy_user_not_allowed: "this user is not in gateway.auth.trustedProxy.allowUsers",
     rate_limited: "too many failed authentication attempts (retry later)",
   };
   return { message: `unauthorized: ${texts[reason]}`, code: codes[reason] };

@@ -1,4 +1,5 @@
 import type { Caller, Scope } from "@rclaw/plugin-sdk";
+import { coversScope } from "@rclaw/plugin-sdk/services/devices";
 import type { Connection } from "./connection.ts";
 import { eventPrefix, type StateVersion, wsFrame } from "./frames.ts";
 
@@ -93,12 +94,7 @@ export function createBroadcaster({
 
 function maySee(caller: Caller | undefined, scope: Scope): boolean {
   if (caller?.role !== "operator") return false;
-  const { scopes } = caller;
-  return (
-    scopes.includes("operator.admin") ||
-    scopes.includes(scope) ||
-    (scope === "operator.read" && scopes.includes("operator.write"))
-  );
+  return coversScope(caller.scopes, scope);
 }
 
 /** The frame for each number; nearly always one, because nearly all clients have the same. */

@@ -2,30 +2,27 @@ import { randomUUID } from "node:crypto";
 import { isUtf8 } from "node:buffer";
 import type { Duplex } from "node:stream";
 import { type Caller, isRclawError, type Logger, RclawError } from "@rclaw/plugin-sdk";
+import type { ConnectedClient } from "@rclaw/plugin-sdk/gateway";
 import { WebSocket } from "ws";
-import { toProtocolError } from "../errors.ts";
+import { type ProtocolError, toProtocolError } from "../errors.ts";
 import { errorFrame, okFrame, parseFrame, pingFrame, type RequestFrame, wsFrame } from "./frames.ts";
-import { type ConnectedClient, type Handshake, shakeHands } from "./handshake.ts";
-import type { Authority } from "./auth.ts";
+import { type Arrival, type HandshakeContext, shakeHands } from "./handshake.ts";
 import type { Limits } from "./limits.ts";
 import type { CallOptions, Methods } from "./methods.ts";
-import type { Peer } from "./peer.ts";
+import type { Peer } from "@rclaw/plugin-sdk/services/peer";
 import { cutBytes, printable } from "@rclaw/plugin-sdk/printable";
 
 /** What all connections of a gateway have in common. */
-export interface Shared {
+export interface Shared extends Pick<HandshakeContext, "authority" | "allowedOrigins" | "devices" | "now"> {
   readonly limits: Limits;
   readonly methods: Methods;
-  readonly authority: Authority;
-  readonly allowedOrigins: readonly string[];
   readonly log: Logger;
-  now(): number;
   /** The payload of hello-ok as JSON. The client counts as present from here on. */
-  hello(connection: Connection, client: ConnectedClient, protocol: number): string;
+  hello(connection: Connection, client: Arrival, protocol: number): string;
   /** Calls `flush` when this turn of the event loop is over. */
   flushSoon(connection: Connection): void;
   /** hello-ok was written. */
-  ready(connection: Connection, client: ConnectedClient): void;
+  ready(connection: Connection, client: Arrival): void;
   /** Once for every connection, whatever ended it. */
   gone(connection: Connection): void;
 }
@@ -42,6 +39,8 @@ interface Receiving {
 
 const maxRoleRefusals = 11;
 const maxHeldBytes = 65_536;
+/** What a client may send on top of `connect` before that was answered. */
+const maxEarly = 64;
 
 /**
  * One client: awaits `connect`, is ready, is closed. Ten thousand of these sit idle in
@@ -55,9 +54,14 @@ export class Connection {
   readonly #shared: Shared;
   readonly #ws: ClientSocket;
   readonly #socket: Duplex;
-  #state: "await-connect" | "ready" | "closed" = "await-connect";
+  #state: "await-connect" | "connecting" | "ready" | "closed" = "await-connect";
   #handshake: { readonly peer: Peer; readonly nonce: string } | undefined;
+  /** Frames that came while `connect` was being judged. */
+  #early: [data: Buffer, isBinary: boolean][] | undefined;
   #caller: Caller | undefined;
+  #connectedAt = 0;
+  #node: ConnectedClient["node"];
+  #ended: AbortController | undefined;
   #calls: Set<Call> | undefined;
   #roleRefusals = 0;
   #isSilent = false;
@@ -82,6 +86,20 @@ export class Connection {
   /** Undefined until the client is ready, and still there once it is closed. */
   get caller(): Caller | undefined {
     return this.#caller;
+  }
+
+  /** As plugins see it. Only nodes are remembered with what they said: there are few of them. */
+  get client(): ConnectedClient | undefined {
+    const caller = this.#caller;
+    if (!caller || this.#state === "closed") return undefined;
+    const { ended } = this;
+    return { caller, connectedAt: this.#connectedAt, ended, ...(this.#node && { node: this.#node }) };
+  }
+
+  /** Made when somebody asks for it. */
+  get ended(): AbortSignal {
+    this.#ended ??= new AbortController();
+    return this.#ended.signal;
   }
 
   /** Bytes that wait because the client does not read. */
@@ -153,12 +171,17 @@ export class Connection {
   received(data: Buffer, isBinary: boolean): void {
     this.#isSilent = false;
     if (this.#state === "closed") return;
+    if (this.#state === "connecting") {
+      this.#early ??= [];
+      if (this.#early.push([data, isBinary]) > maxEarly) this.close(1008, "too many frames before hello-ok");
+      return;
+    }
     if (isBinary && !isUtf8(data)) return this.close(1007, "invalid UTF-8");
     const parsed = parseFrame(data.toString("utf8"));
     if (this.#state === "await-connect") {
       if (parsed.kind === "garbage") return this.close(1000, "");
       if (parsed.kind === "bad") return this.close(1008, "invalid request frame");
-      return this.#connect(parsed.frame);
+      return void this.#connect(parsed.frame);
     }
     if (parsed.kind === "garbage") return;
     if (parsed.kind === "bad")
@@ -178,7 +201,7 @@ export class Connection {
     this.#shared.log.debug({ connId: this.id, reason: printable(error.message) }, "connection error");
   }
 
-  ended(): void {
+  hungUp(): void {
     this.#end();
   }
 
@@ -187,31 +210,55 @@ export class Connection {
     this.#answer(okFrame(call.id, payload));
   }
 
-  #connect({ id, method, params }: RequestFrame): void {
-    const { authority, allowedOrigins, now } = this.#shared;
+  async #connect({ id, method, params }: RequestFrame): Promise<void> {
+    const { authority, allowedOrigins, devices, now } = this.#shared;
     if (!this.#handshake) return;
     const { peer, nonce } = this.#handshake;
-    const result: Handshake =
+    this.#state = "connecting";
+    const context = { connId: this.id, nonce, peer, authority, allowedOrigins, devices, now };
+    const result =
       method === "connect"
-        ? shakeHands(params ?? {}, { connId: this.id, nonce, peer, authority, allowedOrigins, now })
-        : {
-            ok: false,
-            closeCode: 1008,
-            error: { code: "INVALID_REQUEST", message: "invalid handshake: first request must be connect" },
-          };
+        ? await shakeHands(params ?? {}, context).catch((error: unknown) => this.#unable(error))
+        : refusal("INVALID_REQUEST", "invalid handshake: first request must be connect");
+    if (!this.#isConnecting()) return;
     if (!result.ok) {
       this.#logRefusal(result.error.message, peer);
       this.#answer(errorFrame(id, result.error));
       return this.close(result.closeCode, result.error.message);
     }
     this.#handshake = undefined;
-    this.#caller = result.client.caller;
-    this.#state = "ready";
-    (this.#ws as unknown as Receiving)._receiver._maxPayload = this.#shared.limits.maxPayload;
+    this.#welcome(result.client);
     const hello = this.#shared.hello(this, result.client, result.protocol);
     // At once: held back, the large answers of a rush of clients would outlive the young generation.
     this.#socket.write(wsFrame(`{"type":"res","id":${JSON.stringify(id)},"ok":true,"payload":${hello}}`));
     this.#shared.ready(this, result.client);
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const [data, isBinary] of early) this.received(data, isBinary);
+  }
+
+  /** It may have gone, or been sent away, while it was being judged. */
+  #isConnecting(): boolean {
+    return this.#state === "connecting";
+  }
+
+  #welcome({ caller, params }: Arrival): void {
+    const { methods, limits, now } = this.#shared;
+    this.#caller = methods.vouch(caller);
+    this.#connectedAt = now();
+    if (caller.role === "node") {
+      const { client, caps = [], commands = [], permissions, pathEnv } = params;
+      const more = { ...(permissions && { permissions }), ...(pathEnv !== undefined && { pathEnv }) };
+      this.#node = { client, caps, commands, ...more };
+    }
+    this.#state = "ready";
+    (this.#ws as unknown as Receiving)._receiver._maxPayload = limits.maxPayload;
+  }
+
+  /** Devices could not be read, say: the client may try again, and the log has the reason. */
+  #unable(error: unknown): ReturnType<typeof refusal> {
+    this.#shared.log.error({ err: error, connId: this.id }, "a client could not be judged");
+    return refusal("UNAVAILABLE", "the gateway cannot look up devices at the moment; see its log");
   }
 
   #logRefusal(message: string, { ip, origin, userAgent }: Peer): void {
@@ -264,7 +311,9 @@ export class Connection {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#handshake = undefined;
+    this.#early = undefined;
     this.#drop();
+    this.#ended?.abort();
     for (const call of this.#calls ?? []) call.abort();
     this.#calls = undefined;
     this.#shared.gone(this);
@@ -311,6 +360,10 @@ class Call implements CallOptions {
   }
 }
 
+function refusal(code: string, message: string): { ok: false; closeCode: 1008; error: ProtocolError } {
+  return { ok: false, closeCode: 1008, error: { code, message } };
+}
+
 function tooMany(count: number): RclawError {
   const message = `${count} requests of this connection are still unanswered; wait for some of them`;
   return new RclawError("RATE_LIMITED", message, { retryable: true });
@@ -326,7 +379,7 @@ function onPong(this: WebSocket): void {
 }
 
 function onClose(this: WebSocket): void {
-  (this as ClientSocket).connection?.ended();
+  (this as ClientSocket).connection?.hungUp();
 }
 
 function onError(this: WebSocket, error: Error): void {

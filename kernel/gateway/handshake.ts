@@ -1,27 +1,28 @@
 import type { Caller, Scope } from "@rclaw/plugin-sdk";
 import type { Static } from "typebox";
 import type { ProtocolError } from "../errors.ts";
-import { compile, describeIssues } from "@rclaw/plugin-sdk/schema/check";
-import { type Authority, describeRefusal, type SecretVerdict } from "./auth.ts";
 import { checkDevice } from "@rclaw/plugin-sdk/device";
-import { connectParams } from "./frames.schema.ts";
+import { compile, describeIssues } from "@rclaw/plugin-sdk/schema/check";
+import { connectParams } from "@rclaw/plugin-sdk/services/connect.schema";
+import type { DeviceGrant, DeviceRole, Devices } from "@rclaw/plugin-sdk/services/devices";
+import type { Peer } from "@rclaw/plugin-sdk/services/peer";
+import { type Authority, describeRefusal, type SecretVerdict } from "./auth.ts";
 import { isOriginAllowed } from "./origin.ts";
-import type { Peer } from "./peer.ts";
 
 type ConnectParams = Static<typeof connectParams>;
 
 /** A client that has shown who it is. `params` is what it said about itself. */
-export interface ConnectedClient {
+export interface Arrival {
   readonly caller: Caller;
   readonly params: ConnectParams;
-  /** Verified: it holds the key whose fingerprint this is. */
   readonly deviceId?: string;
-  /** Only for clients on other machines. */
   readonly ip?: string;
+  /** What its device may come back with. */
+  readonly grant?: DeviceGrant;
 }
 
 export type Handshake =
-  | { readonly ok: true; readonly protocol: number; readonly client: ConnectedClient }
+  | { readonly ok: true; readonly protocol: number; readonly client: Arrival }
   | { readonly ok: false; readonly error: ProtocolError; readonly closeCode: 1002 | 1008 };
 
 export interface HandshakeContext {
@@ -30,6 +31,8 @@ export interface HandshakeContext {
   readonly peer: Peer;
   readonly authority: Authority;
   readonly allowedOrigins: readonly string[];
+  /** Loaded when the first device comes. */
+  devices(): Promise<Devices>;
   now(): number;
 }
 
@@ -47,9 +50,10 @@ const knownScopes: readonly Scope[] = [
 const check = compile(connectParams);
 
 type Refused = Extract<Handshake, { ok: false }>;
+type Verdict = SecretVerdict | { readonly ok: true; readonly method: "device-token" };
 
 /** Answers `connect`. The order of the checks is the protocol's: a client acts on the first failure. */
-export function shakeHands(params: unknown, context: HandshakeContext): Handshake {
+export async function shakeHands(params: unknown, context: HandshakeContext): Promise<Handshake> {
   if (!check.valid(params)) return refused(`invalid connect params: ${describeIssues(check.issues(params))}`);
   const asked = params as ConnectParams;
   const protocol = Math.min(asked.maxProtocol, newest);
@@ -68,15 +72,19 @@ export function shakeHands(params: unknown, context: HandshakeContext): Handshak
       "origin not allowed (open the Control UI from the gateway host or allow it in gateway.controlUi.allowedOrigins)",
     );
   }
-  const secret = authority.judge(asked.auth ?? {}, peer);
+  const secret = await authority.judge(asked.auth ?? {}, peer);
   const failure = asked.device
     ? deviceFailure(asked, role, context)
     : withoutDevice(asked, role, secret, context);
   if (failure) return failure;
-  if (!secret.ok) return unauthorized(asked, secret, context);
-
+  const scopes = scopesOf(asked, role, secret);
+  const verdict = await withDeviceToken(asked, role, scopes, secret, context);
+  if (!verdict.ok) return unauthorized(asked, verdict, context);
   authority.count(peer, true);
-  return { ok: true, protocol, client: clientOf(asked, role, secret, context) };
+
+  const admitted = await admit(asked, role, scopes, verdict, context);
+  if (admitted && "ok" in admitted) return admitted;
+  return { ok: true, protocol, client: arrivalOf(asked, role, scopes, verdict, context, admitted) };
 }
 
 /** A browser always sends Origin; a client that claims to be one must have it. */
@@ -96,14 +104,15 @@ function isControlUi(client: ConnectParams["client"]): boolean {
 /** An operator with the shared secret needs no device of its own; a node and a Control UI do. */
 function withoutDevice(
   asked: ConnectParams,
-  role: "operator" | "node",
+  role: DeviceRole,
   secret: SecretVerdict,
   context: HandshakeContext,
 ): Refused | undefined {
   const { peer, authority } = context;
   if (isControlUi(asked.client) && role === "operator") {
     const ui = authority.rules.controlUi;
-    if (!ui?.dangerouslyDisableDeviceAuth && !(ui?.allowInsecureAuth && peer.isLocal)) {
+    const isVouchedFor = secret.ok && secret.method === "trusted-proxy";
+    if (!isVouchedFor && !ui?.dangerouslyDisableDeviceAuth && !(ui?.allowInsecureAuth && peer.isLocal)) {
       return refused("control ui requires device identity (use HTTPS or localhost secure context)", {
         code: "CONTROL_UI_DEVICE_IDENTITY_REQUIRED",
       });
@@ -126,7 +135,7 @@ function withoutDevice(
 
 function deviceFailure(
   asked: ConnectParams,
-  role: "operator" | "node",
+  role: DeviceRole,
   context: HandshakeContext,
 ): Refused | undefined {
   const { client, auth, device, scopes = [] } = asked;
@@ -152,6 +161,75 @@ function deviceFailure(
   return fault && refused(fault.message, { code: "DEVICE_AUTH_INVALID", reason: fault.reason });
 }
 
+/** Unknown names grant nothing and are dropped; a node has no scopes at all. */
+function scopesOf({ client, scopes }: ConnectParams, role: DeviceRole, secret: SecretVerdict): Scope[] {
+  if (role === "node") return [];
+  // The Android app of early 2026 names none and means the chat; with the shared secret it could have asked.
+  const isOldAndroid = isControlUi(client) && client.mode === "ui" && /^android\b/i.test(client.platform);
+  if (isOldAndroid && secret.ok && !scopes?.length) return ["operator.read", "operator.write"];
+  return knownScopes.filter((scope) => scopes?.includes(scope));
+}
+
+/** What the shared secret did not prove, a token of the device's own may. */
+async function withDeviceToken(
+  { device, auth }: ConnectParams,
+  role: DeviceRole,
+  scopes: readonly Scope[],
+  secret: SecretVerdict,
+  context: HandshakeContext,
+): Promise<Verdict> {
+  const token = auth?.deviceToken || auth?.token;
+  // While locked, even the right token must not show that it is right.
+  if (secret.ok || !device || !token || secret.reason === "rate_limited") return secret;
+  const devices = await context.devices();
+  const isOwn = await devices.isOwnToken({ deviceId: device.id, role, scopes }, token);
+  return isOwn ? { ok: true, method: "device-token" } : secret;
+}
+
+/** The device's pairing: what it may come back with, or why it has to wait for the owner. */
+async function admit(
+  { client, device }: ConnectParams,
+  role: DeviceRole,
+  scopes: readonly Scope[],
+  verdict: Extract<Verdict, { ok: true }>,
+  { authority, peer, devices }: HandshakeContext,
+): Promise<DeviceGrant | Refused | undefined> {
+  if (!device) return undefined;
+  const ui = authority.rules.controlUi;
+  // A page behind the owner's own sign-in, or where the owner switched this off.
+  if (isControlUi(client) && role === "operator") {
+    if (verdict.method === "trusted-proxy") return undefined;
+    if (ui?.dangerouslyDisableDeviceAuth && verdict.method !== "device-token") return undefined;
+  }
+  const isPage = peer.origin !== undefined;
+  const admission = await (
+    await devices()
+  ).admit({
+    deviceId: device.id,
+    publicKey: device.publicKey,
+    role,
+    scopes,
+    clientId: client.id,
+    clientMode: client.mode,
+    displayName: client.displayName,
+    platform: client.platform,
+    deviceFamily: client.deviceFamily,
+    ip: peer.isLoopback ? undefined : peer.ip,
+    isSilent: peer.isLocal && (!isPage || isControlUi(client) || client.mode === "webchat"),
+  });
+  if (admission.ok) return admission.grant;
+  const { requestId, reason } = admission;
+  return {
+    ok: false,
+    closeCode: 1008,
+    error: {
+      code: "NOT_PAIRED",
+      message: "pairing required",
+      details: { code: "PAIRING_REQUIRED", requestId, reason },
+    },
+  };
+}
+
 function unauthorized(
   asked: ConnectParams,
   secret: Extract<SecretVerdict, { ok: false }>,
@@ -174,27 +252,30 @@ function unauthorized(
   };
 }
 
-function clientOf(
+function arrivalOf(
   asked: ConnectParams,
-  role: "operator" | "node",
-  secret: Extract<SecretVerdict, { ok: true }>,
+  role: DeviceRole,
+  scopes: readonly Scope[],
+  { method }: Extract<Verdict, { ok: true }>,
   { peer, connId }: HandshakeContext,
-): ConnectedClient {
+  grant: DeviceGrant | undefined,
+): Arrival {
   const { client, device, caps = [] } = asked;
+  const known = { ...(device && { deviceId: device.id }), ...(!peer.isLoopback && { ip: peer.ip }) };
   return {
     params: asked,
-    ...(device && { deviceId: device.id }),
-    ...(!peer.isLoopback && { ip: peer.ip }),
+    ...known,
+    ...(grant && { grant }),
     caller: {
       kind: "client",
-      principal: `client:${device?.id ?? secret.method}`,
+      principal: `client:${device?.id ?? method}`,
       role,
-      // Unknown names grant nothing and are dropped; a node has no scopes at all.
-      scopes: role === "node" ? [] : knownScopes.filter((scope) => asked.scopes?.includes(scope)),
+      scopes,
       connId,
       caps: [...new Set(caps)],
       client: { id: client.id, mode: client.mode },
       isOwner: role === "operator",
+      ...known,
     },
   };
 }

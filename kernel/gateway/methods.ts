@@ -1,5 +1,6 @@
 import { type Caller, type Method, RclawError, type Scope } from "@rclaw/plugin-sdk";
 import { compiler, describeIssues } from "@rclaw/plugin-sdk/schema/check";
+import { coversScope } from "@rclaw/plugin-sdk/services/devices";
 import type { KernelMethod, Role } from "@rclaw/plugin-sdk/services/method";
 
 interface MethodEntry {
@@ -22,6 +23,11 @@ export interface Methods {
   provide(owner: string, method: Method): Disposable;
   names(): readonly string[];
   entry(name: string): MethodEntry | undefined;
+  /** Makes a caller one that plugins may hand on: whoever it speaks for has been let in. */
+  vouch<C extends Caller>(caller: C): C;
+  isVouched(caller: Caller): boolean;
+  /** Every method with its params, for the reference; brings every owner to life. */
+  describe(): Promise<readonly (MethodEntry & Pick<Method, "since" | "params">)[]>;
   call(name: string, params: unknown, options: CallOptions): Promise<unknown>;
 }
 
@@ -38,6 +44,7 @@ export function createMethods({ activate }: MethodsOptions): Methods {
   const entries = new Map<string, MethodEntry>();
   const handlers = new Map<string, Method>();
   const check = compiler();
+  const vouched = new WeakSet<Caller>();
 
   async function handlerOf(entry: MethodEntry): Promise<Method> {
     const ready = handlers.get(entry.name);
@@ -92,6 +99,17 @@ export function createMethods({ activate }: MethodsOptions): Methods {
     },
     names: () => [...entries.keys()],
     entry: (name) => entries.get(name),
+    vouch: (caller) => (vouched.add(caller), caller),
+    isVouched: (caller) => vouched.has(caller),
+    async describe() {
+      const inOrder = [...entries.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+      return Promise.all(
+        inOrder.map(async (entry) => {
+          const { since, params } = await handlerOf(entry);
+          return { ...entry, ...(since && { since }), ...(params && { params }) };
+        }),
+      );
+    },
     async call(name, params, options) {
       const entry = entries.get(name);
       authorize(entry, options.caller);
@@ -105,19 +123,13 @@ export function createMethods({ activate }: MethodsOptions): Methods {
 
 /** Unknown methods are refused like admin ones, so that a caller without that scope cannot probe for names. */
 function authorize(entry: MethodEntry | undefined, caller: Caller): void {
-  if (entry?.scope === null) return;
   const role = entry?.role ?? "operator";
   if (role !== "any" && caller.role !== role) {
     throw new RclawError("INVALID_REQUEST", `unauthorized role: ${caller.role}`);
   }
-  if (caller.role === "node") return;
+  if (caller.role === "node" || entry?.scope === null) return;
   const scope = entry?.scope ?? "operator.admin";
-  if (!covers(caller.scopes, scope)) throw new RclawError("INVALID_REQUEST", `missing scope: ${scope}`);
-}
-
-function covers(granted: readonly Scope[], needed: Scope): boolean {
-  if (granted.includes("operator.admin") || granted.includes(needed)) return true;
-  return needed === "operator.read" && granted.includes("operator.write");
+  if (!coversScope(caller.scopes, scope)) throw new RclawError("INVALID_REQUEST", `missing scope: ${scope}`);
 }
 
 /** Declares and provides in one step, for the kernel's own methods. */

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { isLoopbackName, parseHost, type HostPort } from "./peer.ts";
+import { isLoopbackName, parseHost, type HostPort } from "@rclaw/plugin-sdk/services/peer";
 
 interface Origin extends HostPort {
   readonly scheme: string;

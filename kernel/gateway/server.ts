@@ -3,8 +3,9 @@ import type { AddressInfo, Socket } from "node:net";
 import { hostname } from "node:os";
 import type { Duplex } from "node:stream";
 import { type Caller, type ErrorCode, type Logger, RclawError } from "@rclaw/plugin-sdk";
+import type { ConnectedClient } from "@rclaw/plugin-sdk/gateway";
 import { WebSocketServer } from "ws";
-import { type AuthRules, createAuthority } from "./auth.ts";
+import { type AuthorityOptions, type AuthRules, createAuthority } from "./auth.ts";
 import { createCrowd } from "@rclaw/plugin-sdk/services/crowd";
 import type { BearerVerdict } from "@rclaw/plugin-sdk/services/http";
 import type { Tls } from "@rclaw/plugin-sdk/services/listening";
@@ -12,11 +13,11 @@ import { judgeBearer } from "./bearer.ts";
 import { type BroadcastOptions, createBroadcaster } from "./broadcast.ts";
 import { ClientSocket, Connection } from "./connection.ts";
 import { type StateVersion, toJson } from "./frames.ts";
-import type { ConnectedClient } from "./handshake.ts";
+import type { Arrival, HandshakeContext } from "./handshake.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
 import type { Methods } from "./methods.ts";
 import { isOriginAllowed } from "./origin.ts";
-import { inRanges, isLoopbackIp, limitKey, peerOf, plainIp } from "./peer.ts";
+import { inRanges, isLoopbackIp, limitKey, peerOf, plainIp } from "@rclaw/plugin-sdk/services/peer";
 import { createWaitingRoom } from "./waiting.ts";
 
 /** The state a client starts from, as hello-ok carries it. */
@@ -46,10 +47,12 @@ export interface GatewayOptions {
   readonly createServer?: Tls["createServer"];
   /** Requests that are neither an upgrade nor answered cheaply here. */
   http(request: IncomingMessage, response: ServerResponse): void;
+  readonly devices: HandshakeContext["devices"];
+  readonly tailnetUser?: AuthorityOptions["tailnetUser"];
   /** A client was let in; called before `snapshot`, so that it finds itself in it. */
-  joined?(client: ConnectedClient): void;
+  joined?(client: Arrival): void;
   /** Its hello-ok is on the way. */
-  greeted?(client: ConnectedClient): void;
+  greeted?(client: Arrival): void;
   /** A client that had joined is gone. */
   left?(caller: Caller): void;
   /** For `/readyz`; a gateway that closes is never ready. */
@@ -62,9 +65,10 @@ export interface Gateway {
   broadcast(event: string, payload: unknown, options?: BroadcastOptions): void;
   send(connId: string, event: string, payload: unknown): boolean;
   connections(): number;
+  clients(): readonly ConnectedClient[];
   closeWhere(test: (caller: Caller) => boolean, code: number, reason: string): void;
   /** The gateway's token as a bearer, counted by the same limiter as the socket's. */
-  bearer(request: IncomingMessage): BearerVerdict;
+  bearer(request: IncomingMessage): Promise<BearerVerdict>;
   /** What limits count by; undefined for this machine. */
   addressOf(request: IncomingMessage): string | undefined;
   /** May the page behind this request act here? True when no page is behind it. */
@@ -76,7 +80,8 @@ export function createGateway(options: GatewayOptions): Gateway {
   const { log, methods } = options;
   const now = options.now ?? Date.now;
   const limits: Limits = { ...defaultLimits, ...options.limits };
-  const authority = createAuthority(() => options.auth, now);
+  const { devices, tailnetUser } = options;
+  const authority = createAuthority({ rules: () => options.auth, ...(tailnetUser && { tailnetUser }), now });
   const broadcaster = createBroadcaster({ maxBufferedBytes: limits.maxBufferedBytes, now });
   const waiting = createWaitingRoom(limits, now);
   const crowd = createCrowd();
@@ -93,11 +98,12 @@ export function createGateway(options: GatewayOptions): Gateway {
       return options.allowedOrigins;
     },
     log,
+    devices,
     now,
-    hello(connection: Connection, client: ConnectedClient, protocol: number): string {
+    hello(connection: Connection, client: Arrival, protocol: number): string {
       waiting.leave(connection);
       options.joined?.(client);
-      return hello(connection.id, client.caller, protocol);
+      return hello(connection.id, client, protocol);
     },
     flushSoon(connection: Connection): void {
       if (held.push(connection) > 1) return;
@@ -105,7 +111,7 @@ export function createGateway(options: GatewayOptions): Gateway {
         for (const each of held.splice(0)) each.flush();
       });
     },
-    ready(connection: Connection, client: ConnectedClient): void {
+    ready(connection: Connection, client: Arrival): void {
       broadcaster.add(connection);
       options.greeted?.(client);
     },
@@ -129,7 +135,8 @@ export function createGateway(options: GatewayOptions): Gateway {
   function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const peer = peerOf(request.socket.remoteAddress, request.headers, options.auth.trustedProxies ?? []);
     if (life.signal.aborted) return refuse(socket, "503 Service Unavailable", "the gateway is stopping");
-    if (peer.isUnattributed) {
+    const isFromTailnet = options.auth.allowTailscale && "tailscale-user-login" in request.headers;
+    if (peer.isUnattributed && !isFromTailnet) {
       const hint =
         "proxy_attribution_required: a proxy on this machine forwards for others; name it in gateway.trustedProxies";
       return refuse(socket, "403 Forbidden", hint);
@@ -206,12 +213,13 @@ export function createGateway(options: GatewayOptions): Gateway {
     broadcast: broadcaster.broadcast,
     send: broadcaster.send,
     connections: () => broadcaster.size,
+    clients: () => broadcaster.all().flatMap(({ client }) => client ?? []),
     closeWhere(test, code, reason) {
       for (const connection of broadcaster.all()) {
         if (connection.caller && test(connection.caller)) connection.close(code, reason);
       }
     },
-    bearer(request) {
+    async bearer(request) {
       const { host } = request.headers;
       // A page whose own name was made to lead here sends no Origin with what it reads.
       const isOurs = isOriginAllowed(`http://${host}`, host, options.allowedOrigins, options.auth.mode);
@@ -245,7 +253,7 @@ export function createGateway(options: GatewayOptions): Gateway {
 function helloWriter(
   options: GatewayOptions,
   limits: Limits,
-): (connId: string, caller: Caller, protocol: number) => string {
+): (connId: string, client: Arrival, protocol: number) => string {
   const events = JSON.stringify(options.events);
   const policy = JSON.stringify({
     maxPayload: limits.maxPayload,
@@ -253,12 +261,12 @@ function helloWriter(
     tickIntervalMs: limits.tickMs,
   });
   const host = hostname();
-  return (connId, caller, protocol) => {
+  return (connId, { caller, grant }, protocol) => {
     const { presence, health, ...rest } = options.snapshot(caller);
     const server = JSON.stringify({ version: options.version, connId, host });
     const features = `{"methods":${JSON.stringify(options.methods.names())},"events":${events}}`;
     const snapshot = `{"presence":[${presence.map(toJson).join(",")}],"health":${toJson(health)},${JSON.stringify(rest).slice(1)}`;
-    const auth = JSON.stringify({ role: caller.role, scopes: caller.scopes });
+    const auth = JSON.stringify({ role: caller.role, scopes: caller.scopes, ...grant });
     return `{"type":"hello-ok","protocol":${protocol},"server":${server},"features":${features},"snapshot":${snapshot},"auth":${auth},"policy":${policy}}`;
   };
 }

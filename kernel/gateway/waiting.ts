@@ -1,7 +1,7 @@
 import { createCrowd } from "@rclaw/plugin-sdk/services/crowd";
 import type { Connection } from "./connection.ts";
 import type { Limits } from "./limits.ts";
-import { limitKey, type Peer } from "./peer.ts";
+import { limitKey, type Peer } from "@rclaw/plugin-sdk/services/peer";
 
 /** A seat for a socket that has not said who it is. */
 interface Place {

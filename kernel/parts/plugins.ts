@@ -1,12 +1,11 @@
 import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
 import type { Lanes, Runtime } from "@rclaw/plugin-sdk/services/lanes";
-import type { Storage } from "@rclaw/plugin-sdk/services/storage";
+import type { Secrets, Storage } from "@rclaw/plugin-sdk/services/storage";
 import { runtimeOf } from "@rclaw/plugin-sdk/services/runtime-choice";
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import {
-  type Files,
   isRclawError,
   type Logger,
   type Manifest,
@@ -14,8 +13,8 @@ import {
   type PluginContext,
   RclawError,
 } from "@rclaw/plugin-sdk";
-import { expandHome } from "@rclaw/plugin-sdk/services/expand-home";
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
+import { createWorkspaces } from "@rclaw/plugin-sdk/services/workspaces";
 import type { MethodGroup } from "../gateway/lazy-methods.ts";
 import type { Methods } from "../gateway/methods.ts";
 import { type HookBus, isGuardFailure } from "../hooks/bus.ts";
@@ -37,11 +36,10 @@ import { profileGate } from "../policy/gates/profile.ts";
 import { sandboxGate } from "../policy/gates/sandbox.ts";
 import { nameLists } from "../policy/names.ts";
 import { createPolicy } from "../policy/pipeline.ts";
-import { createLookup, createRegistries, createWorkspaces, providerPort, toolPort } from "../ports.ts";
+import { createLookup, createRegistries, providerPort, toolPort } from "../ports.ts";
 import type { Redactor } from "../redact.ts";
 import { createCulprits } from "../runtime/culprits.ts";
 import { loadInProcess } from "../runtime/in-process.ts";
-import type { Secrets } from "../secrets.ts";
 import { parseKey } from "@rclaw/plugin-sdk/session-key";
 import { createServices } from "../services.ts";
 import { openSettings } from "../settings.ts";
@@ -55,7 +53,6 @@ export interface PluginPartsOptions {
   readonly version: string;
   readonly log: Logger;
   readonly redactor: Redactor;
-  readonly secrets: Secrets;
   readonly methods: Methods;
   readonly hooks: HookBus;
   readonly gateway: PluginContext["gateway"];
@@ -74,7 +71,7 @@ export type PluginParts = Awaited<ReturnType<typeof createPluginParts>>;
 
 /** Manifests, catalog, host, policy, and what a plugin is given: everything the kernel knows of plugins. */
 export async function createPluginParts(options: PluginPartsOptions) {
-  const { paths, env, root, version, log, redactor, secrets, methods, hooks, life } = options;
+  const { paths, env, root, version, log, redactor, methods, hooks, life } = options;
   const builtIns = await discoverBuiltIns(root);
   const services = createServices(builtIns.found);
   const pluginsDir = path.join(paths.stateDir, "plugins");
@@ -173,8 +170,6 @@ export async function createPluginParts(options: PluginPartsOptions) {
   });
   const lookup = createLookup({ catalog: () => catalog, host, registries });
 
-  // A workspace may contain the state folder; its files are still nobody's business.
-  const closed = { closed: [paths.stateDir] };
   const listOf = nameLists(isBuiltIn);
   const rules = () => settings.config().tools ?? {};
   const policy = createPolicy({
@@ -194,40 +189,32 @@ export async function createPluginParts(options: PluginPartsOptions) {
         groups: (channel) => valueAt(settings.config(), `channels.${channel}.groups`) as never,
         listOf,
       }),
-      sandboxGate(async (folder, file) => (await services.get("files")).checkPath(folder, file, closed)),
+      sandboxGate(async (folder, file) =>
+        (await services.get("files")).checkPath(folder, file, { closed: [paths.stateDir] }),
+      ),
       hooksGate(hooks),
     ],
   });
 
-  const workspace = createWorkspaces(
-    (agentId) => {
-      const configured = valueAt(settings.config(), "agents.defaults.workspace");
-      const base =
-        typeof configured === "string" && configured
-          ? expandHome(configured, env)
-          : path.join(paths.stateDir, "workspace");
-      return agentId === "main" ? base : `${base}-${agentId}`;
-    },
-    async (folder) => (await services.get("files")).makeWorkspace(folder),
-  );
-  const filesByRoot = new Map<string, Files>();
-  function filesIn(folder: string): Files {
-    const known = filesByRoot.get(folder);
-    if (known) return known;
-    const open = async (): Promise<Files> => (await services.get("files")).createFiles(folder, closed);
-    const files: Files = {
-      read: async (...call) => (await open()).read(...call),
-      write: async (...call) => (await open()).write(...call),
-      list: async (...call) => (await open()).list(...call),
-    };
-    filesByRoot.set(folder, files);
-    return files;
-  }
+  const workspaces = createWorkspaces({
+    config: () => settings.config(),
+    env,
+    stateDir: paths.stateDir,
+    service: () => services.get("files"),
+  });
 
-  let kept: Storage | undefined;
-  const storage = async (): Promise<Storage> => {
-    const { createStorage } = await services.get("storage");
-    return (kept ??= createStorage(paths.stateDir));
+  let kept: { readonly storage: Storage; readonly secrets: Secrets } | undefined;
+  const opened = async (): Promise<NonNullable<typeof kept>> => {
+    const { createSecrets, createStorage } = await services.get("storage");
+    return (kept ??= {
+      storage: createStorage(paths.stateDir),
+      secrets: createSecrets({ stateDir: paths.stateDir, redactor }),
+    });
+  };
+  const secrets: Secrets = {
+    get: async (name) => (await opened()).secrets.get(name),
+    resolve: async (value) => (value.startsWith("secret:") ? (await opened()).secrets.resolve(value) : value),
+    set: async (...call) => (await opened()).secrets.set(...call),
   };
   const network = createNetwork({ services, settings: () => settings, log, life, gateway: options.gateway });
 
@@ -254,8 +241,8 @@ export async function createPluginParts(options: PluginPartsOptions) {
           }),
       },
       log,
-      workspace,
-      filesIn,
+      workspace: workspaces.of,
+      filesIn: workspaces.filesIn,
     }),
     channels: {
       deliver: async (...call) => (await options.sessions().channels()).deliver(...call),
@@ -264,7 +251,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
     providers: providerPort(() => catalog, lookup),
     callMethod: (plugin, signal, method, params, extras = {}) => {
       const scope = methods.entry(method)?.scope;
-      const caller = {
+      const own = {
         kind: "plugin",
         principal: `plugin:${plugin}`,
         role: "operator",
@@ -272,14 +259,19 @@ export async function createPluginParts(options: PluginPartsOptions) {
         caps: [],
         isOwner: false,
       } as const;
+      if (extras.as && !methods.isVouched(extras.as))
+        throw new RclawError(
+          "PERMISSION_DENIED",
+          `plugin "${plugin}" calls ${method} for a caller it made up`,
+        );
       return methods.call(method, params, {
-        caller,
+        caller: extras.as ?? own,
         signal: extras.signal ?? signal,
         ...(extras.onAccepted && { accept: extras.onAccepted }),
       });
     },
     get sessions() {
-      return options.sessions().forPlugins(workspace);
+      return options.sessions().forPlugins(workspaces.of);
     },
     get runs() {
       return options.sessions().runs;
@@ -297,8 +289,8 @@ export async function createPluginParts(options: PluginPartsOptions) {
     },
     networkFor: network.portFor,
     storageFor: (plugin) => ({
-      get: async (key) => (await storage()).for(plugin).get(key),
-      set: async (...call) => (await storage()).for(plugin).set(...call),
+      get: async (key) => (await opened()).storage.for(plugin).get(key),
+      set: async (...call) => (await opened()).storage.for(plugin).set(...call),
     }),
   };
 
@@ -321,8 +313,9 @@ export async function createPluginParts(options: PluginPartsOptions) {
   function declare({ manifest }: FoundManifest): void {
     const lifetime = new Lifetime();
     declared.set(manifest.id, lifetime);
-    for (const [name, scope] of Object.entries(manifest.contributes.methods ?? {})) {
-      const entry = methods.declare({ name, scope, owner: manifest.id });
+    for (const [name, access] of Object.entries(manifest.contributes.methods ?? {})) {
+      const { scope, ...role } = typeof access === "string" ? { scope: access } : { scope: null, ...access };
+      const entry = methods.declare({ name, scope, owner: manifest.id, ...role });
       lifetime.defer(() => entry[Symbol.dispose]());
     }
     for (const hook of hooksOf(manifest)) {
@@ -412,17 +405,30 @@ export async function createPluginParts(options: PluginPartsOptions) {
     host,
     lookup,
     registries,
-    workspace,
+    secrets,
+    workspaces,
     catalog: () => catalog,
     /** Something of a plugin broke while it was asked. */
     failed,
     declareAll,
+    /** What enabled plugins may send to clients. */
+    events: (): string[] =>
+      [...catalog.plugins.values()]
+        .filter(({ manifest }) => isEnabled(manifest))
+        .flatMap(({ manifest }) => manifest.permissions?.events ?? []),
     /** Brings up what runs by itself; one that fails does not hold up the others. */
     async startAll(): Promise<void> {
       const starting = [...catalog.plugins.values()].filter(
         ({ manifest }) => !catalog.conflicts.has(manifest.id) && runsByItself(manifest),
       );
       await Promise.allSettled(starting.map(({ manifest }) => host.activate(manifest.id)));
+    },
+    /** Brings up what its manifest says waits for something. */
+    async startFor(what: "node"): Promise<void> {
+      const waiting = [...catalog.plugins.values()].filter(
+        ({ manifest }) => manifest.activation?.includes(what) && isEnabled(manifest),
+      );
+      await Promise.allSettled(waiting.map(({ manifest }) => host.activate(manifest.id)));
     },
     groups: [
       {
@@ -445,7 +451,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
             tryOut,
             isServing: options.isServing,
             forget: async (found) => {
-              await (await storage()).remove(found.manifest.id);
+              await (await opened()).storage.remove(found.manifest.id);
               await (await openLanes()).forget(found);
             },
             use: (id) => lanes?.use(id),

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Caller, type Logger, RclawError } from "@rclaw/plugin-sdk";
+import { type Devices, deviceMethods } from "@rclaw/plugin-sdk/services/devices";
 import type { ChannelLines, HealthService } from "@rclaw/plugin-sdk/services/health";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import type { AuthRules } from "../gateway/auth.ts";
@@ -11,6 +12,7 @@ import { createGateway, type Gateway } from "../gateway/server.ts";
 import type { HookBus } from "../hooks/bus.ts";
 import type { Lifetime } from "../lifetime.ts";
 import type { LockInfo } from "@rclaw/plugin-sdk/services/sessions";
+import type { Redactor } from "../redact.ts";
 import type { Settings } from "../settings.ts";
 import type { PluginParts } from "./plugins.ts";
 import type { SessionParts } from "./sessions.ts";
@@ -27,6 +29,9 @@ export interface ServingOptions {
   readonly methods: Methods;
   readonly hooks: HookBus;
   readonly life: Lifetime;
+  readonly redactor: Redactor;
+  /** Told inside the process only. */
+  emit(event: string, payload: unknown): void;
 }
 
 export interface Started {
@@ -38,8 +43,11 @@ export interface Started {
 
 const drainMs = 10_000;
 
-/** Events a client may see, for hello-ok. */
-const events = ["connect.challenge", "agent", "chat", "presence", "tick", "shutdown", "health"];
+/** The kernel's own; for hello-ok, with those that plugins may send. */
+const ownEvents = [
+  ...["connect.challenge", "presence", "tick", "shutdown", "health"],
+  ...["device.pair.requested", "device.pair.resolved"],
+];
 
 /** The gateway's own life: listening, telling clients how things are, and stopping without losing anything. */
 export function createServing(options: ServingOptions) {
@@ -130,6 +138,30 @@ export function createServing(options: ServingOptions) {
     return { ...auth, mode: auth?.mode ?? "token", token, trustedProxies, controlUi };
   }
 
+  /** Ends connections that are open now, but not before they got the answer to what they asked. */
+  function closeSoon(test: (caller: Caller) => boolean, reason: string): void {
+    const now = new Set<Caller>();
+    gateway?.closeWhere((caller) => (test(caller) && now.add(caller), false), 1008, "");
+    setTimeout(() => gateway?.closeWhere((caller) => now.has(caller), 1008, reason), 250).unref();
+  }
+
+  let opening: Promise<Devices> | undefined;
+  const devices = (): Promise<Devices> =>
+    (opening ??= plugins.services.get("devices").then(({ openDevices }) =>
+      openDevices({
+        stateDir: paths.stateDir,
+        log,
+        redactor: options.redactor,
+        now: Date.now,
+        broadcast: (event, payload) => gateway?.broadcast(event, payload, { dropIfSlow: true }),
+        closeDevice: (deviceId, role, reason) =>
+          closeSoon(
+            (caller) => caller.deviceId === deviceId && (role ?? caller.role) === caller.role,
+            reason,
+          ),
+      }),
+    ));
+
   const secretNow = (): string => {
     const { mode, token, password } = authRules();
     return JSON.stringify([mode, token, password]);
@@ -138,12 +170,7 @@ export function createServing(options: ServingOptions) {
   settings.onChange(async () => {
     if (secretNow() === secret) return;
     secret = secretNow();
-    const old = new Set<Caller>();
-    gateway?.closeWhere((caller) => (old.add(caller), false), 1008, "");
-    const closeOld = (): void =>
-      gateway?.closeWhere((caller) => old.has(caller), 1008, "authentication changed");
-    // Whoever came in with the old secret shows the new one, but gets the answer to having changed it.
-    setTimeout(closeOld, 250).unref();
+    closeSoon(() => true, "authentication changed");
   });
 
   let answer: Promise<(request: IncomingMessage, response: ServerResponse) => void> | undefined;
@@ -152,7 +179,7 @@ export function createServing(options: ServingOptions) {
     answer ??= plugins.services.get("http").then(({ createHttp }) =>
       createHttp({
         log,
-        auth: (incoming) => gateway?.bearer(incoming) ?? { ok: false },
+        auth: async (incoming) => (await gateway?.bearer(incoming)) ?? { ok: false },
         isOriginAllowed: (incoming) => gateway?.isOriginAllowed(incoming) ?? false,
         addressOf: (incoming) => gateway?.addressOf(incoming),
         failed: (route, error) => plugins.failed("routes", route, error),
@@ -184,9 +211,15 @@ export function createServing(options: ServingOptions) {
       .catch((error: unknown) => log.warn({ err: error }, "gateway.auth.token could not be written"));
   }
 
+  /** What waits for nodes is brought to life by the first of them. */
+  async function tell(event: "client.connected" | "client.disconnected", caller: Caller): Promise<void> {
+    if (caller.role === "node" && event === "client.connected") await plugins.startFor("node");
+    options.emit(event, { connId: caller.connId });
+  }
+
   async function start(port: number | undefined): Promise<Started> {
     const config = settings.config().gateway;
-    const { addressesOf, openTls } = await plugins.services.get("listening");
+    const { addressesOf, openTls, tailnetUser } = await plugins.services.get("listening");
     const hosts = addressesOf(config);
     await sessions.store();
     await ensureToken();
@@ -201,12 +234,20 @@ export function createServing(options: ServingOptions) {
       get allowedOrigins() {
         return settings.config().gateway?.controlUi?.allowedOrigins ?? [];
       },
-      events,
+      events: [...new Set([...ownEvents, ...plugins.events()])],
       http,
+      devices,
+      tailnetUser: (ip) => tailnetUser(ip, life.signal),
       ...(tls && { createServer: tls.createServer }),
       joined: (client) => presence.connect(client),
-      greeted: () => health.refreshSoon(),
-      left: (caller) => presence.disconnect(caller),
+      greeted({ caller }) {
+        health.refreshSoon();
+        void tell("client.connected", caller);
+      },
+      left(caller) {
+        presence.disconnect(caller);
+        void tell("client.disconnected", caller);
+      },
       isReady: () => started !== undefined && !isStopping,
       snapshot: () => ({
         presence: presence.list(),
@@ -276,14 +317,17 @@ export function createServing(options: ServingOptions) {
           "config.get": "operator.read",
           "config.set": "operator.admin",
           "config.patch": "operator.admin",
+          "config.edit": "operator.admin",
         },
         load: async () =>
           (await plugins.services.get("config")).configMethods({
             current: () => settings.current(),
             write: (raw) => settings.write(raw),
+            configure: (values) => settings.configure(values),
             plugins: () => settings.pluginSchemas(),
           }),
       },
+      { owner: "kernel devices", scopes: deviceMethods, load: async () => (await devices()).methods() },
     ] satisfies MethodGroup[],
     methods: (): KernelMethod[] => [...presence.methods(), ...health.methods()],
     /** No new work; what runs gets its time. */
@@ -299,6 +343,7 @@ export function createServing(options: ServingOptions) {
     async close(_reason: string): Promise<void> {
       await gateway?.close({ event: { reason: "gateway stopping", restartExpectedMs: null } });
       await sessions.close();
+      await (await opening)?.close();
       gateway = undefined;
     },
   };

@@ -17,7 +17,7 @@ import { boundedLog } from "@rclaw/plugin-sdk/services/bounded-log";
 import type { HookBus } from "../hooks/bus.ts";
 import type { Lifetime } from "../lifetime.ts";
 import { contributed, hooksOf, type Kind } from "./catalog.ts";
-import { require, requireSessions } from "./permissions.ts";
+import { require, requireClients, requireSessions } from "./permissions.ts";
 import type { Registry } from "./registry.ts";
 
 /** The verbs of the kernel, before any plugin's permissions are applied to them. */
@@ -128,6 +128,11 @@ export function createPluginContext({
       send: (connId, event, payload) => {
         require(manifest, "events", event);
         return kernel.gateway.send(connId, event, payload);
+      },
+      clients: () => (requireClients(manifest), kernel.gateway.clients()),
+      onEvent: (listener) => {
+        requireClients(manifest);
+        return own.keep(() => kernel.gateway.onEvent(inside(listener)));
       },
     },
     ...kernel.networkFor(manifest, config, lifetime.signal),

@@ -15,6 +15,11 @@ export function requireSessions(manifest: Manifest, need: "read" | "write"): voi
   throw denied(manifest, `sessions: "${need}"`, need === "write" ? "writes sessions" : "reads sessions");
 }
 
+export function requireClients(manifest: Manifest): void {
+  if (manifest.permissions?.clients) return;
+  throw denied(manifest, "clients: true", "looks at the gateway's clients");
+}
+
 function denied({ id }: Manifest, line: string, what: string): RclawError {
   return new RclawError(
     "PERMISSION_DENIED",

@@ -112,6 +112,8 @@ export function farContext({ params, registered, ask, signal, deferred }: FarCon
           complain(ask, "gateway.broadcast"),
         ),
       send: uncarried("gateway.send"),
+      clients: uncarried("gateway.clients"),
+      onEvent: uncarried("gateway.onEvent"),
     },
     fetch: farFetch(ask),
     webSocket: farWebSocket(ask),

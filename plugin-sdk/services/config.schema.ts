@@ -33,9 +33,19 @@ const gateway = section({
   }),
   customBindHost: Type.Optional(Type.String({ description: 'The address to listen on with bind "custom".' })),
   auth: section({
-    mode: Type.Enum(["token", "password", "none"], { default: "token" }),
+    mode: Type.Enum(["token", "password", "trusted-proxy", "none"], { default: "token" }),
     token: secret("Whoever has it controls the assistant."),
     password: secret('Asked for with mode "password".'),
+    allowTailscale: flag(false, "People of the tailnet come in by their Tailscale login, without a secret."),
+    trustedProxy: Type.Optional(
+      Type.Object({
+        userHeader: Type.Optional(
+          Type.String({ description: "The header in which the proxy says who it is." }),
+        ),
+        requiredHeaders: optionalStrings("Headers that must be there as well."),
+        allowUsers: optionalStrings("Who may come in; empty means everybody the proxy lets through."),
+      }),
+    ),
     rateLimit: section({
       maxAttempts: positive(10, "Failures of one address before it is locked out."),
       windowMs: positive(60_000, "Time in which they count."),

@@ -76,6 +76,8 @@ export interface ConfigMethodOptions {
   current(): LoadedConfig;
   /** Checks, stores and loads a text; INVALID_REQUEST "invalid config" when it is not valid. */
   write(raw: string): Promise<LoadedConfig>;
+  /** Sets or removes values by dotted path, keeping comments. */
+  configure(values: readonly { readonly path: string; readonly value?: unknown }[]): Promise<void>;
   plugins(): readonly PluginConfigSchema[];
 }
 
@@ -89,6 +91,6 @@ export interface ConfigService {
   setIn(text: string, path: KeyPath, value: unknown): string;
   changeBetween(before: LoadedConfig, after: LoadedConfig): ConfigChange | undefined;
   watchConfig(options: WatchOptions): void;
-  /** `config.get`, `config.set`, `config.patch`. */
+  /** `config.get`, `config.set`, `config.patch`, `config.edit`. */
   configMethods(options: ConfigMethodOptions): KernelMethod[];
 }

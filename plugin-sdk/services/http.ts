@@ -24,7 +24,7 @@ export interface HttpLimits {
 export interface HttpOptions {
   readonly routes: RouteTable;
   /** The gateway's token as a bearer. */
-  auth(request: IncomingMessage): BearerVerdict;
+  auth(request: IncomingMessage): Promise<BearerVerdict>;
   /** May the page this request came from change anything? True for requests that no page made. */
   isOriginAllowed(request: IncomingMessage): boolean;
   /** What limits count by; undefined on this machine. */

@@ -23,4 +23,6 @@ export interface ListeningService {
   addressesOf(gateway: Config["gateway"]): readonly string[];
   /** Undefined when TLS is off; CONFIG_INVALID naming key and file when there is no usable certificate. */
   openTls(options: TlsOptions): Promise<Tls | undefined>;
+  /** The login of whoever the local Tailscale says is at an address; undefined when it does not say. */
+  tailnetUser(ip: string, signal: AbortSignal): Promise<string | undefined>;
 }

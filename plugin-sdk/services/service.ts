@@ -1,5 +1,6 @@
 import type { ChannelsService } from "./channels.ts";
 import type { ConfigService } from "./config.ts";
+import type { DevicesService } from "./devices.ts";
 import type { EgressService } from "./egress.ts";
 import type { FilesService } from "./files.ts";
 import type { HealthService } from "./health.ts";
@@ -20,6 +21,7 @@ import type { TerminalService } from "./terminal.ts";
 export interface Services {
   readonly config: ConfigService;
   readonly files: FilesService;
+  readonly devices: DevicesService;
   readonly egress: EgressService;
   readonly channels: ChannelsService;
   readonly health: HealthService;

@@ -7,7 +7,21 @@ export interface Storage {
   remove(plugin: string): Promise<void>;
 }
 
-/** Service "storage": what plugins keep. */
+/** Secrets by name in one 0600 file, apart from the configuration that people show each other. */
+export interface Secrets {
+  get(name: string): Promise<string>;
+  /** A config value: `secret:<name>` is looked up, anything else stands for itself. */
+  resolve(value: string): Promise<string>;
+  /** Durable when it resolves; undefined removes it. */
+  set(name: string, value: string | undefined): Promise<void>;
+}
+
+/** Service "storage": what plugins keep, and the secrets of all. */
 export interface StorageService {
   createStorage(stateDir: string): Storage;
+  createSecrets(options: {
+    readonly stateDir: string;
+    /** Told every secret before anybody can see it. */
+    readonly redactor: { add(secret: string): void };
+  }): Secrets;
 }

@@ -1,6 +1,6 @@
 import type { Channel } from "../channel.ts";
 import { RclawError } from "../errors.ts";
-import type { Caller, Command, Method, Route } from "../gateway.ts";
+import type { Caller, Command, ConnectedClient, Method, Route } from "../gateway.ts";
 import type { HookHandler, HookName, Hooks } from "../hooks.ts";
 import type { Manifest } from "../manifest.ts";
 import type { Logger, Plugin, PluginContext, Registrar } from "../plugin.ts";
@@ -25,6 +25,8 @@ export interface TestContextOptions<Config> {
   readonly tools?: readonly Tool[];
   readonly channels?: readonly Channel[];
   readonly methods?: Readonly<Record<string, (params: unknown) => unknown>>;
+  /** Who is connected. */
+  readonly clients?: readonly ConnectedClient[];
   readonly state?: TestState;
 }
 
@@ -52,6 +54,8 @@ export interface TestContext<Config> extends AsyncDisposable {
   /** A client of the gateway, as methods see it. */
   caller(fields?: Partial<Caller>): Caller;
   activate(plugin: Plugin<Config>): Promise<void>;
+  /** Lets the plugin hear an event as if another plugin had broadcast it. */
+  tell(event: string, payload: unknown): void;
   /** Calls a method the plugin registered. `accepted` holds what it answered early. */
   call(
     method: string,
@@ -82,6 +86,7 @@ export function createTestContext<Config = unknown>(
   const events: SentEvent[] = [];
   const logs: string[] = [];
   const waiters = new Set<Waiter>();
+  const listeners = new Set<(event: string, payload: unknown) => void>();
   const hooks = new Map<HookName, { readonly handler: HookHandler<HookName>; readonly priority: number }[]>();
   const storage = new Map<string, unknown>();
   const others = {
@@ -235,6 +240,11 @@ export function createTestContext<Config = unknown>(
         send({ event, payload: payload as SentEvent["payload"], connId });
         return true;
       },
+      clients: () => options.clients ?? [],
+      onEvent: (listener) => {
+        listeners.add(listener);
+        return { [Symbol.dispose]: () => void listeners.delete(listener) };
+      },
     },
     fetch:
       options.fetch ??
@@ -280,6 +290,7 @@ export function createTestContext<Config = unknown>(
     contributions: own,
     caller,
     activate: async (plugin) => plugin.activate(context),
+    tell: (event, payload) => listeners.forEach((listener) => listener(event, payload)),
     async call(
       name,
       params = {},

@@ -102,6 +102,8 @@ const chokePoints: Record<string, { raw: RegExp; allowed: readonly string[] }> =
       "plugins/services/cli/author/recipe.ts",
       // Opens the browser for --ui.
       "plugins/services/terminal/browser.ts",
+      // Asks the local Tailscale who is at an address.
+      "plugins/services/listening/tailscale.ts",
     ],
   },
   "runs a tool": {

@@ -4,7 +4,7 @@ import path from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createLog } from "../../kernel/log.ts";
 import { createRedactor } from "../../kernel/redact.ts";
-import { createSecrets } from "../../kernel/secrets.ts";
+import { createSecrets } from "../../plugins/services/storage/secrets.ts";
 import { createStorage } from "../../plugins/services/storage/storage.ts";
 
 let dir = "";

@@ -16,3 +16,16 @@ export const patchParams = Type.Object(
   },
   strict,
 );
+
+export const editParams = Type.Object(
+  {
+    values: Type.Array(
+      Type.Object(
+        { path: Type.String({ minLength: 1, maxLength: 512 }), value: Type.Optional(Type.Unknown()) },
+        strict,
+      ),
+      { minItems: 1, maxItems: 64 },
+    ),
+  },
+  strict,
+);

@@ -67,7 +67,8 @@ function toolFindings(tools: Static<typeof configSchema>["tools"]): Finding[] {
 
 type GatewayConfig = Static<typeof configSchema>["gateway"];
 
-function authFindings({ auth, bind, mode }: GatewayConfig, env: NodeJS.ProcessEnv): Finding[] {
+function authFindings(gateway: GatewayConfig, env: NodeJS.ProcessEnv): Finding[] {
+  const { auth, bind, mode } = gateway;
   if (mode === "remote") return [];
   if (auth.mode === "none") {
     const path = ["gateway", "auth", "mode"];
@@ -77,9 +78,23 @@ function authFindings({ auth, bind, mode }: GatewayConfig, env: NodeJS.ProcessEn
       { path, message: `"none" lets anybody in; with gateway.bind "${bind}" use "token" or "password"` },
     ];
   }
+  if (auth.mode === "trusted-proxy") return proxyFindings(gateway);
   // The environment's token wins over the file's.
   const override = auth.mode === "token" ? env["RUSTY_CLAW_GATEWAY_TOKEN"] : undefined;
   return secretFindings(["gateway", "auth", auth.mode], override || auth[auth.mode], auth.mode);
+}
+
+function proxyFindings({ auth, trustedProxies }: GatewayConfig): Finding[] {
+  const path = ["gateway", "auth", "mode"];
+  const needs = (key: string, what: string): Finding[] => [
+    { path, message: `"trusted-proxy" needs ${key}, ${what}`, isWarning: true },
+  ];
+  return [
+    ...(trustedProxies.length > 0 ? [] : needs("gateway.trustedProxies", "the addresses of the proxy")),
+    ...(auth.trustedProxy?.userHeader
+      ? []
+      : needs("gateway.auth.trustedProxy.userHeader", "the header that says who it is")),
+  ];
 }
 
 function secretFindings(path: KeyPath, value: string | undefined, mode: string): Finding[] {

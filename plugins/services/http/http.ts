@@ -110,7 +110,7 @@ async function admit(
     return refuse(reply, 403, "cross-site requests may not change anything here", "forbidden");
   }
   if (route.auth === "gateway") {
-    const refusal = authorize(reply, raw, query, options);
+    const refusal = await authorize(reply, raw, query, options);
     if (refusal) return refusal;
   } else {
     // Nobody vouches for these: one address must not be able to hold all there is.
@@ -137,12 +137,12 @@ function notFound(reply: FastifyReply, method: string, others: readonly string[]
   return plain(reply.header("Allow", "GET, HEAD"), 405, "Method Not Allowed");
 }
 
-function authorize(
+async function authorize(
   reply: FastifyReply,
   raw: IncomingMessage,
   query: string,
   options: HttpOptions,
-): FastifyReply | undefined {
+): Promise<FastifyReply | undefined> {
   if (new URLSearchParams(query).has("token")) {
     return refuse(
       reply,
@@ -151,7 +151,7 @@ function authorize(
       "invalid_request_error",
     );
   }
-  const verdict = options.auth(raw);
+  const verdict = await options.auth(raw);
   if (verdict.ok) return undefined;
   if (verdict.retryAfterMs !== undefined) {
     reply.header("Retry-After", String(Math.ceil(verdict.retryAfterMs / 1_000)));

@@ -1,4 +1,5 @@
 import { defineService } from "@rclaw/plugin-sdk/services/service";
+import { createSecrets } from "./secrets.ts";
 import { createStorage } from "./storage.ts";
 
-export default defineService("storage", { createStorage });
+export default defineService("storage", { createSecrets, createStorage });

@@ -1,7 +1,11 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { type Caller, type Logger, RclawError } from "@rclaw/plugin-sdk";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import { addKernelMethods, createMethods } from "../../../kernel/gateway/methods.ts";
 import type { Health, HealthPorts, Presence } from "@rclaw/plugin-sdk/services/health";
+import { openDevices } from "../../../plugins/services/devices/devices.ts";
 import { createPresence } from "../../../plugins/services/health/presence.ts";
 import { createHealth } from "../../../plugins/services/health/health.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../../../kernel/gateway/server.ts";
@@ -80,7 +84,23 @@ export async function startGateway(
     publish: (snapshot) => gateway.broadcast("health", snapshot, { stateVersion: stateVersion() }),
   });
   addKernelMethods(methods, [...health.methods(), ...presence.methods(), ...extra]);
+  const stateDir = await mkdtemp(path.join(tmpdir(), "rclaw-gateway-"));
+  const devices = openDevices({
+    stateDir,
+    log,
+    redactor: { add: () => undefined },
+    now,
+    broadcast: (event, payload) => gateway.broadcast(event, payload),
+    closeDevice: (deviceId, role, reason) =>
+      gateway.closeWhere(
+        (caller) => caller.deviceId === deviceId && (role ?? caller.role) === caller.role,
+        1008,
+        reason,
+      ),
+  });
+  addKernelMethods(methods, devices.methods());
   const gateway = createGateway({
+    devices: async () => devices,
     auth: { mode: "token", token },
     version: "0.0.0-test",
     allowedOrigins: [],
@@ -120,6 +140,8 @@ export async function startGateway(
     async [Symbol.asyncDispose]() {
       life.abort();
       await gateway.close({ event: { reason: "gateway stopping", restartExpectedMs: null } });
+      await devices.close();
+      await rm(stateDir, { recursive: true, force: true });
     },
   };
 }

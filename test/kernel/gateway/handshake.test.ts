@@ -232,7 +232,7 @@ test("a node needs a device, has no scopes and is held to a node's methods", asy
     device: createDevice(),
     scopes: ["operator.admin"],
   });
-  expect(answer.payload.auth).toEqual({ role: "node", scopes: [] });
+  expect(answer.payload.auth).toMatchObject({ role: "node", scopes: [] });
   expect((await client.request("health")).ok).toBe(true);
   expect((await client.request("status")).error?.message).toBe("unauthorized role: node");
   await client.close();

@@ -1,8 +1,8 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { createAuthority } from "../../../kernel/gateway/auth.ts";
-import { authLimits, createLimiter } from "../../../kernel/gateway/limiter.ts";
-import { limitKey, parseHost, peerOf, plainIp } from "../../../kernel/gateway/peer.ts";
+import { authLimits, createLimiter } from "@rclaw/plugin-sdk/services/limiter";
+import { limitKey, parseHost, peerOf, plainIp } from "@rclaw/plugin-sdk/services/peer";
 import { cutBytes, printable } from "@rclaw/plugin-sdk/printable";
 
 test("ten failures within a minute lock for five, spread out they do not", () => {
@@ -53,28 +53,28 @@ test("changed rules hold at once, for a lock that is on as well", () => {
   expect(limiter.lockedFor("b")).toBe(0);
 });
 
-test("programs on this machine are limited when that is asked for, at once", () => {
+test("programs on this machine are limited when that is asked for, at once", async () => {
   const wrong = { token: "wrong" };
   const peer = peerOf("127.0.0.1", { host: "localhost" }, []);
   let exemptLoopback = true;
-  const authority = createAuthority(
-    () => ({
+  const authority = createAuthority({
+    rules: () => ({
       mode: "token",
       token: "right",
       rateLimit: { ...authLimits, maxAttempts: 3, exemptLoopback },
     }),
-    () => 0,
-  );
+    now: () => 0,
+  });
   for (let i = 0; i < 5; i++) authority.count(peer, false);
-  expect(authority.judge(wrong, peer)).toMatchObject({ reason: "token_mismatch" });
+  expect(await authority.judge(wrong, peer)).toMatchObject({ reason: "token_mismatch" });
   exemptLoopback = false;
   for (let i = 0; i < 3; i++) authority.count(peer, false);
-  expect(authority.judge({ token: "right" }, peer)).toMatchObject({ reason: "rate_limited" });
+  expect(await authority.judge({ token: "right" }, peer)).toMatchObject({ reason: "rate_limited" });
   // A page in the browser has a count of its own.
   const page = peerOf("127.0.0.1", { host: "localhost", origin: "http://localhost" }, []);
-  expect(authority.judge({ token: "right" }, page)).toMatchObject({ ok: true });
+  expect(await authority.judge({ token: "right" }, page)).toMatchObject({ ok: true });
   exemptLoopback = true;
-  expect(authority.judge({ token: "right" }, peer)).toMatchObject({ ok: true });
+  expect(await authority.judge({ token: "right" }, peer)).toMatchObject({ ok: true });
 });
 
 test("a flood of addresses fills a bounded table and keeps the newest", () => {

@@ -1,4 +1,4 @@
-import type { LoadedConfig } from "@rclaw/plugin-sdk/services/config";
+import type { ConfigMethodOptions, LoadedConfig } from "@rclaw/plugin-sdk/services/config";
 import { readdir, rm, stat, symlink } from "node:fs/promises";
 import type { Caller, Scope } from "@rclaw/plugin-sdk";
 import * as fc from "fast-check";
@@ -6,6 +6,7 @@ import json5 from "json5";
 import { expect, test } from "vitest";
 import { hashOf } from "../../../plugins/services/config/load.ts";
 import { configMethods, mergePatch } from "../../../plugins/services/config/methods.ts";
+import { setIn } from "../../../plugins/services/config/edit.ts";
 import { redacted } from "../../../plugins/services/config/secrets.ts";
 import { writeConfig } from "../../../plugins/services/config/write.ts";
 import { toProtocolError } from "../../../kernel/errors.ts";
@@ -33,7 +34,13 @@ async function methodsOn(home: ConfigHome) {
   let current: LoadedConfig = await home.load();
   const methods = createMethods({ activate: () => Promise.resolve() });
   const write = async (raw: string): Promise<LoadedConfig> => (current = await writeConfig({ ...home, raw }));
-  addKernelMethods(methods, configMethods({ current: () => current, write, plugins: () => home.plugins }));
+  const configure: ConfigMethodOptions["configure"] = async (values) => {
+    const edit = (text: string, { path, value }: (typeof values)[number]): string =>
+      setIn(text, path.split("."), value);
+    await write(values.reduce(edit, current.raw ?? "{}\n"));
+  };
+  const plugins = () => home.plugins;
+  addKernelMethods(methods, configMethods({ current: () => current, write, configure, plugins }));
   const signal = new AbortController().signal;
   const call = (
     name: string,

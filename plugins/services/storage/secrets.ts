@@ -2,18 +2,10 @@ import { chmod, readFile } from "node:fs/promises";
 import path from "node:path";
 import { RclawError } from "@rclaw/plugin-sdk";
 import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
-import type { Redactor } from "./redact.ts";
+import type { Secrets, StorageService } from "@rclaw/plugin-sdk/services/storage";
 
-/** Secrets by name in one 0600 file, apart from the configuration that people show each other. */
-export interface Secrets {
-  get(name: string): Promise<string>;
-  /** A config value: `secret:<name>` is looked up, anything else stands for itself. */
-  resolve(value: string): Promise<string>;
-  /** Durable when it resolves; undefined removes it. */
-  set(name: string, value: string | undefined): Promise<void>;
-}
-
-export function createSecrets({ stateDir, redactor }: { stateDir: string; redactor: Redactor }): Secrets {
+/** The secrets of one state folder. */
+export const createSecrets: StorageService["createSecrets"] = ({ stateDir, redactor }): Secrets => {
   const file = path.join(stateDir, "secrets.json");
   let cache: Promise<Map<string, string>> | undefined;
   let writing = Promise.resolve();
@@ -83,4 +75,4 @@ export function createSecrets({ stateDir, redactor }: { stateDir: string; redact
       return next;
     },
   };
-}
+};

@@ -13,6 +13,9 @@ export interface Peer {
   readonly origin: string | undefined;
   readonly host: string | undefined;
   readonly userAgent: string | undefined;
+  /** The address of the socket itself, before anything a header says. */
+  readonly socketIp: string;
+  readonly headers: IncomingHttpHeaders;
 }
 
 const forwardingHeaders = [
@@ -42,6 +45,8 @@ export function peerOf(
     origin: headers.origin,
     host: headers.host,
     userAgent: headers["user-agent"],
+    socketIp,
+    headers,
   };
 }
 

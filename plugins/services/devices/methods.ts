@@ -1,0 +1,141 @@
+import { type Caller, defineMethod, type Method, RclawError, type Scope } from "@rclaw/plugin-sdk";
+import { coversScopes, deviceMethods as scopes, type DeviceRole } from "@rclaw/plugin-sdk/services/devices";
+import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
+import type { Book } from "./devices.ts";
+import { deviceParams, noParams, requestParams, revokeParams, rotateParams } from "./devices.schema.ts";
+import type { Paired, Pending, Token } from "./files.ts";
+import { approved, minted, publicView, scopesOf } from "./pairing.ts";
+
+type InTurn = <T>(task: () => Promise<T>) => Promise<T>;
+
+/** `device.pair.*` and `device.token.*` of the gateway protocol. */
+export function deviceMethods(book: Book, inTurn: InTurn): KernelMethod[] {
+  const { now, closeDevice } = book.options;
+
+  async function request(requestId: string): Promise<Pending> {
+    const found = (await book.waiting()).find((item) => item.requestId === requestId);
+    if (!found) throw new RclawError("INVALID_REQUEST", "unknown requestId");
+    return found;
+  }
+
+  /** One wording for everything that is not there or not the caller's business: nothing can be found out by asking. */
+  async function tokenOf(
+    { deviceId, role }: { deviceId: string; role: string },
+    caller: Caller,
+  ): Promise<{ device: Paired; token: Token }> {
+    const device = (await book.tables()).paired.get(deviceId);
+    const token = device?.tokens?.[role];
+    if (!device || !token || !mayManage(caller, deviceId)) throw unknownRole();
+    return { device, token };
+  }
+
+  async function store(device: Paired, token: Token): Promise<void> {
+    const { paired, save } = await book.tables();
+    book.options.redactor.add(token.token);
+    paired.set(device.deviceId, { ...device, tokens: { ...device.tokens, [token.role]: token } });
+    await save("paired").catch((error: unknown) => {
+      paired.set(device.deviceId, device);
+      throw error;
+    });
+  }
+
+  const list: Method[] = [
+    defineMethod({
+      name: "device.pair.list",
+      since: "2026.2.17",
+      params: noParams,
+      async handle() {
+        const { paired } = await book.tables();
+        const inOrder = [...paired.values()].sort((a, b) => b.approvedAtMs - a.approvedAtMs);
+        return { pending: await book.waiting(), paired: inOrder.map(publicView) };
+      },
+    }),
+    defineMethod({
+      name: "device.pair.approve",
+      since: "2026.2.17",
+      params: requestParams,
+      handle: ({ params, caller }) =>
+        inTurn(async () => {
+          const wanted = await request(params.requestId);
+          const missing = scopesOf(wanted.scopes).find((scope) => !mayGrant(caller, [scope]));
+          if (missing) throw new RclawError("INVALID_REQUEST", `missing scope: ${missing}`);
+          const device = await book.approve(wanted);
+          return { requestId: wanted.requestId, device: publicView(device) };
+        }),
+    }),
+    defineMethod({
+      name: "device.pair.reject",
+      since: "2026.2.17",
+      params: requestParams,
+      handle: ({ params }) =>
+        inTurn(async () => {
+          const { requestId, deviceId, ...rest } = await request(params.requestId);
+          await book.reject({ requestId, deviceId, ...rest });
+          return { requestId, deviceId };
+        }),
+    }),
+    defineMethod({
+      name: "device.pair.remove",
+      since: "2026.2.26",
+      params: deviceParams,
+      handle: ({ params: { deviceId }, caller }) =>
+        inTurn(async () => {
+          const { paired, save } = await book.tables();
+          const device = paired.get(deviceId);
+          if (!device || !mayManage(caller, deviceId))
+            throw new RclawError("INVALID_REQUEST", "unknown deviceId");
+          paired.delete(deviceId);
+          await save("paired").catch((error: unknown) => {
+            paired.set(deviceId, device);
+            throw error;
+          });
+          closeDevice(deviceId, undefined, "device removed");
+          return { deviceId };
+        }),
+    }),
+    defineMethod({
+      name: "device.token.rotate",
+      since: "2026.2.17",
+      params: rotateParams,
+      handle: ({ params, caller }) =>
+        inTurn(async () => {
+          const { device, token } = await tokenOf(params, caller);
+          const wanted = scopesOf(params.scopes ?? token.scopes);
+          if (!coversScopes(approved(device), wanted) || !mayGrant(caller, wanted)) throw unknownRole();
+          const next = minted(token, token.role as DeviceRole, wanted, now());
+          await store(device, next);
+          closeDevice(device.deviceId, token.role as DeviceRole, "device token rotated");
+          const { token: value, scopes: granted, rotatedAtMs } = next;
+          return { deviceId: device.deviceId, role: token.role, token: value, scopes: granted, rotatedAtMs };
+        }),
+    }),
+    defineMethod({
+      name: "device.token.revoke",
+      since: "2026.2.17",
+      params: revokeParams,
+      handle: ({ params, caller }) =>
+        inTurn(async () => {
+          const { device, token } = await tokenOf(params, caller);
+          const revokedAtMs = token.revokedAtMs ?? now();
+          await store(device, { ...token, revokedAtMs });
+          closeDevice(device.deviceId, token.role as DeviceRole, "device token revoked");
+          return { deviceId: device.deviceId, role: token.role, revokedAtMs };
+        }),
+    }),
+  ];
+  return list.map((method) => ({ ...method, scope: scopes[method.name as keyof typeof scopes] }));
+}
+
+/** Whoever came with the gateway's own secret could have asked for anything; a device has what it was given. */
+function mayGrant({ deviceId, scopes: own }: Caller, wanted: readonly Scope[]): boolean {
+  return deviceId === undefined || coversScopes(own, wanted);
+}
+
+/** A device that is no administrator manages itself and no other. */
+function mayManage({ deviceId, scopes: own }: Caller, target: string): boolean {
+  return deviceId === undefined || deviceId === target || own.includes("operator.admin");
+}
+
+function unknownRole(): RclawError {
+  return new RclawError("INVALID_REQUEST", "unknown deviceId/role");
+}
