@@ -3,6 +3,7 @@ import {
   type Client,
   type Closed,
   createDevice,
+  type Device,
   type Frame,
   openClient,
   signDevice,
@@ -67,9 +68,9 @@ export function readGroups(...files: readonly string[]): ReadonlyMap<string, rea
 export async function replay(
   lines: readonly Line[],
   conditions: (name: string) => Conditions,
+  memory: Memory,
 ): Promise<ReadonlyMap<string, readonly string[]>> {
   const connections = new Map<string, Connection>();
-  const memory = new Map<string, unknown>();
   try {
     for (const line of lines) {
       const known = connections.get(line.case);
@@ -88,6 +89,14 @@ export async function replay(
   }
 }
 
+/** Recorded values that later frames repeat, with ours in their place, and a device for each recorded one. */
+export interface Memory {
+  readonly values: Map<string, unknown>;
+  readonly devices: Map<string, Device>;
+}
+
+export const createMemory = (): Memory => ({ values: new Map(), devices: new Map() });
+
 class Connection {
   readonly client: Client;
   readonly differences: string[] = [];
@@ -95,19 +104,19 @@ class Connection {
   isOver = false;
   readonly #conditions: Conditions;
   readonly #nonce: string;
-  /** Recorded values that later requests repeat, with ours in their place. */
-  readonly #memory: Map<string, unknown>;
+  readonly #memory: Memory;
   readonly #methods = new Map<string, string>();
   readonly #answers = new Map<string, number>();
+  readonly #events = new Map<string, number>();
 
-  private constructor(client: Client, conditions: Conditions, nonce: string, memory: Map<string, unknown>) {
+  private constructor(client: Client, conditions: Conditions, nonce: string, memory: Memory) {
     this.client = client;
     this.#conditions = conditions;
     this.#nonce = nonce;
     this.#memory = memory;
   }
 
-  static async open(conditions: Conditions, memory: Map<string, unknown>): Promise<Connection> {
+  static async open(conditions: Conditions, memory: Memory): Promise<Connection> {
     const { url, path = "", headers } = conditions;
     const client = await openClient(`${url}${path}`, headers ? { headers } : {});
     return new Connection(client, conditions, await client.nonce(), memory);
@@ -127,22 +136,28 @@ class Connection {
     if (frame === undefined) return;
     if (typeof frame === "string") return this.client.send(frame, { binary });
     if (typeof frame.id === "string") this.#methods.set(frame.id, frame.method ?? "frame");
-    const live = replaced(frame, this.#memory) as RecordedFrame;
-    this.client.send(frame.method === "connect" ? this.#signed(live) : live, { binary });
+    if (frame.method === "connect") return this.client.send(this.#signed(frame), { binary });
+    this.client.send(replaced(frame, this.#memory.values), { binary });
   }
 
-  #signed(frame: RecordedFrame): RecordedFrame {
+  /** The recorded device's key is not known: one of ours stands for it, the same every time. */
+  #signed(frame: RecordedFrame): unknown {
     const { sign, tamper } = this.#conditions;
-    const params = frame.params ?? {};
-    if (!("device" in params)) return frame;
+    const recorded = frame.params?.["device"] as { id: string; publicKey: string } | undefined;
+    const { values, devices } = this.#memory;
+    if (!recorded) return replaced(frame, values);
+    const device = devices.get(recorded.publicKey) ?? createDevice();
+    devices.set(recorded.publicKey, device);
+    values.set(recorded.publicKey, device.publicKey);
+    if (tamper?.["id"] === undefined) values.set(recorded.id, device.id);
+    const params = replaced(frame.params, values) as unknown as SignedParams;
     const { version, ageMs = 0 } = sign ?? { version: "v3" };
-    const signedAt = Date.now() - ageMs;
-    const device = signDevice(createDevice(), params as unknown as SignedParams, {
+    const signed = signDevice(device, params, {
       version,
       nonce: this.#nonce,
-      signedAt,
+      signedAt: Date.now() - ageMs,
     });
-    return { ...frame, params: { ...params, device: { ...device, ...tamper } } };
+    return { ...frame, params: { ...params, device: { ...signed, ...tamper } } };
   }
 
   async #expectAnswer(wanted: RecordedFrame): Promise<void> {
@@ -156,14 +171,11 @@ class Connection {
       this.isOver = true;
       return;
     }
-    remember(wanted.payload, actual.payload, this.#memory);
     if (actual.ok === wanted.ok) {
-      this.differences.push(
-        ...compare(
-          label,
-          actual.ok ? actual.payload : actual.error,
-          wanted.ok ? wanted.payload : wanted.error,
-        ),
+      this.#compare(
+        label,
+        actual.ok ? actual.payload : actual.error,
+        wanted.ok ? wanted.payload : wanted.error,
       );
       return;
     }
@@ -172,18 +184,31 @@ class Connection {
     this.isOver = label === "connect";
   }
 
+  #compare(label: string, actual: unknown, wanted: unknown, masked: readonly string[] = []): void {
+    const { values } = this.#memory;
+    remember(wanted, actual, values);
+    this.differences.push(...compare(label, actual, replaced(wanted, values), masked));
+  }
+
   /** Of a stream's many events only the kind is waited for; `compareStories` looks at the whole. */
   async #expectEvent(wanted: Frame): Promise<void> {
     const kind = kindOf(wanted);
     if (kind === undefined) return;
-    const actual = await this.#next((frame) => kindOf(frame) === kind, 0);
+    // Pieces of a stream are many, other events are counted.
+    const isRun = runOf(wanted) !== undefined;
+    const nth = isRun ? 0 : (this.#events.get(kind) ?? 0);
+    this.#events.set(kind, nth + 1);
+    const actual = await this.#next((frame) => kindOf(frame) === kind, nth);
     if (!actual) {
       this.differences.push(`${kind}: no such event`);
       return;
     }
     const isPiece = /assistant$|chat:(?:delta|aborted)$/.test(kind);
-    this.differences.push(
-      ...compare(kind.replace(/^\S+ /, ""), actual.payload, wanted.payload, isPiece ? ["text", "delta"] : []),
+    this.#compare(
+      kind.replace(/^\S+ /, ""),
+      actual.payload,
+      wanted.payload,
+      isPiece ? ["text", "delta"] : [],
     );
   }
 
@@ -196,7 +221,10 @@ class Connection {
 
   async #next(test: (frame: Frame) => boolean, nth: number): Promise<Frame | undefined> {
     const matching = (): Frame[] => this.client.frames.filter(test);
-    await inTime(this.client.find(() => matching().length > nth).catch(() => undefined));
+    await inTime(
+      this.client.find(() => matching().length > nth).catch(() => undefined),
+      5_000,
+    );
     return matching()[nth];
   }
 
@@ -218,10 +246,10 @@ class Connection {
   }
 }
 
-/** What does not come within the handshake's own 10 s does not come. */
-async function inTime<T>(wanted: Promise<T>): Promise<T | undefined> {
+/** What does not come in time does not come; a silent client is closed after 10 s. */
+async function inTime<T>(wanted: Promise<T>, ms = 12_000): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => (timer = setTimeout(resolve, 12_000, undefined)));
+  const late = new Promise<undefined>((resolve) => (timer = setTimeout(resolve, ms, undefined)));
   try {
     return await Promise.race([wanted, late]);
   } finally {
@@ -236,9 +264,10 @@ function runOf({ event, payload }: Frame): string | undefined {
 /** `<run> agent:lifecycle:start`, `<run> chat:delta`, ... of the two events that tell of runs, and `shutdown`. */
 function kindOf(frame: Frame): string | undefined {
   const { event, payload } = frame;
-  if (event === "shutdown" || event === "tick") return event;
+  // These come when they like.
+  if (event === "connect.challenge" || event === "health" || event === "presence") return undefined;
   const run = runOf(frame);
-  if (run === undefined) return undefined;
+  if (run === undefined) return event;
   const { stream, state, data } = payload as { stream?: string; state?: string; data?: { phase?: string } };
   return `${run} ${[event, stream, state, data?.phase].filter((part) => part !== undefined).join(":")}`;
 }
@@ -290,13 +319,26 @@ function lastText(frames: readonly Frame[], run: string): string | undefined {
   return typeof text === "string" && !text.includes("\n") ? text : undefined;
 }
 
-/** Recorded values that come back in later requests. */
-function remember(wanted: unknown, actual: unknown, memory: Map<string, unknown>): void {
-  for (const key of ["hash", "raw"]) {
-    const before = (wanted as Record<string, unknown> | undefined | null)?.[key];
-    const now = (actual as Record<string, unknown> | undefined | null)?.[key];
-    if (typeof before === "string" && now !== undefined) memory.set(before, now);
+/** Members whose values are made up anew and come back later; where both sides have text, ours stands for theirs. */
+const repeated = new Set([
+  ...["hash", "raw", "deviceToken", "token", "requestId", "deviceId", "publicKey", "nodeId"],
+  ...["sessionId", "messageId", "jobId", "id"],
+]);
+
+function remember(wanted: unknown, actual: unknown, values: Map<string, unknown>): void {
+  if (Array.isArray(wanted) && Array.isArray(actual))
+    return wanted.forEach((item, i) => remember(item, actual[i], values));
+  if (!isObject(wanted) || !isObject(actual)) return;
+  for (const [key, before] of Object.entries(wanted)) {
+    const now = actual[key];
+    const isKnown = typeof before !== "string" || values.has(before) || (key === "id" && !isUuid(before));
+    if (repeated.has(key) && !isKnown && typeof now === "string") values.set(before, now);
+    remember(before, now, values);
   }
+}
+
+function isUuid(text: string): boolean {
+  return /^[0-9a-f]{8}-[0-9a-f]{4}-/.test(text);
 }
 
 function replaced(value: unknown, memory: ReadonlyMap<string, unknown>): unknown {
@@ -334,6 +376,7 @@ const volatile = new Set([
   ],
   ...["provider", "model", "modelProvider", "api", "contextTokens", "prompt", "retryAfterMs", "seq"],
 ]);
+const isVolatile = (name: string): boolean => volatile.has(name) || name.endsWith("AtMs");
 /** How many there are depends on what is installed: the first stands for all, by its shape. */
 const openLists = new Set(["methods", "events", "models", "paths"]);
 
@@ -345,7 +388,7 @@ function compare(label: string, actual: unknown, wanted: unknown, masked: readon
     if (isObject(now) && isObject(then)) {
       for (const [name, value] of Object.entries(then)) {
         const here = `${path}/${name}`;
-        const loose = isLoose || volatile.has(name) || masked.includes(name);
+        const loose = isLoose || isVolatile(name) || masked.includes(name);
         if (!Object.hasOwn(now, name)) found.push(`${label}: ${here} is missing`);
         else if (!loose || !isStructure(value)) walk(now[name], value, here, loose);
       }

@@ -103,11 +103,9 @@ export function openDevices(options: DevicesOptions): Devices {
     const { paired: all, save } = await tables();
     const before = device.tokens?.[role];
     const token = widened(before, role, scopes, now());
-    const used = { ...token, lastUsedAtMs: now() };
-    const next = { ...device, tokens: { ...device.tokens, [role]: used } };
-    all.set(device.deviceId, next);
-    if (token === before) saveSoon();
-    else {
+    if (token !== before) {
+      const next = { ...device, tokens: { ...device.tokens, [role]: token } };
+      all.set(device.deviceId, next);
       keepSecret(next);
       await save("paired");
     }
@@ -155,15 +153,19 @@ export function openDevices(options: DevicesOptions): Devices {
 
   return {
     async isOwnToken({ deviceId, role, scopes }, given) {
-      const token = (await tables()).paired.get(deviceId)?.tokens?.[role];
+      const { paired: all } = await tables();
+      const device = all.get(deviceId);
+      const token = device?.tokens?.[role];
       // Compared in any case, so that time does not tell whether there is one.
       const isSame = isSameSecret(given, token?.token ?? "");
-      return (
-        isSame &&
-        token !== undefined &&
-        token.revokedAtMs === undefined &&
-        coversScopes(scopesOf(token.scopes), scopes)
-      );
+      if (!isSame || !device || !token || token.revokedAtMs !== undefined) return false;
+      if (!coversScopes(scopesOf(token.scopes), scopes)) return false;
+      all.set(deviceId, {
+        ...device,
+        tokens: { ...device.tokens, [role]: { ...token, lastUsedAtMs: now() } },
+      });
+      saveSoon();
+      return true;
     },
     admit: (device) => inTurn(() => admit(device)),
     methods: () => deviceMethods({ options, tables, waiting, approve, reject }, inTurn),

@@ -108,9 +108,10 @@ export function minted(
 }
 
 /** Without the tokens themselves. */
-export function publicView({ tokens = {}, approvedScopes: _approved, ...device }: Paired): object {
+export function publicView({ tokens = {}, scopes, approvedScopes: _approved, ...device }: Paired): object {
   return {
     ...device,
+    ...(scopes?.length && { scopes }),
     tokens: Object.values(tokens).map(({ token: _token, ...rest }) => rest),
   };
 }

@@ -115,7 +115,7 @@ const cases: Record<string, Replay | { readonly later: string } | { readonly els
   shutdown: { elsewhere: "server.test.ts: close" },
 };
 
-const lines = readFileSync(new URL("../../fixtures/frames/connect.jsonl", import.meta.url), "utf8")
+const lines = readFileSync(new URL("../../fixtures/frames/recorded.jsonl", import.meta.url), "utf8")
   .trim()
   .split("\n")
   .map((line) => JSON.parse(line) as Line);
