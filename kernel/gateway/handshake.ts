@@ -120,7 +120,8 @@ function withoutDevice(
   }
   if (role === "operator" && secret.ok) return undefined;
   const isSecretGiven = Boolean(asked.auth?.token || asked.auth?.password);
-  if (!secret.ok && (isSecretGiven || secret.reason === "rate_limited"))
+  // A device of its own would not help where a proxy has to vouch for it.
+  if (!secret.ok && (isSecretGiven || /^(?:rate_limited|trusted_proxy)/.test(secret.reason)))
     return unauthorized(asked, secret, context);
   return {
     ok: false,

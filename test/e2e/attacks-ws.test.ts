@@ -18,7 +18,8 @@ import {
  * Rows of the attack table that concern the socket, against the whole product; what may be
  * called over it is in attacks-methods.test.ts. Others are
  * tests of one part: SEC-012 and SEC-014 limiter.test.ts, SEC-038 and SEC-039 handshake.test.ts
- * and load.test.ts, SEC-040 broadcast.test.ts; SEC-027, SEC-029 and SEC-030 come with pairing.
+ * and load.test.ts, SEC-040 broadcast.test.ts; SEC-027, SEC-029
+ * and SEC-030 attacks-devices.test.ts.
  */
 let state: TempState;
 let product: Product;

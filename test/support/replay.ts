@@ -150,7 +150,7 @@ class Connection {
     devices.set(recorded.publicKey, device);
     values.set(recorded.publicKey, device.publicKey);
     if (tamper?.["id"] === undefined) values.set(recorded.id, device.id);
-    const params = replaced(frame.params, values) as unknown as SignedParams;
+    const params = replaced(frame.params, values) as SignedParams;
     const { version, ageMs = 0 } = sign ?? { version: "v3" };
     const signed = signDevice(device, params, {
       version,

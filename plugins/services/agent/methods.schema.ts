@@ -103,6 +103,15 @@ export const chatHistoryParams = Type.Object(
     sessionKey: Type.String({ minLength: 1 }),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000 })),
     maxChars: Type.Optional(Type.Integer({ minimum: 1, maximum: 500_000 })),
+    // Of 2026.9; what is not heeded changes nothing about the page that is answered.
+    agentId: name,
+    cursor: text,
+    maxBytes: Type.Optional(Type.Integer({ minimum: 1_024 })),
+    offset: Type.Optional(Type.Integer({ minimum: 0 })),
+    pendingBefore: Type.Optional(Type.Integer({ minimum: 1 })),
+    inputRunIds: Type.Optional(Type.Array(Type.String({ minLength: 1 }), { maxItems: 50 })),
+    messageId: name,
+    sessionId: name,
   },
   strict,
 );
@@ -123,8 +132,23 @@ export const wakeParams = Type.Object(
 export const modelsListParams = Type.Object(
   {
     view: Type.Optional(
-      Type.Union([Type.Literal("default"), Type.Literal("configured"), Type.Literal("all")]),
+      Type.Union([
+        Type.Literal("default"),
+        Type.Literal("configured"),
+        Type.Literal("provider-config"),
+        Type.Literal("all"),
+      ]),
     ),
+    // Of 2026.9. There is one list of models for all agents and sessions.
+    agentId: name,
+    sessionKey: name,
+    authProfileId: name,
+    provider: name,
+    includeDetails: flag,
+    includeProviderCapabilities: flag,
+    includeDefaultModels: flag,
+    preparedOnly: flag,
+    refresh: flag,
   },
   strict,
 );

@@ -5,7 +5,7 @@ import { substituteEnv } from "./env.ts";
 import { configSchema } from "@rclaw/plugin-sdk/services/config.schema";
 import { type Finding, readSources } from "./sources.ts";
 import { ownerOf, findingsOf, isUsed } from "./validate.ts";
-import { dotted, isObject, valueIn } from "./values.ts";
+import { dotted, isObject } from "./values.ts";
 
 /** A configuration text, read and judged. */
 export interface Evaluation {
@@ -41,7 +41,6 @@ export async function evaluate({ raw, file, env, plugins }: EvaluateOptions): Pr
     .filter((root) => path.isAbsolute(root));
   const { parsed, merged, findings, files } = await readSources(raw, { file, includeRoots });
   const { value: resolved, used, missing } = substituteEnv(merged, env);
-  const adapted = adapt(resolved);
   const isUnread = findings.some((finding) => finding.path.length === 0);
   const all = [
     ...findings,
@@ -50,13 +49,12 @@ export async function evaluate({ raw, file, env, plugins }: EvaluateOptions): Pr
       message: `environment variable ${names.join(", ")} is not set`,
       isWarning: !isUsed(resolved, at, plugins),
     })),
-    ...adapted.findings,
-    ...(isUnread ? [] : findingsOf(adapted.value, { plugins, env })),
+    ...(isUnread ? [] : findingsOf(resolved, { plugins, env })),
   ];
   const wrong = all.filter(({ isWarning }) => !isWarning);
   const isBroken = wrong.some(({ path: at }) => at.length === 0 || at[0] === "$include");
   const drops = isBroken ? [] : wrong.flatMap((finding) => dropPaths(finding.path, plugins));
-  const rest = isBroken ? {} : without(adapted.value, drops);
+  const rest = isBroken ? {} : without(resolved, drops);
   const isSound =
     drops.length === 0 || !findingsOf(rest, { plugins, env }).some(({ isWarning }) => !isWarning);
   return {
@@ -87,14 +85,6 @@ function asIssues(findings: readonly Finding[]): ConfigIssue[] {
     findings.map(({ path: at, message }) => [`${dotted(at)}\0${message}`, { path: dotted(at), message }]),
   );
   return [...unique.values()];
-}
-
-/** A mode of OpenClaw that would let people in by a header; without it the token decides, which refuses more. */
-function adapt(root: unknown): { value: unknown; findings: Finding[] } {
-  const at = ["gateway", "auth", "mode"];
-  if (valueIn(root, at) !== "trusted-proxy") return { value: root, findings: [] };
-  const message = '"trusted-proxy" is not supported; "token" is used instead';
-  return { value: withValue(root, at, "token"), findings: [{ path: at, message, isWarning: true }] };
 }
 
 /**

@@ -5,7 +5,6 @@
 const openclawKeys: Readonly<Record<string, string>> = {
   "": "env diagnostics update browser ui auth nodeHost bindings broadcast audio media approvals cron hooks web discovery canvasHost talk memory skills",
   gateway: "channelHealthCheckMinutes tailscale tools http nodes",
-  "gateway.auth": "allowTailscale trustedProxy",
   "gateway.controlUi": "basePath root",
   "gateway.reload": "mode",
   "gateway.remote": "transport sshTarget sshIdentity",

@@ -10,7 +10,7 @@ export const maxPending = 256;
 export type Reason = "not-paired" | "metadata-upgrade" | "role-upgrade" | "scope-upgrade";
 
 export const scopesOf = (list: readonly string[] | undefined): readonly Scope[] => (list ?? []) as Scope[];
-export const rolesOf = ({ role, roles }: Pick<Paired, "role" | "roles">): readonly string[] =>
+const rolesOf = ({ role, roles }: Pick<Paired, "role" | "roles">): readonly string[] =>
   union(roles ?? [], role === undefined ? [] : [role]);
 
 /** What stands between a device and being let in; undefined when nothing does. */

@@ -230,7 +230,7 @@ test("OpenClaw's own configuration loads with warnings only", async () => {
   expect(paths(warnings).filter((place) => /rateLimit|identityLinks|controlUi\.enabled/.test(place))).toEqual(
     [],
   );
-  expect(config.gateway.auth.mode).toBe("token");
+  expect(config.gateway.auth.mode).toBe("trusted-proxy");
   expect(config.channels["telegram"]).toMatchObject({ botToken: "123:abc", streamMode: "partial" });
 });
 
