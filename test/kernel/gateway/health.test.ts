@@ -179,10 +179,12 @@ test("one health event follows a connect, with the versions it belongs to", asyn
 
 test("many connects in a row cause few health events", async () => {
   await using gateway = await startGateway();
+  const started = performance.now();
   const clients = await Promise.all(Array.from({ length: 100 }, () => connectClient(gateway.url, { token })));
   const last = await connectClient(gateway.url, { token });
   await last.client.find(({ event }) => event === "health");
-  expect(gateway.health.version()).toBeLessThan(8);
+  // At most ten a second, however many connect; a busy machine takes longer over them.
+  expect(gateway.health.version()).toBeLessThan(8 + (performance.now() - started) / 100);
   for (const { client } of [...clients, last]) client.ws.terminate();
 });
 
