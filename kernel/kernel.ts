@@ -97,6 +97,7 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     },
     clients: () => serving.gateway()?.clients() ?? [],
     onEvent,
+    isServing: () => serving.gateway() !== undefined,
   };
 
   const plugins = await createPluginParts({
@@ -111,7 +112,7 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     gateway,
     life,
     sessions: () => sessions,
-    isServing: () => serving.gateway() !== undefined,
+    isServing: gateway.isServing,
   });
   const { settings } = plugins;
   const setLevel = async (): Promise<void> => log.setLevel(options.level ?? settings.config().logging.level);

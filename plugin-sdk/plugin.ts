@@ -188,6 +188,8 @@ export interface PluginContext<Config = unknown> {
      * `client.disconnected` with the `connId`, which no client is told. Needs `permissions.clients`. Only in-process.
      */
     onEvent(listener: (event: string, payload: unknown) => void): Disposable;
+    /** Whether this is a gateway at work. A command without one has a kernel of its own for a moment, and nothing runs by itself there. Only in-process. */
+    isServing(): boolean;
   };
   /** `fetch`, limited to the hosts in `permissions.net` and never to a private address that was not named. */
   readonly fetch: typeof fetch;
@@ -220,6 +222,8 @@ export interface PluginContext<Config = unknown> {
     get(key: string): Promise<unknown>;
     /** Durable when it resolves. `undefined` removes the key. */
     set(key: string, value: unknown): Promise<void>;
+    /** Absolute path of the file it stands in, for people. Only in-process. */
+    where(): Promise<string>;
   };
   /** Run `fn` when the plugin is disabled, in reverse order of registration. */
   defer(fn: () => unknown): Disposable;

@@ -291,6 +291,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
     storageFor: (plugin) => ({
       get: async (key) => (await opened()).storage.for(plugin).get(key),
       set: async (...call) => (await opened()).storage.for(plugin).set(...call),
+      where: async () => (await opened()).storage.for(plugin).where(),
     }),
   };
 

@@ -134,6 +134,7 @@ export function createPluginContext({
         requireClients(manifest);
         return own.keep(() => kernel.gateway.onEvent(inside(listener)));
       },
+      isServing: () => kernel.gateway.isServing(),
     },
     ...kernel.networkFor(manifest, config, lifetime.signal),
     secrets: {

@@ -114,6 +114,7 @@ export function farContext({ params, registered, ask, signal, deferred }: FarCon
       send: uncarried("gateway.send"),
       clients: uncarried("gateway.clients"),
       onEvent: uncarried("gateway.onEvent"),
+      isServing: uncarried("gateway.isServing"),
     },
     fetch: farFetch(ask),
     webSocket: farWebSocket(ask),
@@ -129,6 +130,7 @@ export function farContext({ params, registered, ask, signal, deferred }: FarCon
       get: async (key) => (await ask("storage.get", { key })) ?? undefined,
       set: async (key, value) =>
         void (await ask("storage.set", { key, ...(value !== undefined && { value }) })),
+      where: uncarried("storage.where"),
     },
     defer(fn) {
       deferred.push(fn);

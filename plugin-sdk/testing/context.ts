@@ -27,6 +27,8 @@ export interface TestContextOptions<Config> {
   readonly methods?: Readonly<Record<string, (params: unknown) => unknown>>;
   /** Who is connected. */
   readonly clients?: readonly ConnectedClient[];
+  /** Whether it is a gateway at work; true unless said otherwise. */
+  readonly serving?: boolean;
   readonly state?: TestState;
 }
 
@@ -245,6 +247,7 @@ export function createTestContext<Config = unknown>(
         listeners.add(listener);
         return { [Symbol.dispose]: () => void listeners.delete(listener) };
       },
+      isServing: () => options.serving ?? true,
     },
     fetch:
       options.fetch ??
@@ -267,6 +270,7 @@ export function createTestContext<Config = unknown>(
         if (value === undefined) storage.delete(key);
         else storage.set(key, structuredClone(value));
       },
+      where: async () => `/state/plugins/${id}/storage.json`,
     },
     defer,
   };

@@ -95,3 +95,20 @@ test("models.list gathers what the providers have and models.default says who an
     reason: "scripted",
   });
 });
+
+test("wake reaches the session that is named, and no subagent, no agent that nobody configured", async () => {
+  const provider = scriptedProvider(["noted"]);
+  await using bench = await agentBench({ providers: [provider], config: { list: [{ id: "ops" }] } });
+  const wake = (params: object) => bench.call("wake", { mode: "next-heartbeat", text: "tick", ...params });
+  expect(await wake({ sessionKey: "agent:ops:main", agentId: "ops" })).toEqual({ ok: true });
+  await bench.call("agent", { message: "hi", sessionKey: "agent:ops:main", idempotencyKey: "a1" });
+  expect(JSON.stringify(provider.requests[0]?.messages)).toContain("tick");
+  expect(await wake({ text: "  " })).toEqual({ ok: false });
+  await expect(wake({ sessionKey: "agent:main:subagent:x" })).rejects.toThrow(
+    "wake sessionKey cannot target a subagent session",
+  );
+  await expect(wake({ sessionKey: "agent:ops:main", agentId: "main" })).rejects.toThrow(
+    "wake agentId contradicts the agent that owns sessionKey",
+  );
+  await expect(wake({ agentId: "nobody" })).rejects.toThrow('unknown agent id "nobody"');
+});

@@ -125,7 +125,10 @@ export const wakeParams = Type.Object(
   {
     mode: Type.Union([Type.Literal("now"), Type.Literal("next-heartbeat")]),
     text: Type.String({ minLength: 1 }),
+    sessionKey: name,
+    agentId: name,
   },
+  // OpenClaw's clients send more than its gateway reads here.
   { additionalProperties: true },
 );
 

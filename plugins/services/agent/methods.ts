@@ -240,22 +240,35 @@ export function agentMethods({
     return undefined;
   }
 
-  async function wake({
-    params,
-    caller,
-  }: MethodCall<{ mode: "now" | "next-heartbeat"; text: string }>): Promise<unknown> {
-    const text = cleanInput(params.text, "wake");
-    if (text.trim() === "") throw invalid("wake", "text required");
+  async function wake({ params, caller }: MethodCall<WakeCall>): Promise<unknown> {
+    const text = cleanInput(params.text, "wake").trim();
+    if (text === "") return { ok: false };
+    const sessionKey = wokenSession(params);
     if (params.mode === "next-heartbeat") {
-      await systemLines.add(mainKey, text, Date.now());
+      await systemLines.add(sessionKey, text, Date.now());
       return { ok: true };
     }
     const { run, request } = await accept(
-      { id: randomUUID(), sessionKey: mainKey, method: "wake", params: { text, mode: params.mode } },
+      { id: randomUUID(), sessionKey, method: "wake", params: { text, mode: params.mode } },
       caller,
     );
     runs.start(run, { request, caller });
     return { ok: true };
+  }
+
+  function wokenSession({ sessionKey, agentId }: WakeCall): string {
+    const agent = agentId?.trim().toLowerCase();
+    if (!sessionKey?.trim())
+      return agent ? ofKnownAgent(canonical(`agent:${agent}:main`, "wake"), "wake") : mainKey;
+    const key = canonical(sessionKey, "wake");
+    if (/^agent:[^:]+:subagent:/.test(key))
+      throw new RclawError("INVALID_REQUEST", "wake sessionKey cannot target a subagent session");
+    if (agent && agentOf(key) !== agent) {
+      const message =
+        "wake agentId contradicts the agent that owns sessionKey; pass a single canonical wake target";
+      throw new RclawError("INVALID_REQUEST", message);
+    }
+    return ofKnownAgent(key, "wake");
   }
 
   return [
@@ -269,7 +282,11 @@ export function agentMethods({
       params: agentWaitParams,
       handle: (call) => wait(call as Parameters<typeof wait>[0]),
     }),
-    defineMethod({ name: "wake", params: wakeParams, handle: wake }),
+    defineMethod({
+      name: "wake",
+      params: wakeParams,
+      handle: (call) => wake(call as MethodCall<WakeCall>),
+    }),
     defineMethod({
       name: "chat.send",
       params: chatSendParams,
@@ -309,6 +326,13 @@ interface AgentCall {
   readonly agentId?: string;
   readonly sessionKey?: string;
   readonly sessionId?: string;
+}
+
+interface WakeCall {
+  readonly mode: "now" | "next-heartbeat";
+  readonly text: string;
+  readonly sessionKey?: string;
+  readonly agentId?: string;
 }
 
 interface ChatCall {

@@ -3,6 +3,8 @@ import { systemLine } from "./text.ts";
 
 const storageKey = "systemLines";
 const maxWaiting = 20;
+/** Sessions that nobody talks to keep their lines; whoever names ever new ones fills no memory. */
+const maxSessions = 100;
 
 /** Events that wait for a session's next prompt, kept across restarts. */
 export async function createSystemLines(storage: PluginContext["storage"], log: Logger) {
@@ -13,6 +15,9 @@ export async function createSystemLines(storage: PluginContext["storage"], log: 
     /** Durable when it resolves. */
     async add(sessionKey: string, text: string, at: number): Promise<void> {
       const lines = [...(waiting.get(sessionKey) ?? []), systemLine(text, at)];
+      waiting.delete(sessionKey);
+      const [oldest] = waiting.size >= maxSessions ? waiting.keys() : [];
+      if (oldest !== undefined) waiting.delete(oldest);
       waiting.set(sessionKey, lines.slice(-maxWaiting));
       await save();
     },

@@ -46,6 +46,7 @@ export function createStorage(stateDir: string): Storage {
         }
         await dirty;
       },
+      where: async () => file,
     };
   }
 

@@ -77,6 +77,7 @@ export async function shipped<Config>(
       storage: {
         get: async (key: string) => structuredClone(stored.get(key)),
         set: async (key: string, value: unknown) => void stored.set(key, structuredClone(value)),
+        where: async () => "/state/storage.json",
       },
     };
     const plugin = lanes

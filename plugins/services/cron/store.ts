@@ -1,0 +1,94 @@
+import { type PluginContext, RclawError } from "@rclaw/plugin-sdk";
+import type { CronJob, RunEntry } from "./methods.schema.ts";
+
+const maxJobs = 500;
+const maxJobsBytes = 600_000;
+const maxEntries = 2_000;
+const maxLogBytes = 300_000;
+
+type Jobs = Map<string, CronJob>;
+
+/**
+ * Jobs and the log of their runs. A job is never changed in place: what a reader holds stays as it
+ * was, and a change that could not be stored did not happen.
+ */
+export async function openStore(storage: PluginContext["storage"]) {
+  let jobs: Jobs = new Map();
+  for (const job of ((await storage.get("jobs")) ?? []) as readonly CronJob[]) jobs.set(job.id, job);
+  let runs = ((await storage.get("runs")) ?? []) as readonly RunEntry[];
+  let sizes = runs.map(sizeOf);
+  const leaving = new Map(Object.entries(((await storage.get("leaving")) ?? {}) as Record<string, number>));
+  const saveLeaving = (): Promise<void> => storage.set("leaving", Object.fromEntries(leaving));
+  let last: Promise<unknown> = Promise.resolve();
+
+  function appended(entry: RunEntry): { runs: readonly RunEntry[]; sizes: number[] } {
+    const kept = { runs: [...runs, entry], sizes: [...sizes, sizeOf(entry)] };
+    let bytes = kept.sizes.reduce((sum, size) => sum + size, 0);
+    let drop = Math.max(0, kept.runs.length - maxEntries);
+    for (const size of kept.sizes.slice(0, drop)) bytes -= size;
+    while (bytes > maxLogBytes && drop < kept.runs.length - 1) bytes -= kept.sizes[drop++] ?? 0;
+    return { runs: kept.runs.slice(drop), sizes: kept.sizes.slice(drop) };
+  }
+
+  return {
+    jobs: (): readonly CronJob[] => [...jobs.values()],
+    find: (id: string): CronJob | undefined => jobs.get(id),
+    /** Oldest first. */
+    runs: (): readonly RunEntry[] => runs,
+    /** Notes that the answer of this run goes out now; false when that stands there already. */
+    async leave(id: string, runAtMs: number): Promise<boolean> {
+      if (leaving.get(id) === runAtMs) return false;
+      leaving.set(id, runAtMs);
+      await saveLeaving();
+      return true;
+    },
+    async arrived(id: string): Promise<void> {
+      if (leaving.delete(id)) await saveLeaving();
+    },
+    /** One change after the other; durable when it resolves. With an entry, both are written or neither. */
+    change<T>(
+      work: (draft: Jobs) => T | Promise<T>,
+      entryOf?: (result: T) => RunEntry | undefined,
+    ): Promise<T> {
+      const own = last.then(async () => {
+        const draft = new Map(jobs);
+        const result = await work(draft);
+        const entry = entryOf?.(result);
+        const log = entry && appended(entry);
+        checkRoom(draft, jobs);
+        await Promise.all([
+          storage.set("jobs", [...draft.values()]),
+          ...(log ? [storage.set("runs", log.runs)] : []),
+        ]);
+        jobs = draft;
+        if (log) ({ runs, sizes } = log);
+        return result;
+      });
+      last = own.catch(() => undefined);
+      return own;
+    },
+  };
+}
+
+export type Store = Awaited<ReturnType<typeof openStore>>;
+
+function sizeOf(entry: RunEntry): number {
+  return Buffer.byteLength(JSON.stringify(entry));
+}
+
+/** Only what grows is refused: a full store can still be worked with. */
+function checkRoom(draft: Jobs, before: Jobs): void {
+  const advice = "remove one that is not needed: rclaw cron remove <id>";
+  if (draft.size > maxJobs && draft.size > before.size)
+    throw new RclawError("TOO_LARGE", `${maxJobs} cron jobs can be kept, and there are as many; ${advice}`);
+  const isChanged = [...draft].some(([id, job]) => before.get(id) !== job);
+  if (!isChanged) return;
+  const bytes = jobsBytes(draft);
+  if (bytes > maxJobsBytes && bytes > jobsBytes(before))
+    throw new RclawError(
+      "TOO_LARGE",
+      `cron jobs would take ${bytes} bytes together, and ${maxJobsBytes} can be kept; ${advice}`,
+    );
+}
+
+const jobsBytes = (jobs: Jobs): number => Buffer.byteLength(JSON.stringify([...jobs.values()]));
