@@ -1,33 +1,37 @@
 import { definePlugin } from "@rclaw/plugin-sdk";
-import { cronMethods } from "./methods.ts";
-import { createNotify } from "./notify.ts";
-import { createScheduler } from "./scheduler.ts";
-import { openStore } from "./store.ts";
+import type { Cron, CronConfig } from "./cron.ts";
+import type { CronJob } from "./methods.schema.ts";
 
-interface CronConfig {
-  readonly enabled: boolean;
-  readonly maxConcurrentRuns: number;
-  readonly webhookToken?: string;
-}
+const february = "2026.2.17";
+const methods = {
+  "cron.list": february,
+  "cron.status": february,
+  "cron.get": "2026.9",
+  "cron.runs": february,
+  "cron.add": february,
+  "cron.update": february,
+  "cron.remove": february,
+  "cron.run": february,
+} as const;
 
-/** Jobs that run by themselves: at a moment, at even intervals, or by a cron expression. */
+export type CronMethod = keyof typeof methods;
+
+/**
+ * Jobs that run by themselves: at a moment, at even intervals, or by a cron expression. It is brought up
+ * with every gateway, and most have no job: what knows about jobs is loaded when there is one, or somebody asks.
+ */
 export default definePlugin<CronConfig>({
   async activate(context) {
-    const { enabled, maxConcurrentRuns, webhookToken } = context.config;
-    const store = await openStore(context.storage);
-    // A command without a gateway is gone in a moment: it looks after jobs, and runs what it is told to.
-    const isEnabled = enabled && context.gateway.isServing();
-    const scheduler = createScheduler({
-      context,
-      store,
-      isEnabled,
-      maxConcurrentRuns,
-      now: Date.now,
-      onFinished: createNotify({ context, webhookToken }),
-    });
-    const storePath = (): Promise<string> => context.storage.where();
-    for (const method of cronMethods({ store, scheduler, isEnabled, storePath, now: Date.now }))
-      context.methods.register(method);
-    await scheduler.start();
+    let opening: Promise<Cron> | undefined;
+    function open(): Promise<Cron> {
+      opening ??= import("./cron.ts").then(({ openCron }) => openCron(context));
+      opening.catch(() => (opening = undefined));
+      return opening;
+    }
+    for (const [name, since] of Object.entries(methods) as [CronMethod, string][])
+      context.methods.register({ name, since, handle: async (call) => (await open()).handle(name, call) });
+    if (!context.config.enabled || !context.gateway.isServing()) return;
+    const jobs = ((await context.storage.get("jobs")) ?? []) as readonly CronJob[];
+    if (jobs.some(({ enabled, state }) => enabled || state.runningAtMs !== undefined)) await open();
   },
 });

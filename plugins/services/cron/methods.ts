@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { defineMethod, type Method, RclawError } from "@rclaw/plugin-sdk";
-import { compiler, describeIssues } from "@rclaw/plugin-sdk/schema/check";
+import { RclawError } from "@rclaw/plugin-sdk";
+import type { CronMethod } from "./index.ts";
 import { createJob, patchJob, refuse } from "./jobs.ts";
 import {
   type CronAdd,
@@ -8,9 +8,11 @@ import {
   cronIdParams,
   type CronJob,
   cronListParams,
+  type CronListQuery,
   type CronPatch,
   cronRunParams,
   cronRunsParams,
+  type CronRunsQuery,
   cronUpdateParams,
   noParams,
 } from "./methods.schema.ts";
@@ -29,26 +31,25 @@ export interface MethodsOptions {
   now(): number;
 }
 
+interface CronAnswer {
+  /** Input is tidied up before it is judged. */
+  tidy?(params: unknown): unknown;
+  readonly schema: object;
+  answer(params: unknown): Promise<unknown>;
+}
+
 type Named = { readonly id: string } | { readonly jobId: string };
 
 const idOf = (params: Named): string => ("id" in params ? params.id : params.jobId);
 
-/** The protocol's methods around jobs that run by themselves. */
+/** What the protocol's methods around jobs take and answer. */
 export function cronMethods({
   store,
   scheduler,
   isEnabled,
   storePath,
   now,
-}: MethodsOptions): readonly Method[] {
-  const check = compiler();
-
-  /** Only after it was tidied up can input be judged. */
-  function judged(method: string, schema: object, params: unknown): void {
-    const rule = check(schema);
-    if (!rule.valid(params)) throw refuse(method, describeIssues(rule.issues(params)));
-  }
-
+}: MethodsOptions): Readonly<Record<CronMethod, CronAnswer>> {
   /** With its next time, if it has one: a schedule that means nothing is refused, also for a job that is off. */
   async function scheduled(method: string, job: CronJob): Promise<CronJob> {
     let nextRunAtMs: number | undefined;
@@ -66,23 +67,18 @@ export function cronMethods({
     if (refusal !== undefined) throw new RclawError("INVALID_REQUEST", refusal);
   }
 
-  async function add(raw: unknown): Promise<unknown> {
-    const input = tidyJob(raw);
-    judged("cron.add", cronAddParams, input);
-    refuseTimes((input as CronAdd).schedule);
-    const job = await scheduled("cron.add", createJob(input as CronAdd, { id: randomUUID(), now: now() }));
+  async function add(input: CronAdd): Promise<unknown> {
+    refuseTimes(input.schedule);
+    const job = await scheduled("cron.add", createJob(input, { id: randomUUID(), now: now() }));
     await store.change((draft) => void draft.set(job.id, job));
     changed(job, "added");
     return job;
   }
 
-  async function update(raw: unknown): Promise<unknown> {
-    const fields = raw as { readonly patch?: unknown };
-    const params = "patch" in fields ? { ...fields, patch: tidyPatch(fields.patch) } : fields;
-    judged("cron.update", cronUpdateParams, params);
-    const { patch } = params as { patch: CronPatch };
+  async function update(params: Named & { readonly patch: CronPatch }): Promise<unknown> {
+    const { patch } = params;
     refuseTimes(patch.schedule);
-    const id = idOf(params as Named);
+    const id = idOf(params);
     const job = await store.change(async (draft) => {
       const before = draft.get(id);
       if (!before) throw unknownJob(id);
@@ -119,62 +115,52 @@ export function cronMethods({
     return { ok: true, ran: true };
   }
 
-  const since = "2026.2.17";
-  return [
-    defineMethod({
-      name: "cron.list",
-      since,
-      params: cronListParams,
-      handle: async ({ params }) => jobsPage(store.jobs(), params),
-    }),
-    defineMethod({
-      name: "cron.status",
-      since,
-      params: noParams,
-      handle: async () => ({
+  function get(id: string): CronJob {
+    const job = store.find(id);
+    if (job) return job;
+    const message = `cron job not found: ${id}. List automations and retry with a current job id.`;
+    throw new RclawError("INVALID_REQUEST", message, { details: { jobId: id } });
+  }
+
+  function runs(params: CronRunsQuery): unknown {
+    const jobId = params.scope === "all" ? undefined : (params.id ?? params.jobId);
+    if (params.scope === "job" && jobId === undefined) throw refuse("cron.runs", "missing id");
+    return runsPage(store.runs(), params, { jobId, nameOf: (id) => store.find(id)?.name });
+  }
+
+  return {
+    "cron.list": {
+      schema: cronListParams,
+      answer: async (params) => jobsPage(store.jobs(), params as CronListQuery),
+    },
+    "cron.status": {
+      schema: noParams,
+      answer: async () => ({
         enabled: isEnabled,
         storePath: await storePath(),
         jobs: store.jobs().length,
         nextWakeAtMs: (isEnabled ? scheduler.nextWake() : undefined) ?? null,
       }),
-    }),
-    defineMethod({
-      name: "cron.get",
-      since: "2026.9",
-      params: cronIdParams,
-      async handle({ params }) {
-        const id = idOf(params);
-        const job = store.find(id);
-        if (job) return job;
-        const message = `cron job not found: ${id}. List automations and retry with a current job id.`;
-        throw new RclawError("INVALID_REQUEST", message, { details: { jobId: id } });
-      },
-    }),
-    { name: "cron.add", since, handle: ({ params }) => add(params) },
-    { name: "cron.update", since, handle: ({ params }) => update(params) },
-    defineMethod({
-      name: "cron.remove",
-      since,
-      params: cronIdParams,
-      handle: ({ params }) => remove(idOf(params)),
-    }),
-    defineMethod({
-      name: "cron.run",
-      since,
-      params: cronRunParams,
-      handle: ({ params }) => run(idOf(params), params.mode ?? "force"),
-    }),
-    defineMethod({
-      name: "cron.runs",
-      since,
-      params: cronRunsParams,
-      async handle({ params }) {
-        const jobId = params.scope === "all" ? undefined : (params.id ?? params.jobId);
-        if (params.scope === "job" && jobId === undefined) throw refuse("cron.runs", "missing id");
-        return runsPage(store.runs(), params, { jobId, nameOf: (id) => store.find(id)?.name });
-      },
-    }),
-  ];
+    },
+    "cron.get": { schema: cronIdParams, answer: async (params) => get(idOf(params as Named)) },
+    "cron.runs": { schema: cronRunsParams, answer: async (params) => runs(params as CronRunsQuery) },
+    "cron.add": { tidy: tidyJob, schema: cronAddParams, answer: (params) => add(params as CronAdd) },
+    "cron.update": {
+      tidy: tidyUpdate,
+      schema: cronUpdateParams,
+      answer: (params) => update(params as Parameters<typeof update>[0]),
+    },
+    "cron.remove": { schema: cronIdParams, answer: (params) => remove(idOf(params as Named)) },
+    "cron.run": {
+      schema: cronRunParams,
+      answer: (params) => run(idOf(params as Named), (params as { mode?: "due" | "force" }).mode ?? "force"),
+    },
+  };
+}
+
+function tidyUpdate(params: unknown): unknown {
+  const hasPatch = typeof params === "object" && params !== null && "patch" in params;
+  return hasPatch ? { ...params, patch: tidyPatch(params.patch) } : params;
 }
 
 /** OpenClaw throws here rather than refusing, and its clients know the words that come of it. */
