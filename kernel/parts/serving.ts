@@ -64,6 +64,7 @@ export function createServing(options: ServingOptions) {
     version,
     publish: (list) =>
       gateway?.broadcast("presence", { presence: list }, { dropIfSlow: true, stateVersion: versions() }),
+    wake: (event, call) => methods.call("wake", event, call),
   });
   const health = options.service.createHealth({
     ...publishing,

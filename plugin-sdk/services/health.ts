@@ -1,4 +1,4 @@
-import type { Caller } from "../gateway.ts";
+import type { Caller, MethodCall } from "../gateway.ts";
 import type { SessionEntry } from "../session.ts";
 import type { KernelMethod } from "./method.ts";
 
@@ -98,6 +98,7 @@ export interface PresenceEntry {
   readonly deviceFamily?: string;
   readonly modelIdentifier?: string;
   readonly mode?: string;
+  readonly lastInputSeconds?: number;
   readonly reason?: string;
   readonly deviceId?: string;
   readonly instanceId?: string;
@@ -111,6 +112,11 @@ export interface PresenceOptions {
   /** Tells the clients; called some time after a change, once for several. */
   publish(list: readonly PresenceEntry[]): void;
   audience(): number;
+  /** What is said to have happened goes to the assistant, as the request of whoever said it. */
+  wake(
+    event: { readonly mode: "now" | "next-heartbeat"; readonly text: string; readonly sessionKey?: string },
+    call: Pick<MethodCall, "caller" | "signal">,
+  ): Promise<unknown>;
   readonly signal: AbortSignal;
 }
 

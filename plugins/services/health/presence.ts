@@ -1,5 +1,6 @@
 import { arch, hostname, networkInterfaces, release, type } from "node:os";
 import { coalesce } from "./coalesce.ts";
+import type { MethodCall } from "@rclaw/plugin-sdk/gateway";
 import type {
   Presence,
   PresenceEntry,
@@ -8,6 +9,7 @@ import type {
 } from "@rclaw/plugin-sdk/services/health";
 import { settled } from "@rclaw/plugin-sdk/settled";
 import { printable } from "@rclaw/plugin-sdk/printable";
+import { readBeacon } from "./beacon.ts";
 
 interface Row {
   readonly entry: PresenceEntry;
@@ -17,7 +19,8 @@ interface Row {
 const goneMs = 300_000;
 const maxRows = 200;
 
-export function createPresence({ version, now, publish, audience, signal }: PresenceOptions): Presence {
+export function createPresence(options: PresenceOptions): Presence {
+  const { version, now, publish, audience, signal } = options;
   /** By time of the last change, oldest first; `gone` are those of them without a connection. */
   const rows = new Map<string, Row>();
   const gone = new Set<string>();
@@ -49,6 +52,23 @@ export function createPresence({ version, now, publish, audience, signal }: Pres
     if (first !== undefined) forget(first);
   }
 
+  /** An app tells how its machine is, or that something happened there. */
+  async function systemEvent({ params, caller, signal: ended }: MethodCall): Promise<unknown> {
+    const { text, isNode, wake, key, entry } = readBeacon(params);
+    if (!isNode) await options.wake({ text, ...wake }, { caller, signal: ended });
+    if (key !== undefined) {
+      const row = rows.get(key);
+      forget(key);
+      makeRoom();
+      const connections = row?.connections ?? 0;
+      rows.set(key, { entry: settled({ ...row?.entry, ...entry, ts: now() }), connections });
+      if (connections === 0) gone.add(key);
+      changes++;
+    }
+    publishSoon();
+    return { ok: true };
+  }
+
   return {
     list,
     version: () => changes,
@@ -56,7 +76,7 @@ export function createPresence({ version, now, publish, audience, signal }: Pres
       const { caller, params, deviceId } = client;
       // Every command of the command line connects for a moment; nobody wants to see that.
       if (params.client.mode === "cli" || caller.connId === undefined) return;
-      const key = deviceId ?? params.client.instanceId ?? caller.connId;
+      const key = (deviceId ?? params.client.instanceId ?? caller.connId).toLowerCase();
       const before = rows.get(key)?.connections ?? 0;
       forget(key);
       makeRoom();
@@ -81,8 +101,15 @@ export function createPresence({ version, now, publish, audience, signal }: Pres
     methods: () => [
       {
         name: "system-presence",
+        since: "2026.2.17",
         scope: "operator.read",
         handle: async () => list(),
+      },
+      {
+        name: "system-event",
+        since: "2026.2.17",
+        scope: "operator.admin",
+        handle: systemEvent,
       },
     ],
   };

@@ -18,6 +18,8 @@ export interface TestGateway extends AsyncDisposable {
   readonly health: Health;
   readonly port: number;
   readonly url: string;
+  /** What system events asked the assistant to be told. */
+  readonly woken: object[];
   readonly logged: { level: string; fields: object; message: string | undefined }[];
 }
 
@@ -57,6 +59,7 @@ export async function startGateway(
   const life = new AbortController();
   const now = rest.now ?? Date.now;
   const logged: TestGateway["logged"] = [];
+  const woken: object[] = [];
   const line =
     (level: string) =>
     (fields: object, message?: string): void =>
@@ -73,6 +76,7 @@ export async function startGateway(
     now,
     audience,
     signal: life.signal,
+    wake: async (event) => void woken.push(event),
     publish: (list) =>
       gateway.broadcast("presence", { presence: list }, { dropIfSlow: true, stateVersion: stateVersion() }),
   });
@@ -137,6 +141,7 @@ export async function startGateway(
     port,
     url: `ws://127.0.0.1:${port}`,
     logged,
+    woken,
     async [Symbol.asyncDispose]() {
       life.abort();
       await gateway.close({ event: { reason: "gateway stopping", restartExpectedMs: null } });

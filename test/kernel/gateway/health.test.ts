@@ -250,6 +250,52 @@ test("a device with two sockets is there until both are gone, and forgotten five
   await watcher.close();
 });
 
+test("an app says how its machine is, and the assistant is told of what happened", async () => {
+  await using gateway = await startGateway();
+  const device = createDevice();
+  const watcher = (await connectClient(gateway.url, { token })).client;
+  const client = { id: "openclaw-macos", mode: "ui", displayName: "Mac" };
+  const mac = (await connectClient(gateway.url, { token, device, client })).client;
+  const rows = async () => (await watcher.request("system-presence")).payload.slice(1);
+
+  expect((await watcher.request("system-event", {})).error).toEqual({
+    code: "INVALID_REQUEST",
+    message: "text required",
+  });
+  expect((await watcher.request("system-event", { text: "Node: test" })).payload).toEqual({ ok: true });
+  const event = await watcher.find((frame) => frame.event === "presence");
+  expect(event.payload.presence[1]).toEqual({ text: "Node: test", ts: expect.any(Number) });
+  expect(gateway.woken).toEqual([]);
+
+  const beacon = { deviceId: device.id, lastInputSeconds: 7, ip: "192.0.2.7", tags: ["x"], roles: "no list" };
+  await mac.request("system-event", { text: "Node: Mac (192.0.2.7) · mode ui", ...beacon });
+  expect((await rows())[0]).toMatchObject({
+    host: "Mac",
+    ip: "192.0.2.7",
+    lastInputSeconds: 7,
+    roles: ["operator"],
+    text: "Node: Mac (192.0.2.7) · mode ui",
+  });
+  const line = "Node: old (192.0.2.8) · app 1.2 · last input 42s ago · mode local · reason periodic";
+  await mac.request("system-event", { text: line });
+  expect((await rows())[0]).toMatchObject({
+    host: "old",
+    version: "1.2",
+    lastInputSeconds: 42,
+    reason: "periodic",
+  });
+
+  await mac.request("system-event", { text: " the door bell rang " });
+  await mac.request("system-event", { text: "fire", wake: true, sessionKey: "agent:main:ops" });
+  expect(gateway.woken).toEqual([
+    { mode: "next-heartbeat", text: "the door bell rang" },
+    { mode: "now", text: "fire", sessionKey: "agent:main:ops" },
+  ]);
+  // What is for the assistant is not shown to everybody who is connected.
+  expect(JSON.stringify(await rows())).not.toContain("bell");
+  for (const socket of [watcher, mac]) socket.ws.terminate();
+});
+
 test("presence holds two hundred at most and tells of many departures at once", async () => {
   await using gateway = await startGateway({ greeted: () => undefined });
   const watcher = (await connectClient(gateway.url, { token })).client;
