@@ -22,6 +22,8 @@ const scopes: Readonly<Record<string, string | null>> = {
     "operator.read",
     "status system-presence config.get channels.status models.list models.default sessions.list sessions.preview chat.history plugins.list plugins.info plugins.plan plugins.top plugins.verify plugins.search",
   ),
+  ...of("operator.read", "cron.list cron.status cron.get cron.runs last-heartbeat"),
+  ...of("operator.admin", "cron.add cron.update cron.remove cron.run set-heartbeats system-event"),
   ...of("operator.write", "agent agent.wait wake chat.send chat.abort"),
   ...of(
     "operator.admin",

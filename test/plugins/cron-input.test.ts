@@ -63,9 +63,9 @@ describe("what is left out of a job is filled in", () => {
     expect(tidyJob({ schedule: every, message: "m", deliver: false })).toMatchObject({
       delivery: { mode: "none" },
     });
-    expect(
-      tidyJob({ schedule: every, message: "m", delivery: { mode: "Deliver", to: " " } }),
-    ).toMatchObject({ delivery: { mode: "announce" } });
+    expect(tidyJob({ schedule: every, message: "m", delivery: { mode: "Deliver", to: " " } })).toMatchObject({
+      delivery: { mode: "announce" },
+    });
     expect(tidyJob({ schedule: every, payload: { kind: "SYSTEMEVENT", text: "t" } })).toMatchObject({
       payload: { kind: "systemEvent", text: "t" },
       sessionTarget: "main",

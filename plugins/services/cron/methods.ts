@@ -70,7 +70,7 @@ export function cronMethods({
   async function add(input: CronAdd): Promise<unknown> {
     refuseTimes(input.schedule);
     const job = await scheduled("cron.add", createJob(input, { id: randomUUID(), now: now() }));
-    await store.change((draft) => void draft.set(job.id, job));
+    await store.grow((draft) => void draft.set(job.id, job));
     changed(job, "added");
     return job;
   }
@@ -79,7 +79,7 @@ export function cronMethods({
     const { patch } = params;
     refuseTimes(patch.schedule);
     const id = idOf(params);
-    const job = await store.change(async (draft) => {
+    const job = await store.grow(async (draft) => {
       const before = draft.get(id);
       if (!before) throw unknownJob(id);
       const patched = patchJob(before, patch, now());

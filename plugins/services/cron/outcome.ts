@@ -42,9 +42,9 @@ export async function settled(
     lastDurationMs: durationMs,
     lastDeliveryStatus: deliveryStatus,
     consecutiveErrors,
-    ...(error !== undefined && { lastError: error }),
+    ...(error !== undefined && { lastError: brief(error) }),
     ...(outcome.delivered !== undefined && { lastDelivered: outcome.delivered }),
-    ...(deliveryError !== undefined && { lastDeliveryError: deliveryError }),
+    ...(deliveryError !== undefined && { lastDeliveryError: brief(deliveryError) }),
     ...(isAlarming && { lastFailureAlertAtMs: endedAt }),
   };
   const isOnce = before.schedule.kind === "at";
@@ -72,6 +72,11 @@ export async function settled(
   };
 }
 
+/** The log has all of it; five hundred failing jobs must still fit into the storage. */
+function brief(text: string): string {
+  return text.length <= 200 ? text : `${text.slice(0, 199).replace(/[\ud800-\udbff]$/, "")}…`;
+}
+
 /** A job that fails waits longer each time; one whose schedule means nothing any more is switched off and says so. */
 async function dueAgain(job: CronJob, endedAt: number): Promise<{ job: CronJob }> {
   const { consecutiveErrors = 0 } = job.state;
@@ -82,7 +87,7 @@ async function dueAgain(job: CronJob, endedAt: number): Promise<{ job: CronJob }
     const nextRunAtMs = Math.max(natural, endedAt + leastGapMs, endedAt + backoff);
     return { job: { ...job, state: { ...job.state, nextRunAtMs } } };
   } catch (error) {
-    const lastError = `schedule error: ${String(error)}`;
+    const lastError = brief(`schedule error: ${String(error)}`);
     return { job: { ...job, enabled: false, state: { ...job.state, lastError } } };
   }
 }

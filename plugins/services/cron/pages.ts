@@ -32,12 +32,8 @@ export function runsPage(
     const name = jobId === undefined ? nameOf(entry.jobId) : "";
     return [entry.summary, entry.error, entry.jobId, name].join(" ").toLowerCase().includes(wanted);
   });
-  const direction = query.sortDir === "asc" ? 1 : -1;
-  const { slice, page } = cut(
-    found.toSorted((a, b) => (a.ts - b.ts) * direction),
-    query,
-    50,
-  );
+  // Kept in the order in which they ended.
+  const { slice, page } = cut(query.sortDir === "asc" ? found : found.toReversed(), query, 50);
   const entries = slice.map((entry) => {
     const jobName = jobId === undefined ? nameOf(entry.jobId) : undefined;
     return jobName === undefined ? entry : { ...entry, jobName };

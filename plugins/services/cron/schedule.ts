@@ -40,7 +40,7 @@ export async function nextRun(job: CronJob, now: number): Promise<number | undef
     const fromLast = (state.lastRunAtMs ?? Number.NEGATIVE_INFINITY) + everyMs;
     if (fromLast > now) return whole(fromLast);
     if (now < anchorMs) return anchorMs;
-    return whole(anchorMs + Math.max(1, Math.ceil((now - anchorMs) / everyMs)) * everyMs);
+    return whole(anchorMs + (Math.floor((now - anchorMs) / everyMs) + 1) * everyMs);
   }
   return nextMatch(schedule, offsetOf(job.id, schedule.staggerMs ?? 0), now);
 }

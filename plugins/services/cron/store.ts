@@ -2,9 +2,10 @@ import { type PluginContext, RclawError } from "@rclaw/plugin-sdk";
 import type { CronJob, RunEntry } from "./methods.schema.ts";
 
 const maxJobs = 500;
-const maxJobsBytes = 600_000;
+/** What these two take fits into the storage of a plugin, together with what runs leave in the jobs. */
+const maxJobsBytes = 500_000;
 const maxEntries = 2_000;
-const maxLogBytes = 300_000;
+const maxLogBytes = 250_000;
 
 type Jobs = Map<string, CronJob>;
 
@@ -30,6 +31,28 @@ export async function openStore(storage: PluginContext["storage"]) {
     return { runs: kept.runs.slice(drop), sizes: kept.sizes.slice(drop) };
   }
 
+  /** One change after the other; durable when it resolves. With an entry, both are written or neither. */
+  function change<T>(
+    work: (draft: Jobs) => T | Promise<T>,
+    entryOf?: (result: T) => RunEntry | undefined,
+  ): Promise<T> {
+    const own = last.then(async () => {
+      const draft = new Map(jobs);
+      const result = await work(draft);
+      const entry = entryOf?.(result);
+      const log = entry && appended(entry);
+      await Promise.all([
+        storage.set("jobs", [...draft.values()]),
+        ...(log ? [storage.set("runs", log.runs)] : []),
+      ]);
+      jobs = draft;
+      if (log) ({ runs, sizes } = log);
+      return result;
+    });
+    last = own.catch(() => undefined);
+    return own;
+  }
+
   return {
     jobs: (): readonly CronJob[] => [...jobs.values()],
     find: (id: string): CronJob | undefined => jobs.get(id),
@@ -45,27 +68,15 @@ export async function openStore(storage: PluginContext["storage"]) {
     async arrived(id: string): Promise<void> {
       if (leaving.delete(id)) await saveLeaving();
     },
-    /** One change after the other; durable when it resolves. With an entry, both are written or neither. */
-    change<T>(
-      work: (draft: Jobs) => T | Promise<T>,
-      entryOf?: (result: T) => RunEntry | undefined,
-    ): Promise<T> {
-      const own = last.then(async () => {
-        const draft = new Map(jobs);
+    change,
+    /** What people ask for is bounded; what a run leaves in a job is little, and is kept in any case. */
+    async grow<T>(work: (draft: Jobs) => T | Promise<T>): Promise<T> {
+      return change(async (draft) => {
+        const before = new Map(draft);
         const result = await work(draft);
-        const entry = entryOf?.(result);
-        const log = entry && appended(entry);
-        checkRoom(draft, jobs);
-        await Promise.all([
-          storage.set("jobs", [...draft.values()]),
-          ...(log ? [storage.set("runs", log.runs)] : []),
-        ]);
-        jobs = draft;
-        if (log) ({ runs, sizes } = log);
+        checkRoom(draft, before);
         return result;
       });
-      last = own.catch(() => undefined);
-      return own;
     },
   };
 }
@@ -81,8 +92,6 @@ function checkRoom(draft: Jobs, before: Jobs): void {
   const advice = "remove one that is not needed: rclaw cron remove <id>";
   if (draft.size > maxJobs && draft.size > before.size)
     throw new RclawError("TOO_LARGE", `${maxJobs} cron jobs can be kept, and there are as many; ${advice}`);
-  const isChanged = [...draft].some(([id, job]) => before.get(id) !== job);
-  if (!isChanged) return;
   const bytes = jobsBytes(draft);
   if (bytes > maxJobsBytes && bytes > jobsBytes(before))
     throw new RclawError(
