@@ -13,7 +13,7 @@ import {
   styleOf,
 } from "./print.ts";
 import { type Comment, type Document, type Entry, entryOf, type Node, scan } from "./syntax.ts";
-import { dotted, forbiddenKeys, isObject } from "./values.ts";
+import { dotted, forbiddenKeys, isObject, valueIn } from "./values.ts";
 
 type Path = readonly (string | number)[];
 
@@ -30,13 +30,24 @@ export function setIn(text: string, path: Path, value: unknown): string {
   const source = text.trim() === "" ? "{}\n" : text;
   const before = parse(source);
   const wanted = intended(before, path, plain(value), []);
-  const result = reconcile(source, [], before, wanted);
+  const removed = removedElement(before, path, value);
+  const result = removed
+    ? remove(source, removed.slice(0, -1), removed.at(-1) ?? 0)
+    : reconcile(source, [], before, wanted);
   if (!isDeepStrictEqual(json5.parse(result), wanted)) {
     throw new Error(
       `editing the configuration at "${dotted(path)}" would have changed more than asked; nothing was written`,
     );
   }
   return result;
+}
+
+/** Among equal elements only the place says which one goes, and with it the comment beside it. */
+function removedElement(root: unknown, path: Path, value: unknown): Path | undefined {
+  const place = path.map((key, at) => (Array.isArray(valueIn(root, path.slice(0, at))) ? Number(key) : key));
+  const list = valueIn(root, path.slice(0, -1));
+  const isThere = Array.isArray(list) && Number(path.at(-1)) < list.length;
+  return value === undefined && isThere ? place : undefined;
 }
 
 function parse(text: string): unknown {

@@ -76,6 +76,12 @@ test("list elements keep their own comments when one before them goes", () => {
   expect(setIn(file, ["allow", "1"], "two")).toContain("'1', // alice\n    'two'");
 });
 
+test("of equal list elements the one that was named goes, with its own comment", () => {
+  const list = "[\n  'x', // first\n  'x', // second\n]";
+  expect(setIn(list, [0], undefined)).toBe("[\n  'x', // second\n]");
+  expect(setIn(`{ a: [${list}] }`, ["a", "0", "1"], undefined)).toBe("{ a: [[\n  'x', // first\n]] }");
+});
+
 test("a long list is written at once, so that a large change does not stall the gateway", () => {
   const ids = Array.from({ length: 20_000 }, (_item, index) => `user-${index}`);
   const started = performance.now();
