@@ -317,7 +317,11 @@ export function createServing(options: ServingOptions) {
         scopes: {
           "config.get": "operator.read",
           "config.set": "operator.admin",
+          "config.apply": "operator.admin",
           "config.patch": "operator.admin",
+          "config.schema": "operator.admin",
+          "config.schema.lookup": "operator.read",
+          "config.openFile": "operator.admin",
           "config.edit": "operator.admin",
         },
         load: async () =>
@@ -326,6 +330,7 @@ export function createServing(options: ServingOptions) {
             write: (raw) => settings.write(raw),
             configure: (values) => settings.configure(values),
             plugins: () => settings.pluginSchemas(),
+            version,
           }),
       },
       { owner: "kernel devices", scopes: deviceMethods, load: async () => (await devices()).methods() },

@@ -79,6 +79,8 @@ export interface ConfigMethodOptions {
   /** Sets or removes values by dotted path, keeping comments. */
   configure(values: readonly { readonly path: string; readonly value?: unknown }[]): Promise<void>;
   plugins(): readonly PluginConfigSchema[];
+  /** Of the program, for clients that keep the schema. */
+  readonly version: string;
 }
 
 /** Service "config": the file that people edit, from its text to what the gateway runs on and back. */
@@ -91,6 +93,6 @@ export interface ConfigService {
   setIn(text: string, path: KeyPath, value: unknown): string;
   changeBetween(before: LoadedConfig, after: LoadedConfig): ConfigChange | undefined;
   watchConfig(options: WatchOptions): void;
-  /** `config.get`, `config.set`, `config.patch`, `config.edit`. */
+  /** `config.*` of the gateway protocol, and `config.edit`. */
   configMethods(options: ConfigMethodOptions): KernelMethod[];
 }

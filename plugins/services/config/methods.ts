@@ -5,13 +5,30 @@ import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import { setIn } from "./edit.ts";
 import { readConfigFile } from "./load.ts";
 import { maxBytes } from "./files.ts";
-import { editParams, getParams, patchParams, setParams } from "./methods.schema.ts";
-import { type CurrentText, redactConfig, restoreInValue, restoreRedacted } from "./redact.ts";
+import { formMethods } from "./form-methods.ts";
+import { mergePatch } from "./merge.ts";
+import { applyParams, editParams, getParams, patchParams, setParams } from "./methods.schema.ts";
+import {
+  type CurrentText,
+  redactConfig,
+  restoreInValue,
+  restoreRedacted,
+  restoreReferences,
+} from "./redact.ts";
 import { maxDepth } from "./syntax.ts";
 import { dotted, forbiddenKeys, isObject } from "./values.ts";
+import { changeBetween } from "./watch.ts";
+import { createWriteLimit } from "./write-limit.ts";
 
-/** `config.get`, `config.set` and `config.patch` of the gateway protocol. */
-export function configMethods({ current, write, configure, plugins }: ConfigMethodOptions): KernelMethod[] {
+interface Replacement {
+  readonly method: string;
+  readonly caller: Caller;
+  readonly baseHash: string | undefined;
+}
+
+/** `config.*` of the gateway protocol. */
+export function configMethods(options: ConfigMethodOptions): KernelMethod[] {
+  const { current, write, configure, plugins } = options;
   let last: Promise<unknown> = Promise.resolve();
   const { count, countConflict } = createWriteLimit();
 
@@ -23,20 +40,37 @@ export function configMethods({ current, write, configure, plugins }: ConfigMeth
   }
 
   async function replace(
-    { method, caller, baseHash }: { method: string; caller: Caller; baseHash: string | undefined },
+    { method, caller, baseHash }: Replacement,
     next: (file: CurrentText) => string,
-  ): Promise<unknown> {
+  ): Promise<{ answer: object; changedPaths: readonly string[]; requiresRestart: boolean }> {
     refusePlugin(method, caller);
     count(method, caller);
-    const file = await readConfigFile(current().path);
+    const before = current();
+    const file = await readConfigFile(before.path);
     if (file.exists) requireHash(baseHash, file.hash, () => countConflict(method, caller));
-    const raw = next(currentText(file.raw, current()));
-    const loaded = raw === file.raw ? current() : await write(raw);
-    return { ok: true, path: loaded.path, config: redactConfig(loaded, plugins()).config };
+    const raw = next(currentText(file.raw, before));
+    // To apply is to make sure that this is what runs, also when somebody has just saved the same by hand.
+    const loaded = raw === file.raw && method !== "config.apply" ? before : await write(raw);
+    const change = changeBetween(before, loaded);
+    const { config } = redactConfig(loaded, plugins());
+    return {
+      answer: { ok: true, path: loaded.path, hash: loaded.hash, config },
+      changedPaths: change?.changedPaths ?? [],
+      requiresRestart: (change?.restartNeeded.length ?? 0) > 0,
+    };
   }
+
+  /** A client's whole text: what it was not shown, and what it was shown filled in, is put back. */
+  const whole =
+    (raw: string) =>
+    (file: CurrentText): string => {
+      parse(raw);
+      return restoreReferences(restoreRedacted(raw, file, plugins()), file);
+    };
 
   const get = defineMethod({
     name: "config.get",
+    since: "2026.2.17",
     params: getParams,
     handle: async () => {
       const loaded = current();
@@ -48,29 +82,46 @@ export function configMethods({ current, write, configure, plugins }: ConfigMeth
   });
   const set = defineMethod({
     name: "config.set",
+    since: "2026.2.17",
     params: setParams,
     handle: ({ params: { raw, baseHash }, caller }) =>
-      inTurn(() =>
-        replace({ method: "config.set", caller, baseHash }, (file) => {
-          parse(raw);
-          return restoreRedacted(raw, file, plugins());
-        }),
-      ),
+      inTurn(async () => (await replace({ method: "config.set", caller, baseHash }, whole(raw))).answer),
+  });
+  const apply = defineMethod({
+    name: "config.apply",
+    since: "2026.2.17",
+    params: applyParams,
+    handle: ({ params, caller }) =>
+      inTurn(async () => {
+        const { raw, baseHash } = params;
+        const { answer, requiresRestart } = await replace(
+          { method: "config.apply", caller, baseHash },
+          whole(raw),
+        );
+        return { ...answer, ...withoutRestart("apply", params, requiresRestart, current().path) };
+      }),
   });
   const patch = defineMethod({
     name: "config.patch",
+    since: "2026.2.17",
     params: patchParams,
-    handle: ({ params: { raw, baseHash }, caller }) =>
-      inTurn(() =>
-        replace({ method: "config.patch", caller, baseHash }, (file) => {
-          const changes = parse(raw);
-          if (!isObject(changes))
-            throw new RclawError("INVALID_REQUEST", "config.patch raw must be an object");
-          refuseUnsafe(changes, []);
-          const before = file.raw ?? "{}\n";
-          return setIn(before, [], mergePatch(file.parsed, restoreInValue(changes, file.parsed)));
-        }),
-      ),
+    handle: ({ params, caller }) =>
+      inTurn(async () => {
+        const { raw, baseHash } = params;
+        const { answer, changedPaths, requiresRestart } = await replace(
+          { method: "config.patch", caller, baseHash },
+          (file) => {
+            const changes = parse(raw);
+            if (!isObject(changes))
+              throw new RclawError("INVALID_REQUEST", "config.patch raw must be an object");
+            refuseUnsafe(changes, []);
+            const before = file.raw ?? "{}\n";
+            return setIn(before, [], mergePatch(file.parsed, restoreInValue(changes, file.parsed)));
+          },
+        );
+        const rest = withoutRestart("patch", params, requiresRestart, current().path);
+        return { ...answer, changedPaths, ...rest };
+      }),
   });
   /** For a person's own request, taken by another plugin: it names places, and needs no text of the file. */
   const edit = defineMethod({
@@ -95,56 +146,38 @@ export function configMethods({ current, write, configure, plugins }: ConfigMeth
     { ...edit, scope: "operator.admin" },
     { ...get, scope: "operator.read" },
     { ...set, scope: "operator.admin" },
+    { ...apply, scope: "operator.admin" },
     { ...patch, scope: "operator.admin" },
+    ...formMethods(options),
   ];
+}
+
+/**
+ * OpenClaw's gateway restarts to take a configuration over, and leaves itself a note for afterwards. Here it is in
+ * force already: `restart` is null, the note is the same and kept nowhere, and what waits for a start is named.
+ */
+function withoutRestart(
+  word: "apply" | "patch",
+  { sessionKey, note }: { readonly sessionKey?: string; readonly note?: string },
+  requiresRestart: boolean,
+  root: string,
+): object {
+  const stats = { mode: `config.${word}`, root, requiresRestart };
+  const payload = {
+    kind: `config-${word}`,
+    status: "ok",
+    ts: Date.now(),
+    sessionKey,
+    message: note ?? null,
+    stats,
+  };
+  return { restart: null, sentinel: { path: null, persisted: false, payload } };
 }
 
 /** Grants, lanes and tokens stand there: what gives rights is for people. */
 function refusePlugin(method: string, { kind, principal }: Caller): void {
   if (kind !== "plugin") return;
   throw new RclawError("PERMISSION_DENIED", `${principal} called ${method}, which is for people only`);
-}
-
-/** Who writes in a loop is stopped; who keeps patching what somebody else has changed is, as in OpenClaw, stopped sooner. */
-const perMinute = { write: 30, conflict: 3 };
-
-type Kind = keyof typeof perMinute;
-type Count = (method: string, caller: Caller) => void;
-
-/** Refuses a client that goes on too long, in the words OpenClaw's clients know. */
-function createWriteLimit(): { count: Count; countConflict: Count } {
-  const recent = new Map<string, readonly number[]>();
-  // All command lines share one principal: one that comes too late must not shut out the next.
-  const keyOf = (kind: Kind, method: string, { principal, connId = "" }: Caller): string =>
-    `${kind} ${method} ${kind === "write" ? principal : connId}`;
-  const add = (kind: Kind, method: string, caller: Caller): void => {
-    const key = keyOf(kind, method, caller);
-    recent.set(key, [...(recent.get(key) ?? []), Date.now()].slice(-perMinute[kind]));
-  };
-
-  function check(kind: Kind, method: string, caller: Caller): void {
-    const now = Date.now();
-    const times = (recent.get(keyOf(kind, method, caller)) ?? []).filter((at) => at > now - 60_000);
-    const [oldest = now] = times;
-    if (times.length < perMinute[kind]) return;
-    const retryAfterMs = oldest + 60_000 - now;
-    const message = `rate limit exceeded for ${method}; retry after ${Math.ceil(retryAfterMs / 1_000)}s`;
-    const details = { method, limit: `${perMinute[kind]} per 60s`, retryAfterMs };
-    throw new RclawError("UNAVAILABLE", message, { retryable: true, details });
-  }
-
-  return {
-    count(method, caller) {
-      if (caller.kind !== "client") return;
-      for (const [key, times] of recent) if ((times.at(-1) ?? 0) <= Date.now() - 60_000) recent.delete(key);
-      check("conflict", method, caller);
-      check("write", method, caller);
-      add("write", method, caller);
-    },
-    countConflict(method, caller) {
-      if (caller.kind === "client" && method === "config.patch") add("conflict", method, caller);
-    },
-  };
 }
 
 function requireHash(baseHash: string | undefined, hash: string | null, onConflict: () => void): void {
@@ -157,10 +190,11 @@ function requireHash(baseHash: string | undefined, hash: string | null, onConfli
 
 /** The file itself: it may be newer than what is loaded. A broken one has no values; what the gateway runs on has. */
 function currentText(raw: string | null, loaded: LoadedConfig): CurrentText {
+  const { resolved } = loaded;
   try {
-    return { raw, parsed: raw === null ? {} : json5.parse<unknown>(raw) };
+    return { raw, parsed: raw === null ? {} : json5.parse<unknown>(raw), resolved };
   } catch {
-    return { raw, parsed: loaded.unresolved };
+    return { raw, parsed: loaded.unresolved, resolved };
   }
 }
 
@@ -189,30 +223,4 @@ function refuseUnsafe(value: unknown, path: KeyPath): void {
     if (forbiddenKeys.has(key)) refuse(here, `the key "${key}" is not allowed`);
     refuseUnsafe(item, here);
   }
-}
-
-/** RFC 7396, and as in OpenClaw lists whose elements have an `id` are merged element by element. */
-export function mergePatch(target: unknown, patch: unknown): unknown {
-  if (Array.isArray(target) && Array.isArray(patch) && [...target, ...patch].every(hasId))
-    return mergeById(target, patch);
-  if (!isObject(patch)) return patch;
-  const result: Record<string, unknown> = isObject(target) ? { ...target } : {};
-  for (const [key, value] of Object.entries(patch)) {
-    if (forbiddenKeys.has(key)) continue;
-    if (value === null) delete result[key];
-    else result[key] = mergePatch(Object.hasOwn(result, key) ? result[key] : undefined, value);
-  }
-  return result;
-}
-
-function hasId(item: unknown): item is { id: string } {
-  return isObject(item) && typeof item["id"] === "string";
-}
-
-function mergeById(target: readonly { id: string }[], patch: readonly { id: string }[]): unknown[] {
-  const merged = target.map((item) =>
-    patch.filter(({ id }) => id === item.id).reduce<unknown>(mergePatch, item),
-  );
-  const added = patch.filter(({ id }) => !target.some((item) => item.id === id));
-  return [...merged, ...added.map((item) => mergePatch({}, item))];
 }

@@ -125,6 +125,8 @@ function redactComment(comment: string, secrets: readonly string[]): string {
 export interface CurrentText {
   readonly raw: string | null;
   readonly parsed: unknown;
+  /** With the environment filled in, as clients were shown it. */
+  readonly resolved?: unknown;
 }
 
 /**
@@ -157,6 +159,25 @@ export function restoreRedacted(
   for (const { start, end } of document.comments) {
     const original = comments.get(text.slice(start, end));
     if (original !== undefined) edits.push([start, end, original]);
+  }
+  return replaceAll(text, edits);
+}
+
+/**
+ * A client that works on values sends back what stood in the environment. Where it is unchanged the file keeps
+ * its reference, so that nothing of the environment is written down.
+ */
+export function restoreReferences(text: string, { raw, parsed: current, resolved }: CurrentText): string {
+  if (!raw?.includes("${") || resolved === undefined) return text;
+  const parsed = json5.parse<unknown>(text);
+  const edits: [number, number, string][] = [];
+  for (const { path, node, source } of leaves(scan(text), text)) {
+    if (node.kind !== "string") continue;
+    const reference = counterpart(parsed, current, path);
+    if (typeof reference !== "string" || !reference.includes("${")) continue;
+    const shown = counterpart(parsed, resolved, path);
+    if (shown === reference || json5.parse<unknown>(source) !== shown) continue;
+    edits.push([node.start, node.end, printString(reference, source.startsWith("'") ? "'" : '"')]);
   }
   return replaceAll(text, edits);
 }

@@ -149,7 +149,7 @@ export function changeBetween(before: LoadedConfig, after: LoadedConfig): Config
   return { loaded: after, changedPaths, restartNeeded: changedPaths.filter(needsRestart) };
 }
 
-function needsRestart(changedPath: string): boolean {
+export function needsRestart(changedPath: string): boolean {
   return needRestart.some(
     (key) => `${changedPath}.`.startsWith(`${key}.`) || `${key}.`.startsWith(`${changedPath}.`),
   );

@@ -1,79 +1,13 @@
-import type { ConfigMethodOptions, LoadedConfig } from "@rclaw/plugin-sdk/services/config";
 import { readdir, rm, stat, symlink } from "node:fs/promises";
-import type { Caller, Scope } from "@rclaw/plugin-sdk";
 import * as fc from "fast-check";
 import json5 from "json5";
 import { expect, test } from "vitest";
 import { hashOf } from "../../../plugins/services/config/load.ts";
-import { configMethods, mergePatch } from "../../../plugins/services/config/methods.ts";
-import { setIn } from "../../../plugins/services/config/edit.ts";
+import { mergePatch } from "../../../plugins/services/config/merge.ts";
 import { redacted } from "../../../plugins/services/config/secrets.ts";
-import { writeConfig } from "../../../plugins/services/config/write.ts";
 import { toProtocolError } from "../../../kernel/errors.ts";
-import { addKernelMethods, createMethods } from "../../../kernel/gateway/methods.ts";
-import { type ConfigHome, configHome, telegram, token } from "./config-home.ts";
-
-const caller = (scope: Scope, connId = "test"): Caller => ({
-  kind: "client",
-  principal: "client:test",
-  connId,
-  role: "operator",
-  scopes: [scope],
-  caps: [],
-  isOwner: true,
-});
-
-interface Get {
-  raw: string;
-  hash: string;
-  config: { gateway: { auth: { token: string }; port: number } };
-  [key: string]: unknown;
-}
-
-async function methodsOn(home: ConfigHome) {
-  let current: LoadedConfig = await home.load();
-  const methods = createMethods({ activate: () => Promise.resolve() });
-  const write = async (raw: string): Promise<LoadedConfig> => (current = await writeConfig({ ...home, raw }));
-  const configure: ConfigMethodOptions["configure"] = async (values) => {
-    const edit = (text: string, { path, value }: (typeof values)[number]): string =>
-      setIn(text, path.split("."), value);
-    await write(values.reduce(edit, current.raw ?? "{}\n"));
-  };
-  const plugins = () => home.plugins;
-  addKernelMethods(methods, configMethods({ current: () => current, write, configure, plugins }));
-  const signal = new AbortController().signal;
-  const call = (
-    name: string,
-    params: unknown,
-    scope: Scope = "operator.admin",
-    connId?: string,
-  ): Promise<unknown> => methods.call(name, params, { caller: caller(scope, connId), signal });
-  return {
-    call,
-    get: async () => (await call("config.get", {})) as Get,
-    /** The error as a client sees it. */
-    refusal: (name: string, params: unknown, scope?: Scope) =>
-      call(name, params, scope).then(
-        () => expect.fail(`${name} was not refused`),
-        (error: unknown) => toProtocolError(error),
-      ),
-    reload: async () => (current = await home.load()),
-  };
-}
-
-const file = `// mine
-{
-  gateway: { port: 19000, auth: { token: "${token}" } }, // the gateway
-  channels: { telegram: { botToken: "1:c4n4ry" } },
-  agents: { list: [{ id: "main", name: "Molty" }, { id: "work" }] },
-}
-`;
-
-async function configured(text = file) {
-  const home = await configHome(text);
-  home.plugins.push(telegram);
-  return { home, ...(await methodsOn(home)) };
-}
+import { configHome, token } from "./config-home.ts";
+import { configured, file, methodsOn } from "./methods-on.ts";
 
 test("config.get answers with all that OpenClaw's clients look at", async () => {
   const { get, home } = await configured();
@@ -149,7 +83,7 @@ test("config.set stores exactly what the client wrote, with the hidden values pu
     path: home.paths.configFile,
     config: { gateway: { port: 19001, auth: { token: redacted } } },
   });
-  expect(Object.keys(result as object)).toEqual(["ok", "path", "config"]);
+  expect(Object.keys(result as object)).toEqual(["ok", "path", "hash", "config"]);
   expect(await home.read()).toBe(file.replace("19000", "19001").replace("// mine", "/* ours */"));
   expect((await get()).hash).toBe(hashOf(await home.read()));
 });
