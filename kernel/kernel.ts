@@ -147,7 +147,15 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     emit,
   });
 
-  addKernelMethods(methods, serving.methods());
+  addKernelMethods(methods, [
+    ...serving.methods(),
+    {
+      name: "methods.list",
+      scope: "operator.read",
+      since: "rclaw",
+      handle: async () => ({ methods: await methods.describe() }),
+    },
+  ]);
   const activateGroup = declareGroups(methods, [...plugins.groups, ...sessions.groups, ...serving.groups]);
   plugins.declareAll();
 

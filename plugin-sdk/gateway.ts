@@ -7,7 +7,8 @@ export type Scope =
   | "operator.read"
   | "operator.write"
   | "operator.approvals"
-  | "operator.pairing";
+  | "operator.pairing"
+  | "operator.talk.secrets";
 
 /** Who made a request. Scopes are granted by the gateway; nothing here is the caller's own claim. */
 export interface Caller {

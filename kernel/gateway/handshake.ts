@@ -45,6 +45,7 @@ const knownScopes: readonly Scope[] = [
   "operator.approvals",
   "operator.pairing",
   "operator.read",
+  "operator.talk.secrets",
   "operator.write",
 ];
 const check = compile(connectParams);

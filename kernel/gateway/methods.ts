@@ -105,7 +105,8 @@ export function createMethods({ activate }: MethodsOptions): Methods {
       const inOrder = [...entries.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
       return Promise.all(
         inOrder.map(async (entry) => {
-          const { since, params } = await handlerOf(entry);
+          // One plugin that does not come to life must not hide what all the others can do.
+          const { since, params } = await handlerOf(entry).catch((): Partial<Method> => ({}));
           return { ...entry, ...(since && { since }), ...(params && { params }) };
         }),
       );

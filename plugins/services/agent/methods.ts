@@ -274,41 +274,49 @@ export function agentMethods({
   return [
     defineMethod({
       name: "agent",
+      since: "2026.2.17",
       params: agentParams,
       handle: (call) => agent(call as MethodCall<AgentCall>),
     }),
     defineMethod({
       name: "agent.wait",
+      since: "2026.2.17",
       params: agentWaitParams,
       handle: (call) => wait(call as Parameters<typeof wait>[0]),
     }),
     defineMethod({
       name: "wake",
+      since: "2026.2.17",
       params: wakeParams,
       handle: (call) => wake(call as MethodCall<WakeCall>),
     }),
     defineMethod({
       name: "chat.send",
+      since: "2026.2.17",
       params: chatSendParams,
       handle: (call) => chatSend(call as MethodCall<ChatCall>),
     }),
     defineMethod({
       name: "chat.history",
+      since: "2026.2.17",
       params: chatHistoryParams,
       handle: (call) => chatHistory(call as Parameters<typeof chatHistory>[0]),
     }),
     defineMethod({
       name: "chat.abort",
+      since: "2026.2.17",
       params: chatAbortParams,
       handle: (call) => chatAbort(call as Parameters<typeof chatAbort>[0]),
     }),
     defineMethod({
       name: "models.list",
+      since: "2026.2.17",
       params: modelsListParams,
       handle: async ({ signal }) => ({ models: await models.list(signal) }),
     }),
     defineMethod({
       name: "models.default",
+      since: "rclaw",
       params: noParams,
       async handle() {
         const choice = await models.glance({ agentId: agentOf(mainKey) });

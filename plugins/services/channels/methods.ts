@@ -63,6 +63,7 @@ export function channelMethods({ started, forgetLogin, config, log, now }: Metho
 
   const status = defineMethod({
     name: "channels.status",
+    since: "2026.2.17",
     params: channelsStatusParams,
     async handle({ params: { probe = false, timeoutMs = 10_000 } }) {
       const entries = [...started.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
@@ -93,6 +94,7 @@ export function channelMethods({ started, forgetLogin, config, log, now }: Metho
 
   const logout = defineMethod({
     name: "channels.logout",
+    since: "2026.2.17",
     params: channelsLogoutParams,
     async handle({ params, caller, signal }) {
       const entry = started.get(params.channel.trim().toLowerCase());

@@ -292,11 +292,13 @@ export interface PairingMethodsOptions {
 export function pairingMethods({ pairing, notify }: PairingMethodsOptions): KernelMethod[] {
   const list = defineMethod({
     name: "pairing.list",
+    since: "rclaw",
     params: pairingListParams,
     handle: ({ params }) => pairing.list(params.channel),
   });
   const approve = defineMethod({
     name: "pairing.approve",
+    since: "rclaw",
     params: pairingApproveParams,
     async handle({ params: { channel, code, notify: tell }, signal }) {
       const { peerId, ...approved } = await pairing.approve(channel, code);
@@ -311,6 +313,7 @@ export function pairingMethods({ pairing, notify }: PairingMethodsOptions): Kern
   });
   const revoke = defineMethod({
     name: "pairing.revoke",
+    since: "rclaw",
     params: pairingRevokeParams,
     handle: ({ params }) => pairing.revoke(params.channel, params.id),
   });

@@ -11,6 +11,7 @@ export function egressMethods({ egress, config, configure }: EgressMethodPorts):
       scope: egressMethodScopes["egress.pending"],
       ...defineMethod({
         name: "egress.pending",
+        since: "rclaw",
         params: noParams,
         async handle({ caller }) {
           requirePerson(caller);
@@ -22,6 +23,7 @@ export function egressMethods({ egress, config, configure }: EgressMethodPorts):
       scope: egressMethodScopes["egress.resolve"],
       ...defineMethod({
         name: "egress.resolve",
+        since: "rclaw",
         params: resolveParams,
         async handle({ caller, params: { id, answer } }) {
           requirePerson(caller);

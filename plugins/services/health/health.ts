@@ -49,6 +49,7 @@ export function createHealth({ ports, now, publish, audience, signal }: HealthOp
     methods: () => [
       {
         name: "health",
+        since: "2026.2.17",
         // The one method that every role may call.
         scope: null,
         role: "any",
@@ -59,6 +60,7 @@ export function createHealth({ ports, now, publish, audience, signal }: HealthOp
       },
       {
         name: "status",
+        since: "2026.2.17",
         scope: "operator.read",
         handle: async ({ caller, signal: callSignal }) => status(ports, caller, callSignal, now()),
       },

@@ -57,6 +57,7 @@ export function cageMethods(options: PluginAdminPorts, found: (id: string) => Fo
       scope: "operator.admin",
       ...defineMethod({
         name: "plugins.runtime",
+        since: "rclaw",
         params: runtimeParams,
         handle({ params: { id, runtime, widen = false }, caller }) {
           forPeople(caller, "plugins.runtime");
@@ -66,11 +67,11 @@ export function cageMethods(options: PluginAdminPorts, found: (id: string) => Fo
     },
     {
       scope: "operator.admin",
-      ...defineMethod({ name: "plugins.panic", params: noParams, handle: () => panic() }),
+      ...defineMethod({ name: "plugins.panic", since: "rclaw", params: noParams, handle: () => panic() }),
     },
     {
       scope: "operator.read",
-      ...defineMethod({ name: "plugins.top", params: noParams, handle: async () => top() }),
+      ...defineMethod({ name: "plugins.top", since: "rclaw", params: noParams, handle: async () => top() }),
     },
   ];
 }

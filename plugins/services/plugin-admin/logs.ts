@@ -21,6 +21,7 @@ export function logsMethod(stateDir: string, known: (id: string) => unknown): Ke
     scope: "operator.admin",
     ...defineMethod({
       name: "plugins.logs",
+      since: "rclaw",
       params: logsParams,
       async handle({ params: { id, limit = 100, cursor }, caller }) {
         forPeople(caller, "plugins.logs");

@@ -257,6 +257,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
       scope: "operator.read",
       ...defineMethod({
         name: "plugins.list",
+        since: "rclaw",
         params: noParams,
         handle: async () => ({
           plugins: [...options.plugins().values()].map(row),
@@ -268,6 +269,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
       scope: "operator.read",
       ...defineMethod({
         name: "plugins.info",
+        since: "rclaw",
         params: idParams,
         async handle({ params: { id } }) {
           const item = found(id);
@@ -289,6 +291,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
       scope: "operator.read",
       ...defineMethod({
         name: "plugins.plan",
+        since: "rclaw",
         params: idParams,
         async handle({ params: { id } }) {
           const item = found(id);
@@ -304,6 +307,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
       scope: "operator.admin",
       ...defineMethod({
         name: "plugins.add",
+        since: "rclaw",
         params: addParams,
         handle({ params, caller }) {
           forPeople(caller, "plugins.add");
@@ -315,6 +319,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
       scope: "operator.admin",
       ...defineMethod({
         name: "plugins.enable",
+        since: "rclaw",
         params: idParams,
         handle({ params: { id }, caller }) {
           forPeople(caller, "plugins.enable");
@@ -326,6 +331,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
       scope: "operator.admin",
       ...defineMethod({
         name: "plugins.disable",
+        since: "rclaw",
         params: idParams,
         handle: ({ params: { id } }) => setEnabled(id, false),
       }),
@@ -334,6 +340,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
       scope: "operator.admin",
       ...defineMethod({
         name: "plugins.reload",
+        since: "rclaw",
         params: reloadParams,
         handle: ({ params: { id } }) => reload(id),
       }),
@@ -342,6 +349,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
       scope: "operator.admin",
       ...defineMethod({
         name: "plugins.logout",
+        since: "rclaw",
         params: logoutParams,
         handle: ({ params }) => logout(params),
       }),
@@ -350,6 +358,7 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
       scope: "operator.admin",
       ...defineMethod({
         name: "plugins.remove",
+        since: "rclaw",
         params: idParams,
         async handle({ params: { id } }) {
           const item = found(id);

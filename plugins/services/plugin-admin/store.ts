@@ -234,6 +234,7 @@ export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
       ...admin,
       ...defineMethod({
         name: "plugins.stage",
+        since: "rclaw",
         params: stageParams,
         handle({ params, caller, signal }) {
           forPeople(caller, "plugins.stage");
@@ -245,6 +246,7 @@ export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
       ...admin,
       ...defineMethod({
         name: "plugins.commit",
+        since: "rclaw",
         params: commitParams,
         handle({ params, caller, signal }) {
           forPeople(caller, "plugins.commit");
@@ -256,6 +258,7 @@ export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
       ...admin,
       ...defineMethod({
         name: "plugins.discard",
+        since: "rclaw",
         params: tokenParams,
         async handle({ params: { token } }) {
           await (await options.store()).discard(take(token));
@@ -267,6 +270,7 @@ export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
       ...admin,
       ...defineMethod({
         name: "plugins.rollback",
+        since: "rclaw",
         params: idParams,
         async handle({ params: { id }, caller, signal }) {
           forPeople(caller, "plugins.rollback");
@@ -279,6 +283,7 @@ export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
       ...read,
       ...defineMethod({
         name: "plugins.verify",
+        since: "rclaw",
         params: verifyParams,
         handle: async ({ params: { id }, caller, signal }) => ({
           plugins: await (await options.store()).verify(await portsFor(caller, signal), id),
@@ -289,6 +294,7 @@ export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
       ...admin,
       ...defineMethod({
         name: "plugins.ci",
+        since: "rclaw",
         params: ciParams,
         handle({ params, caller, signal }) {
           forPeople(caller, "plugins.ci");
@@ -300,6 +306,7 @@ export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
       ...read,
       ...defineMethod({
         name: "plugins.search",
+        since: "rclaw",
         params: searchParams,
         async handle({ params: { query, index, baseDir = "/" }, caller }) {
           if (index !== undefined && !caller.scopes.includes("operator.admin"))
@@ -321,6 +328,7 @@ export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
       ...admin,
       ...defineMethod({
         name: "plugins.pack",
+        since: "rclaw",
         params: packParams,
         async handle({ params: { folder, sign = false, out }, caller }) {
           forPeople(caller, "plugins.pack");

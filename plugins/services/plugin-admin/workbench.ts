@@ -28,6 +28,7 @@ export function workbenchMethods(options: WorkbenchPorts): KernelMethod[] {
       scope: "operator.admin",
       ...defineMethod({
         name: "plugins.check",
+        since: "rclaw",
         params: checkParams,
         handle({ params: { folder, runtime }, caller, signal }) {
           forPeople(caller, "plugins.check");
@@ -39,6 +40,7 @@ export function workbenchMethods(options: WorkbenchPorts): KernelMethod[] {
       scope: "operator.admin",
       ...defineMethod({
         name: "plugins.link",
+        since: "rclaw",
         params: linkParams,
         handle({ params: { folder }, caller }) {
           forPeople(caller, "plugins.link");
@@ -50,6 +52,7 @@ export function workbenchMethods(options: WorkbenchPorts): KernelMethod[] {
       scope: "operator.admin",
       ...defineMethod({
         name: "plugins.unlink",
+        since: "rclaw",
         params: idParams,
         handle({ params: { id }, caller }) {
           forPeople(caller, "plugins.unlink");

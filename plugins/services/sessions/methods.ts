@@ -168,12 +168,18 @@ export function sessionMethods({
   return [
     {
       scope: "operator.read",
-      ...defineMethod({ name: "sessions.list", params: listParams, handle: ({ params }) => list(params) }),
+      ...defineMethod({
+        name: "sessions.list",
+        since: "2026.2.17",
+        params: listParams,
+        handle: ({ params }) => list(params),
+      }),
     },
     {
       scope: "operator.read",
       ...defineMethod({
         name: "sessions.preview",
+        since: "2026.2.17",
         params: previewParams,
         handle: ({ params }) => preview(params),
       }),
@@ -182,18 +188,25 @@ export function sessionMethods({
       scope: "operator.admin",
       ...defineMethod({
         name: "sessions.patch",
+        since: "2026.2.17",
         params: patchParams,
         handle: ({ params, caller }) => patch(params, caller),
       }),
     },
     {
       scope: "operator.admin",
-      ...defineMethod({ name: "sessions.reset", params: resetParams, handle: ({ params }) => reset(params) }),
+      ...defineMethod({
+        name: "sessions.reset",
+        since: "2026.2.17",
+        params: resetParams,
+        handle: ({ params }) => reset(params),
+      }),
     },
     {
       scope: "operator.admin",
       ...defineMethod({
         name: "sessions.delete",
+        since: "2026.2.17",
         params: deleteParams,
         handle: ({ params, caller }) => remove(params, caller),
       }),
