@@ -1,7 +1,7 @@
 import { appendFileSync, mkdirSync, renameSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import path from "node:path";
-import { configPaths } from "./paths.ts";
+import { configPaths } from "@rclaw/plugin-sdk/services/paths";
 import { createKernel, type Kernel } from "./kernel.ts";
 import type { GlobalOptions } from "./options.ts";
 

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Caller, type Logger, RclawError } from "@rclaw/plugin-sdk";
+import { agentsOf, defaultAgentOf } from "@rclaw/plugin-sdk/services/agents";
 import { type Devices, deviceMethods } from "@rclaw/plugin-sdk/services/devices";
 import type { ChannelLines, HealthService } from "@rclaw/plugin-sdk/services/health";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
@@ -42,6 +43,7 @@ export interface Started {
 }
 
 const drainMs = 10_000;
+const heartbeat = { enabled: false, every: "disabled", everyMs: null };
 
 /** The kernel's own; for hello-ok, with those that plugins may send. */
 const ownEvents = [
@@ -70,10 +72,9 @@ export function createServing(options: ServingOptions) {
     ...publishing,
     publish: (snapshot) => gateway?.broadcast("health", snapshot, { stateVersion: versions() }),
     ports: {
-      agents: () => [
-        { agentId: "main", isDefault: true, heartbeat: { enabled: false, every: "disabled", everyMs: null } },
-      ],
-      defaultAgentId: () => "main",
+      agents: () =>
+        agentsOf(settings.config()).map(({ id, isDefault }) => ({ agentId: id, isDefault, heartbeat })),
+      defaultAgentId: () => defaultAgentOf(settings.config()),
       heartbeatSeconds: () => 0,
       channels: channelLines,
       sessions: () => sessions.list(),
@@ -359,10 +360,11 @@ function sessionDefaults(settings: Settings): object {
   const { session } = settings.config();
   const mainKey = session?.mainKey ?? "main";
   const scope = session?.scope ?? "per-sender";
+  const defaultAgentId = defaultAgentOf(settings.config());
   return {
-    defaultAgentId: "main",
+    defaultAgentId,
     mainKey,
-    mainSessionKey: scope === "global" ? "global" : `agent:main:${mainKey}`,
+    mainSessionKey: scope === "global" ? "global" : `agent:${defaultAgentId}:${mainKey}`,
     scope,
   };
 }

@@ -2,6 +2,7 @@ import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { type Channel, type Logger, type PluginContext } from "@rclaw/plugin-sdk";
+import { defaultAgentOf } from "@rclaw/plugin-sdk/services/agents";
 import type { LiveChannels } from "@rclaw/plugin-sdk/services/channels";
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
 import type { MethodGroup } from "../gateway/lazy-methods.ts";
@@ -60,7 +61,7 @@ export function createSessionParts(options: SessionPartsOptions) {
   const keys = (): KeyRules => {
     const { session } = settings.config();
     return {
-      defaultAgentId: "main",
+      defaultAgentId: defaultAgentOf(settings.config()),
       mainKey: session?.mainKey ?? "main",
       ...(session?.scope && { scope: session.scope }),
     };
@@ -86,7 +87,13 @@ export function createSessionParts(options: SessionPartsOptions) {
     lock = await acquireLock(paths.stateDir, options.owner());
     opened = await openStore({
       dir: path.join(paths.stateDir, "sessions"),
-      keys: keys(),
+      keys: {
+        ...keys(),
+        // Another agent may become the first one while the store is open.
+        get defaultAgentId() {
+          return defaultAgentOf(settings.config());
+        },
+      },
       log,
       redact: options.redactor.held,
     });

@@ -1,5 +1,7 @@
 import path from "node:path";
+import { RclawError } from "../errors.ts";
 import type { Files } from "../tool.ts";
+import { agentsOf } from "./agents.ts";
 import { expandHome } from "./expand-home.ts";
 import type { FilesService } from "./files.ts";
 import { valueAt } from "./value-at.ts";
@@ -13,7 +15,7 @@ export interface WorkspacesOptions {
 
 /** Where agents work. */
 export interface Workspaces {
-  /** An agent's folder, made when it is missing; afterwards the answer costs nothing. */
+  /** An agent's folder, made when it is missing; afterwards the answer costs nothing. No folder for an agent that nobody configured. */
   of(agentId: string): Promise<string>;
   /** What tools may see of a folder. */
   filesIn(folder: string): Files;
@@ -26,7 +28,7 @@ export function createWorkspaces({ config, env, stateDir, service }: WorkspacesO
   const closed = { closed: [stateDir] };
 
   return {
-    of(agentId) {
+    async of(agentId) {
       const folder = folderOf(config(), agentId, { env, stateDir });
       let ready = made.get(folder);
       if (!ready) {
@@ -57,10 +59,14 @@ export function folderOf(
   agentId: string,
   { env, stateDir }: { readonly env: NodeJS.ProcessEnv; readonly stateDir: string },
 ): string {
+  const agent = agentsOf(config).find(({ id }) => id === agentId);
+  if (!agent) throw new RclawError("INVALID_REQUEST", `unknown agent id "${agentId}"`);
+  const own = agent.entry["workspace"];
+  if (typeof own === "string" && own.trim()) return expandHome(own.trim(), env);
   const configured = valueAt(config, "agents.defaults.workspace");
   const base =
     typeof configured === "string" && configured
       ? expandHome(configured, env)
       : path.join(stateDir, "workspace");
-  return agentId === "main" ? base : `${base}-${agentId}`;
+  return agent.isDefault ? base : `${base}-${agentId}`;
 }

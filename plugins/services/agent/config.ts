@@ -1,7 +1,23 @@
+import { agentsOf, defaultAgentOf } from "@rclaw/plugin-sdk/services/agents";
+
 /** The `agents` section of the configuration, as the manifest's schema leaves it. */
 export interface AgentsConfig {
   readonly defaults?: AgentDefaults;
-  readonly list?: readonly { readonly id: string; readonly model?: ModelChoice }[];
+  readonly list?: readonly AgentEntry[];
+}
+
+interface AgentEntry {
+  readonly id: string;
+  readonly name?: string;
+  readonly model?: ModelChoice;
+  readonly identity?: { readonly name?: string };
+}
+
+/** What is an agent's own. */
+interface AgentSettings {
+  /** How it is called, where the configuration says so. */
+  readonly name: string | undefined;
+  readonly model: readonly string[];
 }
 
 type ModelChoice = string | { readonly primary?: string; readonly fallbacks?: readonly string[] };
@@ -30,7 +46,8 @@ interface AgentDefaults {
 export interface Settings {
   readonly model: readonly string[];
   readonly aliases: ReadonlyMap<string, string>;
-  readonly agents: ReadonlyMap<string, readonly string[]>;
+  readonly agents: ReadonlyMap<string, AgentSettings>;
+  readonly defaultAgent: string;
   readonly thinking: string | undefined;
   readonly verbose: string | undefined;
   readonly timezone: string;
@@ -56,7 +73,8 @@ const timeoutSeconds = 600;
 /** What a timer can hold; a run of 24 days has no end of its own. */
 export const longestTimer = 2_147_483_647;
 
-export function settingsOf({ defaults = {}, list = [] }: AgentsConfig): Settings {
+export function settingsOf(agents: AgentsConfig): Settings {
+  const { defaults = {} } = agents;
   const { retry = {} } = defaults;
   let timezone: string | undefined;
   return {
@@ -66,7 +84,8 @@ export function settingsOf({ defaults = {}, list = [] }: AgentsConfig): Settings
         alias ? [[alias.toLowerCase(), ref] as const] : [],
       ),
     ),
-    agents: new Map(list.map(({ id, model }) => [id.toLowerCase(), choices(model)])),
+    agents: new Map(agentsOf({ agents }).map(({ id, entry }) => [id, settingsOfAgent(entry)])),
+    defaultAgent: defaultAgentOf({ agents }),
     thinking: defaults.thinkingDefault,
     verbose: defaults.verboseDefault,
     /** Looked up when a message needs it, see `stamp` in index.ts. */
@@ -99,6 +118,10 @@ export function contextOf(
   // Prompt, tools and the answer want their room in the window too.
   const room = window === undefined ? contextChars : Math.floor(window * charsPerToken * 0.7);
   return { tokens: Math.min(tokens, window ?? tokens), chars: Math.min(contextChars, room) };
+}
+
+function settingsOfAgent({ model, name, identity }: Partial<AgentEntry>): AgentSettings {
+  return { name: identity?.name?.trim() || name?.trim() || undefined, model: choices(model) };
 }
 
 function choices(choice: ModelChoice | undefined): readonly string[] {

@@ -18,7 +18,7 @@ export default definePlugin<AgentsConfig>({
     const conversations = createConversations(settings);
     const systemLines = await createSystemLines(context.storage, log);
     const mainKey = sessions.canonical("main");
-    const agentOf = (sessionKey: string): string => agentIn(sessionKey) ?? agentIn(mainKey) ?? "main";
+    const agentOf = (sessionKey: string): string => agentIn(sessionKey) ?? settings.defaultAgent;
     // Made with the first message: Intl brings 8 MB of tables, which a gateway that waits does not need.
     let stamp: ((now: number) => string) | undefined;
     const runs = createRuns({

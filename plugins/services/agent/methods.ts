@@ -9,6 +9,7 @@ import {
   type Run,
 } from "@rclaw/plugin-sdk";
 import type { MethodCall } from "@rclaw/plugin-sdk/gateway";
+import { agentIdOf } from "@rclaw/plugin-sdk/services/agents";
 import { isStop, isStopCommand } from "./commands.ts";
 import type { Settings } from "./config.ts";
 import { historyLimits, readHistory } from "./history.ts";
@@ -72,7 +73,7 @@ export function agentMethods({
   /** An agent that nobody configured gets no folder by being named. */
   function ofKnownAgent(key: string, method: string): string {
     const agentId = agentOf(key);
-    if (agentId === agentOf(mainKey) || settings.agents.has(agentId)) return key;
+    if (settings.agents.has(agentId)) return key;
     throw invalid(method, `unknown agent id "${agentId}"`);
   }
 
@@ -96,8 +97,8 @@ export function agentMethods({
     agentId?: string;
   }): Promise<string> {
     const { agentId, sessionKey, sessionId } = params;
-    const agent = agentId?.trim().toLowerCase();
-    if (agent && agent !== agentOf(mainKey) && !settings.agents.has(agent))
+    const agent = agentId?.trim() ? agentIdOf(agentId) : undefined;
+    if (agent && !settings.agents.has(agent))
       throw invalid("agent", `unknown agent id "${agentId}"`);
     if (sessionKey) {
       const key = canonical(sessionKey, "agent");

@@ -153,7 +153,7 @@ export function createModels({ providers, settings, log, signal, now = Date.now 
   }
 
   function isChosen({ entry, agentId }: Wishes): boolean {
-    const own = settings.agents.get(agentId) ?? [];
+    const own = settings.agents.get(agentId)?.model ?? [];
     return own.length > 0 || settings.model.length > 0 || entry?.modelOverride !== undefined;
   }
 
@@ -162,7 +162,7 @@ export function createModels({ providers, settings, log, signal, now = Date.now 
       (hook && (await pair(hook.modelOverride, hook.providerOverride, "chosen by a plugin"))) ??
       (params && (await pair(params.model, params.provider, "chosen for this request"))) ??
       (entry && (await pair(entry.modelOverride, entry.providerOverride, "set for this session")));
-    const own = settings.agents.get(agentId) ?? [];
+    const own = settings.agents.get(agentId)?.model ?? [];
     const configured = own.length > 0 ? own : settings.model;
     if (wished || configured.length > 0) {
       const rest = await Promise.all(configured.map((ref) => parse(ref, "configured")));

@@ -1,7 +1,6 @@
-import { constants } from "node:fs";
-import { open } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
+import { readPlain } from "@rclaw/plugin-sdk/services/plain-file";
 import type { Settings } from "./config.ts";
 import { shorten } from "./text.ts";
 
@@ -12,6 +11,8 @@ interface ToolLine {
 
 export interface PromptFacts {
   readonly agentId: string;
+  /** What the configuration calls the agent. */
+  readonly name?: string | undefined;
   readonly workspace: string;
   readonly tools: readonly ToolLine[];
   readonly files: readonly WorkspaceFile[];
@@ -34,6 +35,7 @@ const workspaceFiles = ["AGENTS.md", "SOUL.md", "TOOLS.md", "IDENTITY.md", "USER
  */
 export function systemPrompt({
   agentId,
+  name,
   workspace,
   tools,
   files,
@@ -42,7 +44,7 @@ export function systemPrompt({
   extra,
 }: PromptFacts): string {
   const sections = [
-    "You are a personal assistant running inside rclaw.",
+    `You are a personal assistant running inside rclaw.${name ? ` Your name is ${oneLine(name)}.` : ""}`,
     section("Tooling", [
       tools.length === 0
         ? "You have no tools in this conversation."
@@ -84,6 +86,11 @@ export function systemPrompt({
   return sections.filter(Boolean).join("\n\n");
 }
 
+/** A name is no place for further instructions. */
+function oneLine(name: string): string {
+  return name.replaceAll(/\s+/g, " ").slice(0, 64);
+}
+
 function section(title: string, lines: readonly string[]): string {
   return `## ${title}\n${lines.join("\n")}`;
 }
@@ -106,7 +113,7 @@ function firstSentence(description: string): string {
 }
 
 export interface PromptsOptions {
-  readonly settings: Pick<Settings, "bootstrapMaxChars" | "bootstrapTotalMaxChars" | "timezone">;
+  readonly settings: Pick<Settings, "agents" | "bootstrapMaxChars" | "bootstrapTotalMaxChars" | "timezone">;
   workspace(agentId: string): Promise<string>;
   now?(): number;
 }
@@ -161,6 +168,7 @@ export function createPrompts({ settings, workspace, now = Date.now }: PromptsOp
       if (known?.files === files) return known.text;
       const text = systemPrompt({
         agentId,
+        name: settings.agents.get(agentId)?.name,
         workspace: folder,
         tools,
         files,
@@ -185,32 +193,12 @@ async function readWorkspaceFiles(
   const files: WorkspaceFile[] = [];
   let left = bootstrapTotalMaxChars;
   for (const name of workspaceFiles) {
-    const text = await readRegular(path.join(folder, name), bootstrapMaxChars * 8);
+    // Absent, a link, or not ours to read: then it is not part of the prompt.
+    const text = (await readPlain(path.join(folder, name), bootstrapMaxChars * 8))?.text;
     if (text === undefined || text.trim() === "" || left <= 0) continue;
     const content = shorten(text.trimEnd(), Math.min(bootstrapMaxChars, left));
     left -= content.length;
     files.push({ name, content });
   }
   return files;
-}
-
-async function readRegular(file: string, maxBytes: number): Promise<string | undefined> {
-  let handle;
-  try {
-    handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch {
-    // Absent, a link, or not ours to read: then it is not part of the prompt.
-    return undefined;
-  }
-  try {
-    const stat = await handle.stat();
-    if (!stat.isFile() || stat.nlink > 1) return undefined;
-    const { buffer, bytesRead } = await handle.read({
-      buffer: Buffer.alloc(Math.min(stat.size, maxBytes)),
-      position: 0,
-    });
-    return buffer.toString("utf8", 0, bytesRead);
-  } finally {
-    await handle.close();
-  }
 }

@@ -49,6 +49,7 @@ export const editParams = Type.Object(
       ),
       { minItems: 1, maxItems: 64 },
     ),
+    baseHash,
   },
   strict,
 );

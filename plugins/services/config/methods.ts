@@ -128,9 +128,11 @@ export function configMethods(options: ConfigMethodOptions): KernelMethod[] {
     name: "config.edit",
     since: "rclaw",
     params: editParams,
-    handle: ({ params: { values }, caller }) =>
+    handle: ({ params: { values, baseHash }, caller }) =>
       inTurn(async () => {
         refusePlugin("config.edit", caller);
+        // Places in a list mean nothing in another text than the one they were counted in.
+        if (baseHash !== undefined) requireHash(baseHash, current().hash, () => undefined);
         for (const { path, value } of values) {
           // As if it were the patch that sets it, so that the place is judged like the value.
           refuseUnsafe(

@@ -1,5 +1,5 @@
 import path from "node:path";
-import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
+import type { ConfigPaths } from "./config.ts";
 
 /** Where state and configuration are, by `RUSTY_CLAW_STATE_DIR` and `RUSTY_CLAW_CONFIG` or in the home folder. */
 export function configPaths(env: NodeJS.ProcessEnv, home: string): ConfigPaths {
