@@ -21,6 +21,8 @@ export interface Caller {
   readonly connId?: string;
   /** What the client said it understands, such as `tool-events`. */
   readonly caps: readonly string[];
+  /** The version of the gateway protocol its connection speaks: 3 or 4. */
+  readonly protocol?: number;
   /** The client's id and mode as it connected with, such as `webchat`. */
   readonly client?: { readonly id: string; readonly mode: string };
   /** Verified: the client holds the key whose fingerprint this is. */

@@ -275,6 +275,7 @@ function arrivalOf(
       scopes,
       connId,
       caps: [...new Set(caps)],
+      protocol: Math.min(asked.maxProtocol, newest),
       client: { id: client.id, mode: client.mode },
       isOwner: role === "operator",
       ...known,

@@ -6,6 +6,8 @@ export interface PlainFile {
   readonly size: number;
   /** Milliseconds since the epoch. */
   readonly updatedAt: number;
+  /** Permission bits. */
+  readonly mode: number;
 }
 
 /** What a name stands for, judged without following it. */
@@ -46,6 +48,7 @@ export async function readPlain(file: string, maxBytes: number): Promise<PlainFi
       text: buffer.toString("utf8", 0, bytesRead),
       size: stat.size,
       updatedAt: Math.floor(stat.mtimeMs),
+      mode: stat.mode & 0o777,
     };
   } finally {
     await handle.close();

@@ -98,8 +98,7 @@ export function agentMethods({
   }): Promise<string> {
     const { agentId, sessionKey, sessionId } = params;
     const agent = agentId?.trim() ? agentIdOf(agentId) : undefined;
-    if (agent && !settings.agents.has(agent))
-      throw invalid("agent", `unknown agent id "${agentId}"`);
+    if (agent && !settings.agents.has(agent)) throw invalid("agent", `unknown agent id "${agentId}"`);
     if (sessionKey) {
       const key = canonical(sessionKey, "agent");
       if (agent && agentOf(key) !== agent)

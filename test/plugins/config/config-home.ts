@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { onTestFinished } from "vitest";
-import { configPaths } from "../../../kernel/paths.ts";
+import { configPaths } from "@rclaw/plugin-sdk/services/paths";
 import { loadConfig } from "../../../plugins/services/config/load.ts";
 
 export const token = "q7n3kfw0x9_token_of_the_tests_q7n3kfw0x9";

@@ -4,7 +4,7 @@ import path from "node:path";
 import { createHash } from "node:crypto";
 import json5 from "json5";
 import { expect, test } from "vitest";
-import { configPaths } from "../../../kernel/paths.ts";
+import { configPaths } from "@rclaw/plugin-sdk/services/paths";
 import { loadConfig } from "../../../plugins/services/config/load.ts";
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
 import { configHome, minimal, telegram, token } from "./config-home.ts";
