@@ -6,6 +6,7 @@ import { createModels } from "./models.ts";
 import { createPrompts } from "./prompt.ts";
 import { createRuns } from "./runs.ts";
 import { createSystemLines } from "./system-lines.ts";
+import { skillsIn } from "./skills.ts";
 import { createStamp } from "./text.ts";
 
 /** The agent: accepts messages, runs the model's loop in the session, and tells clients and channels what came of it. */
@@ -14,7 +15,11 @@ export default definePlugin<AgentsConfig>({
     const settings = settingsOf(context.config);
     const { log, signal, providers, sessions } = context;
     const models = createModels({ providers, settings, log, signal });
-    const prompts = createPrompts({ settings, workspace: (agentId) => sessions.workspace(agentId) });
+    const prompts = createPrompts({
+      settings,
+      workspace: (agentId) => sessions.workspace(agentId),
+      skills: (workspace, agentId) => skillsIn(workspace, agentId, context),
+    });
     const conversations = createConversations(settings);
     const systemLines = await createSystemLines(context.storage, log);
     const mainKey = sessions.canonical("main");
