@@ -60,15 +60,92 @@ export function parseCommand(message: string): ChatCommand | undefined {
 export const isStopCommand = (message: string): boolean =>
   message.trimStart().startsWith("/") && isStop(message);
 
+interface CommandLine {
+  readonly name: string;
+  readonly aliases?: readonly string[];
+  readonly usage: string;
+  readonly about: string;
+  readonly category: "session" | "options" | "status";
+  readonly arg?: { readonly name: string; readonly about: string };
+}
+
+const lines: readonly CommandLine[] = [
+  {
+    name: "new",
+    usage: "/new [message]",
+    about: "start a new session, with a first message if you like",
+    category: "session",
+    arg: { name: "message", about: "the first message" },
+  },
+  {
+    name: "reset",
+    usage: "/reset [message]",
+    about: "the same",
+    category: "session",
+    arg: { name: "message", about: "the first message" },
+  },
+  {
+    name: "status",
+    usage: "/status",
+    about: "which model answers here, and how much was used",
+    category: "status",
+  },
+  {
+    name: "model",
+    aliases: ["models"],
+    usage: "/model",
+    about: "which model this is; /model list, /model <provider/model>, /model default",
+    category: "options",
+    arg: { name: "model", about: "list, default, or a model as provider/model" },
+  },
+  {
+    name: "think",
+    aliases: ["thinking", "t"],
+    usage: "/think <level>",
+    about: "how long the model thinks: off, minimal, low, medium, high, xhigh, default",
+    category: "options",
+    arg: { name: "level", about: "off, minimal, low, medium, high, xhigh or default" },
+  },
+  {
+    name: "whoami",
+    aliases: ["id"],
+    usage: "/whoami",
+    about: "who you are to the assistant",
+    category: "status",
+  },
+  {
+    name: "stop",
+    usage: "/stop",
+    about: "stop what is running (the single word stop does it too)",
+    category: "session",
+  },
+  { name: "help", aliases: ["commands"], usage: "/help", about: "this list", category: "status" },
+];
+
 export const helpText = [
   "Commands:",
-  "/new [message] - start a new session, with a first message if you like",
-  "/reset [message] - the same",
-  "/status - which model answers here, and how much was used",
-  "/model - which model this is; /model list, /model <provider/model>, /model default",
-  "/think <level> - how long the model thinks: off, minimal, low, medium, high, xhigh, default",
-  "/whoami - who you are to the assistant",
-  "/stop - stop what is running (the single word stop does it too)",
-  "/help - this list",
+  ...lines.map(({ usage, about }) => `${usage} - ${about}`),
   "Anything else that begins with / goes to the model.",
 ].join("\n");
+
+/** `commands.list`: what can be typed in a chat. None of it is a platform's own command. */
+export function commandList({
+  scope = "both",
+  includeArgs = true,
+}: {
+  readonly scope?: "text" | "native" | "both";
+  readonly includeArgs?: boolean;
+}): readonly object[] {
+  if (scope === "native") return [];
+  return lines.map(({ name, aliases = [], about, category, arg }) => ({
+    name,
+    textAliases: [name, ...aliases].map((word) => `/${word}`),
+    description: about,
+    category,
+    source: "native",
+    scope: "text",
+    acceptsArgs: arg !== undefined,
+    ...(includeArgs &&
+      arg && { args: [{ name: arg.name, description: arg.about, type: "string", required: false }] }),
+  }));
+}

@@ -45,6 +45,8 @@ interface AgentDefaults {
 /** Everything with its default, worked out once at activation. */
 export interface Settings {
   readonly model: readonly string[];
+  /** Models that `agents.defaults.models` names. */
+  readonly known: readonly string[];
   readonly aliases: ReadonlyMap<string, string>;
   readonly agents: ReadonlyMap<string, AgentSettings>;
   readonly defaultAgent: string;
@@ -79,6 +81,7 @@ export function settingsOf(agents: AgentsConfig): Settings {
   let timezone: string | undefined;
   return {
     model: choices(defaults.model),
+    known: Object.keys(defaults.models ?? {}),
     aliases: new Map(
       Object.entries(defaults.models ?? {}).flatMap(([ref, { alias }]) =>
         alias ? [[alias.toLowerCase(), ref] as const] : [],

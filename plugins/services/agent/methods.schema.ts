@@ -134,6 +134,15 @@ export const wakeParams = Type.Object(
 
 export const modelsListParams = Type.Object(
   {
+    agentId: name,
+    sessionKey: name,
+    authProfileId: name,
+    provider: name,
+    includeDetails: flag,
+    includeProviderCapabilities: flag,
+    includeDefaultModels: flag,
+    preparedOnly: flag,
+    refresh: flag,
     view: Type.Optional(
       Type.Union([
         Type.Literal("default"),
@@ -152,6 +161,17 @@ export const modelsListParams = Type.Object(
     includeDefaultModels: flag,
     preparedOnly: flag,
     refresh: flag,
+  },
+  strict,
+);
+
+export const commandsListParams = Type.Object(
+  {
+    agentId: name,
+    sessionKey: name,
+    provider: name,
+    scope: Type.Optional(Type.Union([Type.Literal("text"), Type.Literal("native"), Type.Literal("both")])),
+    includeArgs: flag,
   },
   strict,
 );

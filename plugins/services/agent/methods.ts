@@ -10,7 +10,7 @@ import {
 } from "@rclaw/plugin-sdk";
 import type { MethodCall } from "@rclaw/plugin-sdk/gateway";
 import { agentIdOf } from "@rclaw/plugin-sdk/services/agents";
-import { isStop, isStopCommand } from "./commands.ts";
+import { commandList, isStop, isStopCommand } from "./commands.ts";
 import type { Settings } from "./config.ts";
 import { historyLimits, readHistory } from "./history.ts";
 import { messageOf } from "./messages.ts";
@@ -20,6 +20,7 @@ import {
   chatAbortParams,
   chatHistoryParams,
   chatSendParams,
+  commandsListParams,
   modelsListParams,
   noParams,
   wakeParams,
@@ -68,6 +69,12 @@ export function agentMethods({
       // Clients of `agent` know the short form; the advice is for people, who type keys elsewhere.
       throw invalid(method, method === "agent" ? error.message.replace(/: use .*/, "") : error.message);
     }
+  }
+
+  function knownAgent(asked: string | undefined): string {
+    const agentId = asked?.trim() ? agentIdOf(asked) : settings.defaultAgent;
+    if (settings.agents.has(agentId)) return agentId;
+    throw new RclawError("INVALID_REQUEST", `unknown agent id "${asked}"`);
   }
 
   /** An agent that nobody configured gets no folder by being named. */
@@ -312,7 +319,20 @@ export function agentMethods({
       name: "models.list",
       since: "2026.2.17",
       params: modelsListParams,
-      handle: async ({ signal }) => ({ models: await models.list(signal) }),
+      async handle({ params, caller, signal }) {
+        const agentId = knownAgent(params.agentId);
+        const withAlias = (caller.protocol ?? 3) >= 4;
+        return { models: await models.list(signal, { ...params, agentId, withAlias }) };
+      },
+    }),
+    defineMethod({
+      name: "commands.list",
+      since: "2026.5.7",
+      params: commandsListParams,
+      async handle({ params }) {
+        knownAgent(params.agentId);
+        return { commands: commandList(params) };
+      },
     }),
     defineMethod({
       name: "models.default",

@@ -27,6 +27,14 @@ export interface Wishes {
   readonly agentId: string;
 }
 
+interface ListWishes {
+  readonly provider?: string;
+  readonly view?: string;
+  readonly agentId?: string;
+  /** Only protocol 4 knows of them. */
+  readonly withAlias?: boolean;
+}
+
 interface Search {
   readonly choice: Promise<Choice | undefined>;
   glance(): Promise<Choice | undefined>;
@@ -34,7 +42,7 @@ interface Search {
 
 export interface ModelsOptions {
   readonly providers: PluginContext["providers"];
-  readonly settings: Pick<Settings, "model" | "aliases" | "agents">;
+  readonly settings: Pick<Settings, "model" | "known" | "aliases" | "agents">;
   readonly log: PluginContext["log"];
   readonly signal: AbortSignal;
   now?(): number;
@@ -200,10 +208,14 @@ export function createModels({ providers, settings, log, signal, now = Date.now 
     },
 
     /** The `models.list` method: what every enabled provider has, a provider that fails left out. */
-    async list(callSignal: AbortSignal): Promise<readonly Record<string, unknown>[]> {
+    async list(
+      callSignal: AbortSignal,
+      { provider: wanted, view, agentId, withAlias }: ListWishes = {},
+    ): Promise<readonly Record<string, unknown>[]> {
       const limit = AbortSignal.any([callSignal, AbortSignal.timeout(5_000)]);
+      const ids = providers.ids().filter((id) => wanted === undefined || id === wanted);
       const lists = await Promise.all(
-        providers.ids().map(async (provider) => {
+        ids.map(async (provider) => {
           try {
             return (await providers.models(provider, limit)).map((model) => ({ ...model, provider }));
           } catch (error) {
@@ -212,9 +224,18 @@ export function createModels({ providers, settings, log, signal, now = Date.now 
           }
         }),
       );
-      return lists
+      const all = lists
         .flat()
         .sort((a, b) => a.provider.localeCompare(b.provider) || a.name.localeCompare(b.name));
+      const refs = settings.agents.get(agentId ?? "")?.model ?? [];
+      const named = new Set([...settings.known, ...settings.model, ...refs]);
+      const chosen = all.filter(({ provider, id }) => named.has(`${provider}/${id}`));
+      const aliases = new Map([...settings.aliases].map(([alias, ref]) => [ref, alias]));
+      // Where nothing is chosen, everything is there to choose from.
+      return (view === "configured" && chosen.length > 0 ? chosen : all).map((model) => {
+        const alias = withAlias ? aliases.get(`${model.provider}/${model.id}`) : undefined;
+        return alias === undefined ? model : { ...model, alias };
+      });
     },
   };
 }
