@@ -141,7 +141,12 @@ function isEnabled(config: Config, manifest: Manifest, builtIn: boolean): boolea
   if (own !== undefined) return own;
   if (contributes.channels?.includes(id) && valueAt(config, `channels.${id}.enabled`) === false) return false;
   if (!builtIn) return allow !== undefined;
-  return !activation?.includes("opt-in") || valueAt(config, configPathOf(manifest)) !== undefined;
+  if (!activation?.includes("opt-in")) return true;
+  const settings = valueAt(config, configPathOf(manifest));
+  return (
+    settings !== undefined &&
+    valueAt(withDefaults(manifest.configSchema ?? {}, settings), "enabled") !== false
+  );
 }
 
 function* writeOnlyValues(schema: JsonSchema, value: unknown): Generator<string> {

@@ -100,8 +100,20 @@ export interface RouteRequest {
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
+  /** Only of clients on other machines: what to count by. Not carried into a cage. */
+  readonly ip?: string;
   /** Whoever showed the gateway's token, for `methods.call` in its name. Not carried into a cage. */
   readonly caller?: Caller;
+}
+
+export interface RouteAnswer {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  /**
+   * Pieces are sent as they come and only as fast as the client takes them; the signal of the
+   * request is aborted when it goes away. Pieces only in-process.
+   */
+  readonly body?: string | Uint8Array | AsyncIterable<string | Uint8Array>;
 }
 
 /** An HTTP route on the gateway's port, declared under `contributes.routes` as `"GET /chat"`. */
@@ -112,14 +124,11 @@ export interface Route {
   readonly auth: "gateway" | "open";
   /** Bytes of body that are read at most. Default 65,536. */
   readonly bodyLimit?: number;
-  handle(
-    request: RouteRequest,
-    signal: AbortSignal,
-  ): Promise<{
-    readonly status: number;
-    readonly headers?: Readonly<Record<string, string>>;
-    readonly body?: string | Uint8Array;
-  }>;
+  /** Milliseconds until the answer has to begin. Default 60,000; 0 means as long as the client waits. Only in-process. */
+  readonly timeoutMs?: number;
+  /** Sees a request before its body is read, for secrets of the route's own: an answer refuses it. Only in-process. */
+  admit?(request: Omit<RouteRequest, "body">, signal: AbortSignal): Promise<RouteAnswer | undefined>;
+  handle(request: RouteRequest, signal: AbortSignal): Promise<RouteAnswer>;
 }
 
 /** What a command of the `rclaw` program has at hand. Data goes to `out`, talk to `note`. */

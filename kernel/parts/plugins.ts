@@ -65,7 +65,7 @@ const signatures = () => import("@rclaw/plugin-sdk/services/signatures");
 const secretName = /KEY|TOKEN|SECRET|PASSWORD/;
 
 /** Names no plugin may take: answered by the gateway itself before any plugin is asked. */
-const reservedRoutes = ["GET /healthz", "GET /readyz", "GET /metrics"];
+const reservedRoutes = ["GET /healthz", "GET /readyz"];
 
 export type PluginParts = Awaited<ReturnType<typeof createPluginParts>>;
 

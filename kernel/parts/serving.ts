@@ -44,6 +44,11 @@ export interface Started {
 
 const drainMs = 10_000;
 const heartbeat = { enabled: false, every: "disabled", everyMs: null };
+/** Whoever shows the gateway's secret as a bearer may what it lets a client of the socket do. */
+const ownerOverHttp: Caller = {
+  ...{ kind: "client", principal: "client:http", role: "operator", caps: [], isOwner: true },
+  scopes: ["operator.admin", "operator.read", "operator.write", "operator.approvals", "operator.pairing"],
+};
 
 /** The kernel's own; for hello-ok, with those that plugins may send. */
 const ownEvents = [
@@ -175,18 +180,27 @@ export function createServing(options: ServingOptions) {
     closeSoon(() => true, "authentication changed");
   });
 
+  /** An active plugin's routes, and those that an enabled one would bring. */
+  function isAnswered(route: string): boolean {
+    const owner = plugins.catalog().owner("routes", route) ?? "";
+    const found = plugins.catalog().plugins.get(owner);
+    if (!found || !settings.isEnabled(found.manifest, found.builtIn)) return false;
+    return !plugins.host.isActive(owner) || plugins.registries.routes.get(route) !== undefined;
+  }
+
   let answer: Promise<(request: IncomingMessage, response: ServerResponse) => void> | undefined;
   /** fastify costs 10 MB and 50 ms: it is loaded by the first request that needs it. */
   function http(request: IncomingMessage, response: ServerResponse): void {
     answer ??= plugins.services.get("http").then(({ createHttp }) =>
       createHttp({
         log,
+        caller: methods.vouch({ ...ownerOverHttp }),
         auth: async (incoming) => (await gateway?.bearer(incoming)) ?? { ok: false },
         isOriginAllowed: (incoming) => gateway?.isOriginAllowed(incoming) ?? false,
         addressOf: (incoming) => gateway?.addressOf(incoming),
         failed: (route, error) => plugins.failed("routes", route, error),
         routes: {
-          names: () => plugins.catalog().names("routes"),
+          names: () => plugins.catalog().names("routes").filter(isAnswered),
           get: (name) => plugins.lookup("routes", name),
         },
       }),

@@ -242,7 +242,7 @@ function registerGateway(ctx: PluginContext, far: Far, { methods, routes, comman
   for (const row of routes) {
     ctx.routes.register({
       ...row,
-      async handle(request, signal) {
+      async handle({ caller: _caller, ip: _ip, ...request }, signal) {
         const answer = await far.ask("route.handle", { route: row.route, request }, { signal });
         return {
           ...answer,

@@ -1,7 +1,7 @@
 import type { Ask, Asked, Offer } from "../boundary/calls.ts";
 import type { Handler, Incoming } from "../boundary/endpoint.ts";
 import { isRclawError, RclawError } from "../errors.ts";
-import type { CommandContext } from "../gateway.ts";
+import type { CommandContext, Route } from "../gateway.ts";
 import type { Plugin } from "../plugin.ts";
 import type { Chunk } from "../provider.ts";
 import type { Files, ToolResult } from "../tool.ts";
@@ -81,13 +81,21 @@ function offerOf({ tools, hooks, channels, providers, methods, routes, commands 
     })),
     providers: [...providers.keys()],
     methods: [...methods.values()].map(({ name, params }) => ({ name, ...(params && { params }) })),
-    routes: [...routes.values()].map(({ route, auth, bodyLimit }) => ({
-      route,
-      auth,
-      ...(bodyLimit !== undefined && { bodyLimit }),
-    })),
+    routes: [...routes.values()].map(routeOffer),
     commands: [...commands.values()].map(({ name, usage }) => ({ name, usage })),
   };
+}
+
+function routeOffer({ route, auth, bodyLimit, admit }: Route): Offer["routes"][number] {
+  if (admit) throw uncarriedRoute(route, "has an admit of its own");
+  return { route, auth, ...(bodyLimit !== undefined && { bodyLimit }) };
+}
+
+function uncarriedRoute(route: string, what: string): RclawError {
+  return new RclawError(
+    "PERMISSION_DENIED",
+    `route "${route}" ${what}, which only runtime "in-process" can carry`,
+  );
 }
 
 function find<T>(items: ReadonlyMap<string, T>, kind: string, name: string): T {
@@ -192,7 +200,12 @@ function gatewayAnswers({ methods, routes, commands }: Registered, ask: Ask) {
         void ask("method.accept", { call, payload }).catch(() => undefined);
       return (await find(methods, "method", name).handle({ params, caller, signal, accept })) ?? null;
     },
-    "route.handle": ({ route, request }, { signal }) => find(routes, "route", route).handle(request, signal),
+    async "route.handle"({ route, request }, { signal }) {
+      const { body, ...head } = await find(routes, "route", route).handle(request, signal);
+      if (typeof body === "object" && Symbol.asyncIterator in body)
+        throw uncarriedRoute(route, "answers piece by piece");
+      return { ...head, ...(body !== undefined && { body }) };
+    },
     async "command.run"({ name, context }, { id, signal }) {
       const { settled, ...terminal } = farTerminal(ask, id);
       const code = await find(commands, "command", name).run({ ...context, ...terminal, signal });

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Route } from "../gateway.ts";
+import type { Caller, Route } from "../gateway.ts";
 import type { Logger } from "../plugin.ts";
 
 export type BearerVerdict = { readonly ok: true } | { readonly ok: false; readonly retryAfterMs?: number };
@@ -25,6 +25,8 @@ export interface HttpOptions {
   readonly routes: RouteTable;
   /** The gateway's token as a bearer. */
   auth(request: IncomingMessage): Promise<BearerVerdict>;
+  /** Whoever showed it, as routes hand it on. */
+  readonly caller: Caller;
   /** May the page this request came from change anything? True for requests that no page made. */
   isOriginAllowed(request: IncomingMessage): boolean;
   /** What limits count by; undefined on this machine. */

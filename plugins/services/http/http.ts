@@ -1,8 +1,9 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
-import { isRclawError, type ErrorCode, RclawError, type Route, type RouteRequest } from "@rclaw/plugin-sdk";
+import { isRclawError, type ErrorCode, RclawError, type Route } from "@rclaw/plugin-sdk";
 import { fastify, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from "fastify";
 import type { HttpLimits, HttpOptions } from "@rclaw/plugin-sdk/services/http";
+import { answer, type Head, LateAnswer, securityHeaders, send, withinTime } from "./answer.ts";
 import { canonicalPath } from "./http-path.ts";
 import { matchRoute, methodsOf } from "./match.ts";
 import { printable } from "@rclaw/plugin-sdk/printable";
@@ -10,8 +11,9 @@ import { createCrowd, type Crowd } from "@rclaw/plugin-sdk/services/crowd";
 
 interface Found {
   readonly route: Route;
-  readonly path: string;
-  readonly query: string;
+  readonly head: Head;
+  /** Aborted when the client is gone, or the answer took too long. */
+  readonly life: AbortController;
 }
 
 declare module "fastify" {
@@ -31,14 +33,9 @@ const ownCompilers = {
   compilersFactory: { buildValidator: () => () => () => true, buildSerializer: () => () => JSON.stringify },
 } as unknown as NonNullable<FastifyServerOptions["schemaController"]>;
 
-const securityHeaders = {
-  "X-Content-Type-Options": "nosniff",
-  "Referrer-Policy": "no-referrer",
-  "X-Frame-Options": "DENY",
-} as const;
 const contentPolicy = "default-src 'self'; connect-src 'self' ws: wss:; frame-ancestors 'none'";
-/** Decided here or by node:http; and no page of another origin may read an answer. */
-const withheld = /^(?:access-control-.*|content-length|transfer-encoding|connection|keep-alive|upgrade)$/i;
+/** What OpenClaw keeps for channels: nothing below it is open, whatever a route says. */
+const guarded = "/api/channels";
 
 /**
  * Plugins' HTTP routes. fastify drives the life of a request; which route it is for is
@@ -79,7 +76,12 @@ export async function createHttp(
     plain(reply.header("Allow", supported.join(", ")), 405, "Method Not Allowed"),
   );
   app.setErrorHandler((error, request, reply) => failed(error, request, reply, options));
-  app.route({ method: supported, url: "/", handler: (request, reply) => answer(request, reply, limits) });
+  const handler = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    if (!request.found) return plain(reply, 404, "Not Found");
+    const body = Buffer.isBuffer(request.body) ? request.body : new Uint8Array();
+    return answer(request.found, body, reply, { handlerMs: limits.handlerMs, options });
+  };
+  app.route({ method: supported, url: "/", handler });
   await app.ready();
   if (!handle)
     throw new RclawError("UNAVAILABLE", "fastify did not ask for a server; reinstall rclaw's dependencies");
@@ -98,6 +100,10 @@ async function admit(
   if (!canonical.ok)
     return plain(reply, canonical.status, canonical.status === 400 ? "Bad Request" : "Not Found");
   const { path, query } = canonical;
+  if (isGuarded(path)) {
+    const refusal = await authorize(reply, raw, query, options);
+    if (refusal) return refusal;
+  }
 
   const names = options.routes.names();
   const name =
@@ -105,6 +111,8 @@ async function admit(
   if (name === undefined) return notFound(reply, method, methodsOf(names, path));
   const route = await options.routes.get(name);
 
+  const head = headOf(request, route, canonical, options);
+  const life = lifeOf(reply.raw);
   const isMutating = method !== "GET" && method !== "HEAD" && method !== "OPTIONS";
   if (isMutating && (headers["sec-fetch-site"] === "cross-site" || !options.isOriginAllowed(raw))) {
     return refuse(reply, 403, "cross-site requests may not change anything here", "forbidden");
@@ -121,14 +129,56 @@ async function admit(
     if (!leave) return refuse(reply.header("Retry-After", "5"), 429, message, "rate_limited");
     reply.raw.once("close", leave);
   }
+  if (route.admit) {
+    const refusal = await withinTime((signal) => route.admit?.(head, signal), life, limits.handlerMs);
+    if (refusal) return send(refusal, { route, life }, reply, options);
+  }
   const encoding = headers["content-encoding"];
   if (encoding !== undefined && encoding !== "identity")
     return refuse(reply, 415, "send the body without Content-Encoding", "unsupported_media_type");
   if (isMutating && route.auth === "gateway" && isFormType(headers["content-type"])) {
     return refuse(reply, 415, "send the body as application/json", "unsupported_media_type");
   }
-  request.found = { route, path, query };
+  request.found = { route, head, life };
   return undefined;
+}
+
+function isGuarded(path: string): boolean {
+  const lower = path.toLowerCase();
+  return lower === guarded || lower.startsWith(`${guarded}/`);
+}
+
+/** Everything but the body. The gateway's own token is no business of the plugin's. */
+function headOf(
+  { method, headers, raw }: FastifyRequest,
+  { auth }: Route,
+  { path, query }: { readonly path: string; readonly query: string },
+  { addressOf, caller }: HttpOptions,
+): Head {
+  const { authorization, ...rest } = headers;
+  const all = auth === "gateway" || authorization === undefined ? rest : { ...rest, authorization };
+  const texts = Object.entries(all).map(([name, value]) => [
+    name,
+    Array.isArray(value) ? value.join(", ") : (value ?? ""),
+  ]);
+  const ip = addressOf(raw);
+  return {
+    method,
+    path,
+    query: Object.fromEntries(new URLSearchParams(query)),
+    headers: Object.fromEntries(texts) as Record<string, string>,
+    ...(ip !== undefined && { ip }),
+    ...(auth === "gateway" && { caller }),
+  };
+}
+
+function lifeOf(response: ServerResponse): AbortController {
+  const life = new AbortController();
+  response.once("close", () => {
+    if (!response.writableFinished)
+      life.abort(new RclawError("ABORTED", "the client went away before it was answered"));
+  });
+  return life;
 }
 
 function notFound(reply: FastifyReply, method: string, others: readonly string[]): FastifyReply {
@@ -155,7 +205,8 @@ async function authorize(
   if (verdict.ok) return undefined;
   if (verdict.retryAfterMs !== undefined) {
     reply.header("Retry-After", String(Math.ceil(verdict.retryAfterMs / 1_000)));
-    return refuse(reply, 429, "Too many failed authentication attempts", "rate_limited");
+    const message = "Too many failed authentication attempts. Please try again later.";
+    return refuse(reply, 429, message, "rate_limited");
   }
   return refuse(reply.header("WWW-Authenticate", "Bearer"), 401, "Unauthorized", "unauthorized");
 }
@@ -175,7 +226,7 @@ function hasMuchToSay({ headers }: FastifyRequest): boolean {
 function readBody(payload: Readable, request: FastifyRequest, { bodyMs }: HttpLimits): Promise<Buffer> {
   const { route } = request.found ?? {};
   const limit = route?.bodyLimit ?? defaultBodyLimit;
-  const tooLarge = (): RclawError => new RclawError("TOO_LARGE", `the body is larger than ${limit} bytes`);
+  const tooLarge = (): RclawError => new RclawError("TOO_LARGE", "Payload too large");
   if (Number(request.headers["content-length"] ?? 0) > limit + politeExcess)
     return Promise.reject(tooLarge());
   let timer: NodeJS.Timeout | undefined;
@@ -202,71 +253,6 @@ function readBody(payload: Readable, request: FastifyRequest, { bodyMs }: HttpLi
 
 class LateBody extends Error {}
 
-async function answer(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  { handlerMs }: HttpLimits,
-): Promise<FastifyReply> {
-  if (!request.found) return plain(reply, 404, "Not Found");
-  const { route, path, query } = request.found;
-  const given: RouteRequest = {
-    method: request.method,
-    path,
-    query: Object.fromEntries(new URLSearchParams(query)),
-    headers: headersFor(request, route),
-    body: Buffer.isBuffer(request.body) ? request.body : new Uint8Array(),
-  };
-  const {
-    status,
-    headers = {},
-    body,
-  } = await withinTime((signal) => route.handle(given, signal), reply.raw, handlerMs);
-  for (const [name, value] of Object.entries(headers)) if (!withheld.test(name)) reply.header(name, value);
-  return reply
-    .code(status)
-    .headers(securityHeaders)
-    .send(typeof body === "string" || body === undefined ? body : Buffer.from(body));
-}
-
-/** A route that never answers is told to stop, and nobody waits for it any longer. */
-async function withinTime<T>(
-  handle: (signal: AbortSignal) => Promise<T>,
-  response: ServerResponse,
-  handlerMs: number,
-): Promise<T> {
-  const controller = new AbortController();
-  let timer: NodeJS.Timeout | undefined;
-  let onClose: (() => void) | undefined;
-  const ended = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new LateAnswer(`no answer within ${handlerMs} ms`)), handlerMs);
-    onClose = () => reject(new RclawError("ABORTED", "the client went away before it was answered"));
-    response.once("close", onClose);
-  });
-  try {
-    return await Promise.race([handle(controller.signal), ended]);
-  } catch (error) {
-    controller.abort(error);
-    throw error;
-  } finally {
-    clearTimeout(timer);
-    if (onClose) response.off("close", onClose);
-  }
-}
-
-class LateAnswer extends Error {}
-
-/** The gateway's own token is no business of the plugin's. */
-function headersFor(request: FastifyRequest, route: Route): Record<string, string> {
-  const { authorization, ...rest } = request.headers;
-  const all = route.auth === "gateway" || authorization === undefined ? rest : { ...rest, authorization };
-  return Object.fromEntries(
-    Object.entries(all).map(([name, value]) => [
-      name,
-      Array.isArray(value) ? value.join(", ") : (value ?? ""),
-    ]),
-  );
-}
-
 const statuses: Partial<Record<ErrorCode, number>> = {
   INVALID_REQUEST: 400,
   UNAUTHORIZED: 401,
@@ -290,13 +276,14 @@ function failed(
   reply: FastifyReply,
   options: HttpOptions,
 ): FastifyReply {
-  const { route, path } = request.found ?? {};
-  const fields = { err: error, path: printable(path) };
+  const { route, head } = request.found ?? {};
+  const fields = { err: error, path: printable(head?.path) };
   if (isRclawError(error)) {
     const status = statuses[error.code] ?? 500;
     if (error.code === "TOO_LARGE") reply.header("Connection", "close");
     if (status >= 500) options.log.warn(fields, "a route failed");
-    return refuse(reply, status, error.message, error.code.toLowerCase());
+    const type = status === 400 || status === 413 ? "invalid_request_error" : error.code.toLowerCase();
+    return refuse(reply, status, error.message, type);
   }
   if (error instanceof LateBody)
     return refuse(reply.header("Connection", "close"), 408, error.message, "timeout");

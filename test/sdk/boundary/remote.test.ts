@@ -5,6 +5,7 @@ import {
   type Plugin,
   type PluginContext,
   RclawError,
+  type Route,
   type Tool,
   type ToolContext,
 } from "@rclaw/plugin-sdk";
@@ -52,8 +53,8 @@ async function across(plugin: Plugin) {
   );
   const listening = { ...ctx, hooks: { ...ctx.hooks, on } } as unknown as PluginContext;
   await remotePlugin({ id: "demo", link }).activate(listening);
-  const { tools } = rclaw.contributions;
-  return { tools, hooks, failures, near, far, logs: rclaw.logs };
+  const { tools, routes } = rclaw.contributions;
+  return { tools, routes, hooks, failures, near, far, logs: rclaw.logs };
 }
 
 const context = (signal = new AbortController().signal): ToolContext =>
@@ -399,4 +400,41 @@ test("a stream that nobody takes any more rejects, and no rejection is left over
   proceed();
   await expect(streamed).rejects.toBe(abandoned);
   expect(left).toEqual([]);
+});
+
+const asked = { method: "GET", path: "/page", query: {}, headers: {}, body: new Uint8Array() };
+const serving = (route: Partial<Route>) =>
+  definePlugin({
+    activate: (ctx) =>
+      void ctx.routes.register({
+        route: "GET /page",
+        auth: "open",
+        handle: async (request) => ({ status: 200, body: Object.keys(request).join(" ") }),
+        ...route,
+      }),
+  });
+
+test("a route is not told who asks: a caller is good in its own process only", async () => {
+  const { routes } = await across(serving({}));
+  const caller = createTestContext().caller();
+  const answer = await routes
+    .get("GET /page")
+    ?.handle({ ...asked, caller, ip: "192.0.2.1" }, new AbortController().signal);
+  expect(answer?.body).toBe("method path query headers body");
+});
+
+test("an answer in pieces is refused by the route's name", async () => {
+  const pieces = (async function* () {
+    yield "one";
+  })();
+  const { routes } = await across(serving({ handle: async () => ({ status: 200, body: pieces }) }));
+  await expect(routes.get("GET /page")?.handle(asked, new AbortController().signal)).rejects.toThrow(
+    'route "GET /page" answers piece by piece, which only runtime "in-process" can carry',
+  );
+});
+
+test("a route with a check of its own is refused when the plugin starts", async () => {
+  await expect(across(serving({ admit: async () => undefined }))).rejects.toThrow(
+    'route "GET /page" has an admit of its own, which only runtime "in-process" can carry',
+  );
 });
