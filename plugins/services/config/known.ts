@@ -3,8 +3,9 @@
  * file may hold them: they are named in a warning, unless a plugin has taken them over.
  */
 const openclawKeys: Readonly<Record<string, string>> = {
-  "": "env diagnostics update browser ui auth nodeHost bindings broadcast audio media approvals cron hooks web discovery canvasHost talk memory skills",
-  gateway: "channelHealthCheckMinutes tailscale tools http nodes",
+  "": "env diagnostics update browser ui auth nodeHost bindings broadcast audio media approvals cron web discovery canvasHost talk memory skills",
+  gateway: "channelHealthCheckMinutes tailscale nodes",
+  "gateway.http": "securityHeaders",
   "gateway.controlUi": "basePath root",
   "gateway.reload": "mode",
   "gateway.remote": "transport sshTarget sshIdentity",
