@@ -18,7 +18,7 @@ import {
 import { maxDepth } from "./syntax.ts";
 import { dotted, forbiddenKeys, isObject } from "./values.ts";
 import { changeBetween } from "./watch.ts";
-import { createWriteLimit } from "./write-limit.ts";
+import { createWriteLimits } from "./write-limit.ts";
 
 interface Replacement {
   readonly method: string;
@@ -30,7 +30,7 @@ interface Replacement {
 export function configMethods(options: ConfigMethodOptions): KernelMethod[] {
   const { current, write, configure, plugins } = options;
   let last: Promise<unknown> = Promise.resolve();
-  const { count, countConflict } = createWriteLimit();
+  const { count, countConflict } = createWriteLimits();
 
   /** One write after the other, so that the hash that was compared is the one that is replaced. */
   function inTurn<T>(task: () => Promise<T>): Promise<T> {
