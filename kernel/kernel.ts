@@ -1,9 +1,12 @@
 import type { Config, ConfigPaths } from "@rclaw/plugin-sdk/services/config";
+import { logFileOf } from "@rclaw/plugin-sdk/services/log-file";
 import type { LockHolder } from "@rclaw/plugin-sdk/services/sessions";
 import { type Caller, type Command, type Logger, type PluginContext, type Scope } from "@rclaw/plugin-sdk";
 import type { ServiceName, Services } from "@rclaw/plugin-sdk/services/service";
 import type { CallExtras } from "@rclaw/plugin-sdk/services/terminal";
-import { declareGroups } from "./gateway/lazy-methods.ts";
+import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
+import { operationMethods } from "@rclaw/plugin-sdk/services/operations";
+import { declareGroups, type MethodGroup } from "./gateway/lazy-methods.ts";
 import { addKernelMethods, createMethods } from "./gateway/methods.ts";
 import { createHookBus } from "./hooks/bus.ts";
 import { Lifetime } from "./lifetime.ts";
@@ -23,6 +26,8 @@ export interface KernelOptions {
   readonly level?: string;
   /** Takes whole log lines. */
   write(line: string): void;
+  /** Where they go by the configuration; undefined means no file. */
+  logTo?(file: string | undefined): void;
 }
 
 export interface Kernel {
@@ -115,9 +120,13 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     isServing: gateway.isServing,
   });
   const { settings } = plugins;
-  const setLevel = async (): Promise<void> => log.setLevel(options.level ?? settings.config().logging.level);
-  settings.onChange(setLevel);
-  await setLevel();
+  const logFile = (): string | undefined => logFileOf(settings.config(), paths.stateDir);
+  async function adjustLog(): Promise<void> {
+    log.setLevel(options.level ?? settings.config().logging.level);
+    options.logTo?.(logFile());
+  }
+  settings.onChange(adjustLog);
+  await adjustLog();
   const sessions = createSessionParts({
     services: plugins.services,
     paths,
@@ -147,16 +156,22 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     emit,
   });
 
-  addKernelMethods(methods, [
-    ...serving.methods(),
-    {
-      name: "methods.list",
-      scope: "operator.read",
-      since: "rclaw",
-      handle: async () => ({ methods: await methods.describe() }),
-    },
-  ]);
-  const activateGroup = declareGroups(methods, [...plugins.groups, ...sessions.groups, ...serving.groups]);
+  const operations: MethodGroup = {
+    owner: "kernel operations",
+    scopes: operationMethods,
+    load: async () =>
+      (await plugins.services.get("operations")).methods({ ...paths, root, version, redactor, logFile }),
+  };
+  const reference: KernelMethod = {
+    name: "methods.list",
+    since: "rclaw",
+    scope: "operator.read",
+    params: { type: "object", additionalProperties: false },
+    handle: async () => ({ methods: await methods.describe() }),
+  };
+  addKernelMethods(methods, [...serving.methods(), reference]);
+  const groups = [...plugins.groups, ...sessions.groups, ...serving.groups, operations];
+  const activateGroup = declareGroups(methods, groups);
   plugins.declareAll();
 
   function credentials(): { token?: string; password?: string } {

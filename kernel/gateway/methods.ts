@@ -105,7 +105,7 @@ export function createMethods({ activate }: MethodsOptions): Methods {
       const inOrder = [...entries.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
       return Promise.all(
         inOrder.map(async (entry) => {
-          // One plugin that does not come to life must not hide what all the others can do.
+          // One plugin that does not come to life must not hide what the others have.
           const { since, params } = await handlerOf(entry).catch((): Partial<Method> => ({}));
           return { ...entry, ...(since && { since }), ...(params && { params }) };
         }),

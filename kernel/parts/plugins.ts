@@ -215,6 +215,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
     get: async (name) => (await opened()).secrets.get(name),
     resolve: async (value) => (value.startsWith("secret:") ? (await opened()).secrets.resolve(value) : value),
     set: async (...call) => (await opened()).secrets.set(...call),
+    reload: async () => (await opened()).secrets.reload(),
   };
   const network = createNetwork({ services, settings: () => settings, log, life, gateway: options.gateway });
 
@@ -449,6 +450,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
             config: () => settings.config(),
             configure: (values) => settings.configure(values),
             setSecret: (name, value) => secrets.set(name, value),
+            reloadSecrets: () => secrets.reload(),
             tryOut,
             isServing: options.isServing,
             forget: async (found) => {

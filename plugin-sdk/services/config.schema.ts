@@ -181,6 +181,11 @@ export const configSchema = Type.Object({
   models: section({ providers: Type.Record(Type.String(), Type.Unknown(), { default: {} }) }),
   logging: section({
     level: Type.Enum(["silent", "fatal", "error", "warn", "info", "debug", "trace"], { default: "info" }),
+    file: Type.Optional(
+      Type.Union([Type.String({ minLength: 1 }), Type.Literal(false)], {
+        description: "Where the log is written; false writes it to stderr.",
+      }),
+    ),
   }),
   egress: section({
     allowCidrs: strings("Private address ranges that plugins may reach besides the ones they name."),

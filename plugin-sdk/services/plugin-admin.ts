@@ -4,6 +4,7 @@ import type { Manifest } from "../manifest.ts";
 import type { LanesService, LaneUse } from "./lanes.ts";
 import type { InstalledPlugin, PluginStoreService } from "./plugin-store.ts";
 import type { KernelMethod } from "./method.ts";
+import type { Secrets } from "./storage.ts";
 
 /** A validated manifest and where it was found. No code of the plugin has run. */
 export interface FoundManifest {
@@ -64,6 +65,7 @@ export interface PluginAdminPorts {
   /** Writes several config values at once, comments kept; undefined removes. Applied live when it resolves. */
   configure(values: readonly { path: string; value: unknown }[]): Promise<void>;
   setSecret(name: string, value: string | undefined): Promise<void>;
+  reloadSecrets: Secrets["reload"];
   /** Brings a plugin to life beside the running one, with a configuration that may never be kept, until `ask` settles. */
   tryOut<T>(
     found: FoundManifest,
@@ -116,6 +118,7 @@ export const adminMethods = {
   "plugins.logs": "operator.admin",
   "plugins.remove": "operator.admin",
   "plugins.logout": "operator.admin",
+  "secrets.reload": "operator.admin",
 } as const;
 
 /** Service "plugin-admin": rclaw's own methods around plugins. */

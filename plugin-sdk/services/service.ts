@@ -7,6 +7,7 @@ import type { HealthService } from "./health.ts";
 import type { HttpService } from "./http.ts";
 import type { LanesService } from "./lanes.ts";
 import type { ListeningService } from "./listening.ts";
+import type { OperationsService } from "./operations.ts";
 import type { PluginAdminService } from "./plugin-admin.ts";
 import type { PluginStoreService } from "./plugin-store.ts";
 import type { SessionsService } from "./sessions.ts";
@@ -28,6 +29,7 @@ export interface Services {
   readonly http: HttpService;
   readonly lanes: LanesService;
   readonly listening: ListeningService;
+  readonly operations: OperationsService;
   readonly sessions: SessionsService;
   readonly storage: StorageService;
   readonly terminal: TerminalService;

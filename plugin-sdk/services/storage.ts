@@ -14,6 +14,13 @@ export interface Secrets {
   resolve(value: string): Promise<string>;
   /** Durable when it resolves; undefined removes it. */
   set(name: string, value: string | undefined): Promise<void>;
+  /** Reads the file again. One that cannot be read rejects, and what was known before goes on counting. */
+  reload(): Promise<{
+    /** Names of all secrets there are now. */
+    readonly names: readonly string[];
+    /** Names of those that are new, other than before, or gone. */
+    readonly changed: readonly string[];
+  }>;
 }
 
 /** Service "storage": what plugins keep, and the secrets of all. */

@@ -17,7 +17,7 @@ const openclawKeys: Readonly<Record<string, string>> = {
     "messagePrefix responsePrefix queue inbound ackReaction ackReactionScope removeAckAfterReply suppressToolErrors tts",
   "messages.groupChat": "historyLimit",
   commands: "native nativeSkills text bash bashForegroundMs config debug restart useAccessGroups allowFrom",
-  logging: "file maxFileBytes consoleLevel consoleStyle redactSensitive redactPatterns",
+  logging: "maxFileBytes consoleLevel consoleStyle redactSensitive redactPatterns",
   plugins: "load slots installs",
   channels: "defaults modelByChannel",
   models: "mode bedrockDiscovery",

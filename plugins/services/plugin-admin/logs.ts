@@ -1,5 +1,4 @@
 import { open } from "node:fs/promises";
-import path from "node:path";
 import { defineMethod } from "@rclaw/plugin-sdk";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import { forPeople } from "./cages.ts";
@@ -15,8 +14,7 @@ interface Answer {
 }
 
 /** One plugin's lines of the gateway's log, which are redacted already. */
-export function logsMethod(stateDir: string, known: (id: string) => unknown): KernelMethod {
-  const file = path.join(stateDir, "logs/gateway.log");
+export function logsMethod(fileNow: () => string | undefined, known: (id: string) => unknown): KernelMethod {
   return {
     scope: "operator.admin",
     ...defineMethod({
@@ -26,14 +24,14 @@ export function logsMethod(stateDir: string, known: (id: string) => unknown): Ke
       async handle({ params: { id, limit = 100, cursor }, caller }) {
         forPeople(caller, "plugins.logs");
         known(id);
-        return readLines(file, id, limit, cursor);
+        return readLines(fileNow(), id, limit, cursor);
       },
     }),
   };
 }
 
-async function readLines(file: string, id: string, limit: number, cursor = ""): Promise<Answer> {
-  const handle = await open(file, "r").catch(() => undefined);
+async function readLines(file: string | undefined, id: string, limit: number, cursor = ""): Promise<Answer> {
+  const handle = file === undefined ? undefined : await open(file, "r").catch(() => undefined);
   if (!handle) return { lines: [], cursor: "0:0" };
   try {
     const { ino, size } = await handle.stat();

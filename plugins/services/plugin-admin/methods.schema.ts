@@ -4,6 +4,8 @@ const strict = { additionalProperties: false } as const;
 const id = Type.String({ minLength: 1, maxLength: 64 });
 
 export const noParams = Type.Object({}, strict);
+/** Early releases looked at nothing here. */
+export const anyParams = Type.Object({});
 export const idParams = Type.Object({ id }, strict);
 export const reloadParams = Type.Object({ id: Type.Optional(id) }, strict);
 export const addParams = Type.Object(

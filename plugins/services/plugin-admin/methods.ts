@@ -1,5 +1,6 @@
 import { defineMethod, type JsonSchema, RclawError } from "@rclaw/plugin-sdk";
 import type { Runtime } from "@rclaw/plugin-sdk/services/lanes";
+import { logFileOf } from "@rclaw/plugin-sdk/services/log-file";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import type {
   FoundManifest,
@@ -13,6 +14,7 @@ import { createGoingBack } from "./going-back.ts";
 import { addParams, idParams, logoutParams, noParams, reloadParams } from "./methods.schema.ts";
 import { logsMethod } from "./logs.ts";
 import { probePlugin } from "./probe.ts";
+import { secretsIn, secretsMethod } from "./secrets.ts";
 import { storeMethods } from "./store.ts";
 import { isLinked, unlink, workbenchMethods } from "./workbench.ts";
 
@@ -245,7 +247,8 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
   return [
     ...cageMethods(options, found),
     ...workbenchMethods({ ...options, rescan }),
-    logsMethod(options.stateDir, found),
+    secretsMethod(options),
+    logsMethod(() => logFileOf(config(), options.stateDir), found),
     ...storeMethods({
       ...options,
       found,
@@ -473,10 +476,4 @@ function requiredOf(schema: JsonSchema | undefined): readonly string[] {
 /** A secret that is only for some uses, such as a webhook's, is not asked of everybody and logs nobody in. */
 function isCredential(property: Readonly<Record<string, unknown>>): boolean {
   return property["writeOnly"] === true && property["x-ask"] !== false;
-}
-
-/** Names of the secrets that a plugin's configuration refers to. */
-function secretsIn(value: unknown): string[] {
-  if (typeof value === "string") return value.startsWith("secret:") ? [value.slice("secret:".length)] : [];
-  return typeof value === "object" && value !== null ? Object.values(value).flatMap(secretsIn) : [];
 }

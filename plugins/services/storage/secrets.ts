@@ -8,7 +8,14 @@ import type { Secrets, StorageService } from "@rclaw/plugin-sdk/services/storage
 export const createSecrets: StorageService["createSecrets"] = ({ stateDir, redactor }): Secrets => {
   const file = path.join(stateDir, "secrets.json");
   let cache: Promise<Map<string, string>> | undefined;
-  let writing = Promise.resolve();
+  let last: Promise<unknown> = Promise.resolve();
+
+  /** One change after the other, so that none is written over what another has just read. */
+  function inTurn<T>(task: () => Promise<T>): Promise<T> {
+    const result = last.then(task);
+    last = result.catch(() => undefined);
+    return result;
+  }
 
   async function read(): Promise<Map<string, string>> {
     let text: string;
@@ -64,15 +71,24 @@ export const createSecrets: StorageService["createSecrets"] = ({ stateDir, redac
       value.startsWith("secret:") ? get(value.slice("secret:".length)) : Promise.resolve(value),
     set(name, value) {
       if (value !== undefined) redactor.add(value);
-      const next = writing.then(async () => {
+      return inTurn(async () => {
         const map = new Map(await load());
         if (value === undefined) map.delete(name);
         else map.set(name, value);
         await writeAtomic(file, `${JSON.stringify(Object.fromEntries(map), null, 2)}\n`);
         cache = Promise.resolve(map);
       });
-      writing = next.catch(() => undefined);
-      return next;
     },
+    reload: () =>
+      inTurn(async () => {
+        const before = await (cache ?? new Map<string, string>());
+        const now = await read();
+        cache = Promise.resolve(now);
+        const all = new Set([...before.keys(), ...now.keys()]);
+        return {
+          names: [...now.keys()],
+          changed: [...all].filter((name) => before.get(name) !== now.get(name)),
+        };
+      }),
   };
 };
