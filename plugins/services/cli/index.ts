@@ -19,6 +19,9 @@ const modules: { readonly [Name in CommandName]: () => Promise<CommandModule> } 
   plugin: () => import("./commands/plugin.ts"),
   channels: () => import("./commands/channels.ts"),
   pairing: () => import("./commands/pairing.ts"),
+  devices: () => import("./commands/devices.ts"),
+  logs: () => import("./commands/logs.ts"),
+  methods: () => import("./commands/methods.ts"),
 };
 
 interface Problem {

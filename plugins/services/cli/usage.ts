@@ -121,6 +121,39 @@ Write
 
   --json   print JSON
 `,
+  devices: `Usage: rclaw devices [list]
+       rclaw devices approve [<request>] [--latest]
+       rclaw devices reject [<request>] [--latest]
+       rclaw devices remove <device> [--yes]
+       rclaw devices rotate <device> [--role <role>] [--scope <scope>]...
+       rclaw devices revoke <device> [--role <role>]
+
+  list     which devices wait, and which are paired
+  approve  lets one in; without <request> the only one that waits
+  reject   turns one away; it may ask again
+  remove   forgets a device and closes its connections
+  rotate   gives it another token, which is printed; the old one ends
+  revoke   takes its token back until it is paired again
+
+  The first digits of a request or a device are enough.
+  --latest  of several that wait the newest
+  --role    operator or node, where a device is both
+  --yes     do not ask
+  --json    print JSON
+`,
+  logs: `Usage: rclaw logs [--follow] [--limit <n>]
+
+Shows the end of the gateway's log. Secrets in it are blanked out.
+
+  -f, --follow     shows what comes, until Ctrl-C
+  -n, --limit <n>  lines to begin with (default: 100)
+      --json       print JSON; with --follow one document a line
+`,
+  methods: `Usage: rclaw methods [--json]
+
+Lists every method of the gateway protocol that this gateway answers, who may call it,
+which part answers it, and the release that had it first. --json has the params as well.
+`,
 } as const;
 
 export type CommandName = keyof typeof usage;
