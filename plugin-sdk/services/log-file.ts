@@ -47,6 +47,7 @@ export function openLogFile(first: string): LogFile {
       } catch {
         // A log that cannot be written must not stop what it reports on.
         process.stderr.write(line);
+        size = -1;
       }
     },
     moveTo(next) {
