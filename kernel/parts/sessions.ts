@@ -47,6 +47,8 @@ const storeMethods = {
 
 const channelMethods = {
   "channels.status": "operator.read",
+  "channels.start": "operator.admin",
+  "channels.stop": "operator.admin",
   "channels.logout": "operator.admin",
   "pairing.list": "operator.pairing",
   "pairing.approve": "operator.pairing",

@@ -45,7 +45,7 @@ export interface LiveChannels {
     target: Pick<OutboundMessage, "accountId" | "to" | "threadId">,
     signal: AbortSignal,
   ): Promise<void>;
-  /** channels.status, channels.logout, pairing.list, pairing.approve, pairing.revoke. */
+  /** channels.status, .start, .stop and .logout, pairing.list, pairing.approve, pairing.revoke. */
   methods(): KernelMethod[];
 }
 

@@ -23,7 +23,7 @@ export interface ChannelsOptions extends ChannelPorts {
 export interface Channels extends Omit<LiveChannels, "methods"> {
   /** Resolves when the message is durable or refused for good; rejects when the channel should bring it again. */
   receive(channelId: string, message: InboundMessage, signal?: AbortSignal): Promise<void>;
-  /** channels.status, channels.logout. */
+  /** channels.status, channels.start, channels.stop, channels.logout. */
   channelMethods(): KernelMethod[];
 }
 
@@ -264,6 +264,8 @@ export function createChannels(options: ChannelsOptions): Channels {
       entry.channel = channel;
       if (signal.aborted) return true;
       await channel.start((message) => receive(channel.id, message, attempt.signal), attempt.signal);
+      // Stopped meanwhile, and perhaps started again: how that one fares is not this one's to say.
+      if (signal.aborted) return true;
       Object.assign(entry, { running: true, failures: 0 });
       delete entry.lastError;
       return true;
@@ -292,21 +294,41 @@ export function createChannels(options: ChannelsOptions): Channels {
     }
   }
 
+  /** From one start to the next stop. */
+  async function live(entry: StartedChannel, channel: Channel | string, signal: AbortSignal): Promise<void> {
+    entry.isStopped = false;
+    entry.failures = 0;
+    if (!(await tryStart(entry, channel, signal))) void keepTrying(entry, channel, signal);
+  }
+
   async function start(channel: Channel | string, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
     const id = typeof channel === "string" ? channel : channel.id;
+    let life = new AbortController();
     const entry: StartedChannel = {
       id,
       channel: typeof channel === "string" ? undefined : channel,
       running: false,
+      isStopped: false,
       failures: 0,
+      async start() {
+        if (!life.signal.aborted || signal.aborted) return;
+        life = new AbortController();
+        await live(entry, channel, life.signal);
+      },
+      stop() {
+        life.abort();
+        Object.assign(entry, { running: false, isStopped: true, failures: 0 });
+        delete entry.lastError;
+      },
     };
     started.set(id, entry);
     const onAbort = (): void => {
+      life.abort(signal.reason);
       if (started.get(id) === entry) started.delete(id);
     };
     signal.addEventListener("abort", onAbort, { once: true });
-    if (!(await tryStart(entry, channel, signal))) void keepTrying(entry, channel, signal);
+    await live(entry, channel, life.signal);
   }
 
   /** Configuration and secrets are not a channel's to write; who asks for it must be allowed to. */

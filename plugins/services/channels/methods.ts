@@ -8,16 +8,21 @@ import {
 } from "@rclaw/plugin-sdk";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import { inboundRules } from "./inbound.ts";
-import { channelsLogoutParams, channelsStatusParams } from "./methods.schema.ts";
+import { channelParams, channelsStatusParams } from "./methods.schema.ts";
 
 /** A channel that should run, whether or not it does at the moment. */
 export interface StartedChannel {
   readonly id: string;
   channel: Channel | undefined;
   running: boolean;
+  /** Somebody stopped it; until it is started again, or the gateway is. */
+  isStopped: boolean;
   failures: number;
   lastStartAt?: number;
   lastError?: string;
+  /** Resolves after the first try; nothing when it is not stopped. */
+  start(): Promise<void>;
+  stop(): void;
 }
 
 interface MethodOptions {
@@ -29,7 +34,7 @@ interface MethodOptions {
   now(): number;
 }
 
-/** channels.status and channels.logout, in the shapes OpenClaw's clients know. */
+/** channels.status, .start, .stop and .logout, in the shapes OpenClaw's clients know. */
 export function channelMethods({ started, forgetLogin, config, log, now }: MethodOptions): KernelMethod[] {
   /** A channel that does not answer in time shows as such; it must not hold up the others' rows. */
   async function accountsOf(
@@ -40,7 +45,7 @@ export function channelMethods({ started, forgetLogin, config, log, now }: Metho
     const failed = (error: string): ChannelAccount[] => [
       { accountId: "default", enabled: true, configured: true, running: false, lastError: error },
     ];
-    if (!entry.channel) return failed(entry.lastError ?? "not started yet");
+    if (!entry.channel) return failed(entry.lastError ?? (entry.isStopped ? "stopped" : "not started yet"));
     const controller = new AbortController();
     const timer = setTimeout(
       () => controller.abort(new RclawError("TIMEOUT", `no answer within ${timeoutMs} ms`)),
@@ -65,8 +70,12 @@ export function channelMethods({ started, forgetLogin, config, log, now }: Metho
     name: "channels.status",
     since: "2026.2.17",
     params: channelsStatusParams,
-    async handle({ params: { probe = false, timeoutMs = 10_000 } }) {
-      const entries = [...started.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+    async handle({ params: { probe = false, timeoutMs = 10_000, channel } }) {
+      const wanted = channel?.trim().toLowerCase();
+      const all = [...started.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+      const entries = wanted === undefined ? all : all.filter(({ id }) => id === wanted);
+      if (wanted !== undefined && entries.length === 0)
+        throw new RclawError("INVALID_REQUEST", `unknown channel: ${channel}`);
       const limit = Math.min(Math.max(timeoutMs, 1_000), 120_000);
       const lists = await Promise.all(entries.map((entry) => accountsOf(entry, probe, limit)));
       const rows = entries.map((entry, i) => {
@@ -92,13 +101,64 @@ export function channelMethods({ started, forgetLogin, config, log, now }: Metho
     },
   });
 
+  function find(method: string, channel: string): StartedChannel {
+    const entry = started.get(channel.trim().toLowerCase());
+    if (!entry) throw new RclawError("INVALID_REQUEST", `invalid ${method} channel`);
+    return entry;
+  }
+
+  /** A channel runs all of its accounts or none. */
+  async function wholeChannel(entry: StartedChannel, named: string | undefined): Promise<string> {
+    const accounts = await accountsOf(entry, false, 10_000);
+    const wanted = named?.trim();
+    if (!wanted) return defaultAccount(accounts);
+    if (accounts.length === 1 && accounts[0]?.accountId === wanted) return wanted;
+    const ids = accounts.map(({ accountId }) => accountId).join(", ");
+    throw new RclawError(
+      "INVALID_REQUEST",
+      accounts.some(({ accountId }) => accountId === wanted)
+        ? `channel ${entry.id} starts and stops with all of its accounts (${ids}); leave out accountId`
+        : `channel ${entry.id} has no account "${wanted}"; it has ${ids}`,
+    );
+  }
+
+  const start = defineMethod({
+    name: "channels.start",
+    since: "2026.5.7",
+    params: channelParams,
+    async handle({ params }) {
+      const entry = find("channels.start", params.channel);
+      const accountId = await wholeChannel(entry, params.accountId);
+      await entry.start();
+      const status = entry.running ? "handed-off" : "retry";
+      return {
+        channel: entry.id,
+        accountId,
+        started: entry.running,
+        outcome: { status, ...(entry.lastError !== undefined && { reason: entry.lastError }) },
+      };
+    },
+  });
+
+  const stop = defineMethod({
+    name: "channels.stop",
+    since: "2026.5.7",
+    params: channelParams,
+    async handle({ params }) {
+      const entry = find("channels.stop", params.channel);
+      const accountId = await wholeChannel(entry, params.accountId);
+      entry.stop();
+      log.info({ channel: entry.id }, `channel ${entry.id} was stopped by a client`);
+      return { channel: entry.id, accountId, stopped: true };
+    },
+  });
+
   const logout = defineMethod({
     name: "channels.logout",
     since: "2026.2.17",
-    params: channelsLogoutParams,
+    params: channelParams,
     async handle({ params, caller, signal }) {
-      const entry = started.get(params.channel.trim().toLowerCase());
-      if (!entry) throw new RclawError("INVALID_REQUEST", "invalid channels.logout channel");
+      const entry = find("channels.logout", params.channel);
       const { id, channel } = entry;
       const accountId = params.accountId?.trim() || defaultAccount(await accountsOf(entry, false, 10_000));
       await channel?.logout?.(accountId, signal);
@@ -108,6 +168,8 @@ export function channelMethods({ started, forgetLogin, config, log, now }: Metho
   });
   return [
     { ...status, scope: "operator.read" },
+    { ...start, scope: "operator.admin" },
+    { ...stop, scope: "operator.admin" },
     { ...logout, scope: "operator.admin" },
   ];
 }
@@ -131,6 +193,7 @@ function accountRow(
   const lastStartAt = account.lastStartAt ?? entry.lastStartAt;
   return {
     ...account,
+    ...(entry.isStopped && { running: false, ...(account.connected !== undefined && { connected: false }) }),
     ...(lastError !== undefined && { lastError }),
     ...(lastStartAt !== undefined && { lastStartAt }),
     ...(entry.failures > 0 && { reconnectAttempts: entry.failures }),
