@@ -144,7 +144,7 @@ export function agentMethods({
 
   /** The run ended before this process knew of it: what the store and the transcript still say. */
   async function settledAnswer(run: Run): Promise<unknown> {
-    const outcome = runs.finished(run.id);
+    const outcome = runs.finished(run);
     if (outcome) return finalAnswer(run, outcome);
     if (run.state === "error" || run.state === "aborted") throw failure(run.id, run.error ?? run.state);
     const entries = await sessions.tail(run.sessionKey, 400);
@@ -186,7 +186,7 @@ export function agentMethods({
       if (!alive.events?.ended) return { runId: run.id, status: "in_flight" };
       await alive.done;
     }
-    const outcome = runs.finished(run.id);
+    const outcome = runs.finished(run);
     const state = outcome?.status ?? run.state;
     if (state === "error") throw failure(run.id, outcome?.error ?? run.error ?? "the run failed");
     return { runId: run.id, status: state === "accepted" || state === "replying" ? "in_flight" : state };
@@ -226,10 +226,9 @@ export function agentMethods({
     signal,
   }: MethodCall<{ runId: string; timeoutMs?: number }>): Promise<unknown> {
     const { runId, timeoutMs = waitMs } = params;
-    const outcome = runs.finished(runId);
-    const stored = outcome ? undefined : settledRun(runId, caller);
+    const stored = runs.endOf(runId, caller.principal) ? undefined : settledRun(runId, caller);
     if (stored) return waitAnswer(runId, stored);
-    const ended = await runs.wait(runId, timeoutMs, signal);
+    const ended = await runs.wait(runId, caller.principal, { timeoutMs, signal });
     return ended ? waitAnswer(runId, ended) : { runId, status: "timeout" };
   }
 

@@ -61,8 +61,20 @@ export interface RunsOptions extends TurnParts {
   agentOf(sessionKey: string): string;
 }
 
+/** How a run ended, and whose it was: several principals may use the same id. */
+interface Ended {
+  readonly run: Pick<Run, "method" | "principal" | "id">;
+  readonly outcome: Outcome;
+}
+
+interface Waiter {
+  readonly principal: string;
+  end(outcome: Outcome): void;
+}
+
 /** Kept in two halves of which the older is dropped: one by one, each would cost a search through the gaps before it. */
 const maxFinished = 1_000;
+const maxSameId = 8;
 /** Measured: two more cost acknowledgements a third of their rate under load, two fewer cost the answers theirs. */
 const runsAtOnce = 6;
 const patienceMs = 2;
@@ -76,9 +88,9 @@ export function createRuns(options: RunsOptions) {
   const { log, gateway } = context;
   const live = new Map<string, LiveRun>();
   const bySession = new Map<string, Set<LiveRun>>();
-  let finished = new Map<string, Outcome>();
+  let finished = new Map<string, readonly Ended[]>();
   let before = finished;
-  const waiting = new Map<string, Set<(outcome: Outcome) => void>>();
+  const waiting = new Map<string, Set<Waiter>>();
   const turnstile = createTurnstile(runsAtOnce, patienceMs);
   const send = createOutbox(context, settings);
   const answer = createAnswers({
@@ -109,8 +121,26 @@ export function createRuns(options: RunsOptions) {
     return outcome;
   }
 
-  function outcomeOf(runId: string): Outcome | undefined {
-    return finished.get(runId) ?? before.get(runId);
+  const endedAs = (runId: string): readonly Ended[] => [
+    ...(finished.get(runId) ?? []),
+    ...(before.get(runId) ?? []),
+  ];
+
+  /** How this very request ended, not somebody else's under the same id. */
+  function outcomeOf(run: Ended["run"]): Outcome | undefined {
+    return endedAs(run.id).find((ended) => keyOf(ended.run) === keyOf(run))?.outcome;
+  }
+
+  const isLive = (runId: string, principal?: string): boolean =>
+    [...live.values()].some(
+      ({ run }) => run.id === runId && (principal === undefined || run.principal === principal),
+    );
+
+  /** The caller's own run of that id, or else the last that anybody had. */
+  function endOf(runId: string, principal: string): Outcome | undefined {
+    const ended = endedAs(runId);
+    const own = ended.find(({ run }) => run.principal === principal);
+    return own?.outcome ?? (isLive(runId, principal) ? undefined : ended[0]?.outcome);
   }
 
   function settle(ended: LiveRun, outcome: Outcome): void {
@@ -124,11 +154,11 @@ export function createRuns(options: RunsOptions) {
       before = finished;
       finished = new Map();
     }
-    finished.set(run.id, outcome);
-    const waiters = waiting.get(run.id);
-    if (!waiters) return;
-    waiting.delete(run.id);
-    for (const waiter of waiters) waiter(outcome);
+    const { method, principal, id } = run;
+    const others = (finished.get(id) ?? []).slice(0, maxSameId - 1);
+    finished.set(id, [{ run: { method, principal, id }, outcome }, ...others]);
+    for (const waiter of waiting.get(id) ?? [])
+      if (waiter.principal === principal || !isLive(id, waiter.principal)) waiter.end(outcome);
   }
 
   /** Never rejects: however a run ends, its end is an outcome. */
@@ -358,6 +388,7 @@ export function createRuns(options: RunsOptions) {
     start,
     find: (run: Pick<Run, "method" | "principal" | "id">): LiveRun | undefined => live.get(keyOf(run)),
     finished: outcomeOf,
+    endOf,
     watch,
     /** Stops one run of a session, or all of them. */
     abort(sessionKey: string, runId: string | undefined, reason: StopReason): readonly string[] {
@@ -370,24 +401,29 @@ export function createRuns(options: RunsOptions) {
       [...live.values()].some(({ run }) => run.id === runId && run.sessionKey !== sessionKey),
 
     /** Resolves with how the run ended, or undefined when it has not within the time. It may not exist yet. */
-    wait(runId: string, timeoutMs: number, signal: AbortSignal): Promise<Outcome | undefined> {
-      const known = outcomeOf(runId);
-      if (known && ![...live.values()].some(({ run }) => run.id === runId)) return Promise.resolve(known);
+    wait(
+      runId: string,
+      principal: string,
+      { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
+    ): Promise<Outcome | undefined> {
+      const known = endOf(runId, principal);
+      if (known && !isLive(runId)) return Promise.resolve(known);
       return new Promise((resolve) => {
         const end = (outcome: Outcome | undefined): void => {
           clearTimeout(timer);
           signal.removeEventListener("abort", onAbort);
           const waiters = waiting.get(runId);
-          waiters?.delete(end);
+          waiters?.delete(waiter);
           if (waiters?.size === 0) waiting.delete(runId);
           resolve(outcome);
         };
+        const waiter: Waiter = { principal, end };
         const onAbort = (): void => end(undefined);
         const timer = setTimeout(end, Math.min(timeoutMs, longestTimer), undefined).unref();
         signal.addEventListener("abort", onAbort, { once: true });
         const waiters = waiting.get(runId);
-        if (waiters) waiters.add(end);
-        else waiting.set(runId, new Set([end]));
+        if (waiters) waiters.add(waiter);
+        else waiting.set(runId, new Set([waiter]));
       });
     },
 
