@@ -130,6 +130,7 @@ export function createTestState(): TestState {
         });
         await Promise.resolve();
         writable();
+        stored.entry = { ...stored.entry, updatedAt: Date.now() };
         return lines;
       },
       tail: (limit) => Promise.resolve(stored.transcript.slice(-limit)),

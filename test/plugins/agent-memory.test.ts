@@ -14,13 +14,8 @@ import {
   toHistory,
 } from "../../plugins/services/agent/messages.ts";
 import { systemPrompt } from "../../plugins/services/agent/prompt.ts";
-import {
-  asUserText,
-  cleanInput,
-  createStamp,
-  shorten,
-  withoutStamp,
-} from "../../plugins/services/agent/text.ts";
+import { withoutHead } from "@rclaw/plugin-sdk/services/message-head";
+import { asUserText, cleanInput, createStamp, shorten } from "../../plugins/services/agent/text.ts";
 import { agentBench, textTool, usage } from "./agent.support.ts";
 
 const text = (value: string) => [{ type: "text", text: value }] as const;
@@ -72,8 +67,8 @@ test("a stamp is written in the person's time zone and hidden from them again", 
   const at = Date.UTC(2026, 10, 22, 10, 57);
   expect(createStamp("UTC")(at)).toBe("[Sun 2026-11-22 10:57 UTC] ");
   expect(createStamp("Europe/Vienna")(at)).toMatch(/^\[Sun 2026-11-22 11:57 \S+\] $/);
-  expect(withoutStamp(`${createStamp("Asia/Tokyo")(at)}hello`)).toBe("hello");
-  expect(withoutStamp("[note] hello")).toBe("[note] hello");
+  expect(withoutHead(`${createStamp("Asia/Tokyo")(at)}hello`)).toBe("hello");
+  expect(withoutHead("[note] hello")).toBe("[note] hello");
 });
 
 test("input is one form of Unicode without control characters", () => {

@@ -1,5 +1,5 @@
+import { withoutHead } from "@rclaw/plugin-sdk/services/message-head";
 import { messageOf, type StoredMessage } from "./messages.ts";
-import { withoutStamp } from "./text.ts";
 import type { TranscriptEntry } from "@rclaw/plugin-sdk";
 
 export interface HistoryLimits {
@@ -96,7 +96,7 @@ function blockForClients(
   }
 }
 
-const own = ({ role }: StoredMessage, text: string): string => (role === "user" ? withoutStamp(text) : text);
+const own = ({ role }: StoredMessage, text: string): string => (role === "user" ? withoutHead(text) : text);
 
 const wordsOf = (value: unknown): string => (typeof value === "string" ? value : "");
 

@@ -17,11 +17,6 @@ export function cleanInput(message: string, method: string): string {
 }
 
 const weekday = "(?:Sun|Mon|Tue|Wed|Thu|Fri|Sat)";
-const clock = `${weekday} \\d{4}-\\d{2}-\\d{2} \\d{2}:\\d{2} [^\\]\\n]{1,32}\\] `;
-/** What the gateway puts in front: waiting events, then the time, and in a conversation of several who speaks. */
-const headPattern = new RegExp(
-  `^(?:(?:System: \\[[^\\n]*\\n)+\\n)?\\[(?:${clock}|[^\\]\\n]{1,160} ${clock}[^\\n()]{1,80} \\(id:[^\\s()]{1,64}\\): )`,
-);
 
 /** Headers that only the gateway writes, in the words of a person: an envelope, a role in brackets, a model's own marks. */
 const imitations: readonly [RegExp, string][] = [
@@ -144,12 +139,6 @@ export function createStamp(timezone: string): (now: number) => string {
     stamp = `[${part("weekday")} ${part("year")}-${part("month")}-${part("day")} ${part("hour")}:${part("minute")} ${part("timeZoneName")}] `;
     return stamp;
   };
-}
-
-/** People see what they wrote, without what the gateway put in front of it. */
-export function withoutStamp(text: string): string {
-  const first = text.charCodeAt(0);
-  return first === 91 || first === 83 ? text.replace(headPattern, "") : text;
 }
 
 /** `System: [2026-11-22 10:57:30 UTC] text`, the line a queued event becomes in front of the next prompt. */

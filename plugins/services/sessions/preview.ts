@@ -1,4 +1,5 @@
 import type { SessionEntry, TranscriptEntry } from "@rclaw/plugin-sdk";
+import { withoutHead } from "@rclaw/plugin-sdk/services/message-head";
 import { isRecord } from "./lines.ts";
 import type { SessionStore } from "./store.ts";
 
@@ -97,18 +98,12 @@ export async function previewItems(
   return items.slice(-count).map(({ role, text }) => ({ role, text: shorten(text, chars) }));
 }
 
-/** What the agent puts in front of a person's words: waiting events, the time, and who speaks. */
-const clock = String.raw`(?:Sun|Mon|Tue|Wed|Thu|Fri|Sat) \d{4}-\d{2}-\d{2} \d{2}:\d{2} [^\]\n]{1,32}\] `;
-const headPattern = new RegExp(
-  String.raw`^(?:(?:System: \[[^\n]*\n)+\n)?\[(?:${clock}|[^\]\n]{1,160} ${clock}[^\n()]{1,80} \(id:[^\s()]{1,64}\): )`,
-);
-
 function itemOf(entry: TranscriptEntry): PreviewItem | undefined {
   const message = entry["message"];
   if (entry.type !== "message" || !isRecord(message)) return undefined;
   const role = roleOf(message["role"]);
   const whole = textOf(message["content"]);
-  const said = (role === "user" ? whole.replace(headPattern, "") : whole).trim();
+  const said = (role === "user" ? withoutHead(whole) : whole).trim();
   if (said !== "") return { role, text: said };
   const calls = callsIn(message["content"]);
   return calls.length > 0 ? { role: "tool", text: `call ${calls.join(", ")}` } : undefined;
