@@ -6,14 +6,19 @@ import path from "node:path";
  * Replaces a file as a whole: temp file, fsync, rename, fsync of the folder.
  * Without the last step a power cut may undo the rename although the data is safe.
  */
-export async function writeAtomic(file: string, data: string | Uint8Array, mode = 0o600): Promise<void> {
+export async function writeAtomic(
+  file: string,
+  data: string | Uint8Array | AsyncIterable<Uint8Array>,
+  mode = 0o600,
+): Promise<void> {
   const folder = path.dirname(file);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const temp = path.join(folder, `.${path.basename(file)}.${randomBytes(6).toString("hex")}.tmp`);
   try {
     const handle = await open(temp, "wx", mode);
     try {
-      await handle.writeFile(data);
+      // Node takes pieces as well; its types do not say so.
+      await handle.writeFile(data as Uint8Array);
       await handle.sync();
     } finally {
       await handle.close();

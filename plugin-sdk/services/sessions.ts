@@ -23,6 +23,15 @@ export interface Lock {
   release(): Promise<void>;
 }
 
+/** Something about a session is durable that was not before. */
+export interface SessionChange {
+  readonly key: string;
+  readonly sessionId: string;
+  readonly reason: "message" | "patch" | "reset" | "delete" | "compact";
+  /** What was said, with reason "message". */
+  readonly entries: readonly TranscriptEntry[];
+}
+
 export interface SessionStoreOptions {
   /** `<state>/sessions`. */
   readonly dir: string;
@@ -34,6 +43,8 @@ export interface SessionStoreOptions {
   redact?(json: string): string;
   /** Written into new transcripts; default the process's. */
   readonly cwd?: string;
+  /** Told of every change, in order. */
+  onChange?(change: SessionChange): void;
   readonly commit?: {
     /** Records that share one sync at most. Default 4,096. */
     readonly maxRecords?: number;
@@ -95,7 +106,7 @@ export interface LiveStore {
   tail(key: string, limit: number): Promise<readonly TranscriptEntry[]>;
   open(key: string, signal: AbortSignal): Promise<Session>;
   reset(key: string, reason: "new" | "reset", signal: AbortSignal): Promise<SessionEntry>;
-  /** sessions.list, preview, patch, reset and delete. */
+  /** The `sessions.*` methods that only need the store. */
   methods(ports: SessionMethodPorts): KernelMethod[];
   close(): Promise<void>;
 }

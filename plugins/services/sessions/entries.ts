@@ -22,6 +22,26 @@ export function isEntryChange(value: Readonly<Record<string, unknown>>): boolean
   return value["type"] === "custom" && value["customType"] === entryChange;
 }
 
+/** A change that stands before every entry. */
+export function entryChangeBody({
+  id,
+  timestamp,
+  data,
+}: {
+  readonly id: string;
+  readonly timestamp: string;
+  readonly data: object;
+}): string {
+  return JSON.stringify({
+    type: "custom",
+    id,
+    parentId: null,
+    timestamp,
+    customType: entryChange,
+    data,
+  });
+}
+
 /** Cheap: tells most lines apart without parsing them. */
 export function mayBeEntryChange(bytes: Buffer): boolean {
   return bytes.includes(changeMark);

@@ -50,6 +50,13 @@ export function afterReset(entry: SessionEntry | undefined): Readonly<Record<str
   return { systemSent: false, abortedLastRun: false, ...Object.fromEntries(kept), ...fresh };
 }
 
+/** What was counted is of the longer transcript. Whoever remembers that sees by the count that it is another one. */
+export function afterCompaction(entry: SessionEntry | undefined): Readonly<Record<string, unknown>> {
+  const before = entry?.["compactionCount"];
+  const counts = { inputTokens: null, outputTokens: null, totalTokens: null, totalTokensFresh: null };
+  return { ...counts, compactionCount: (typeof before === "number" ? before : 0) + 1 };
+}
+
 /** The session's row of the index, read again only when something changed. */
 export function rowOf(state: SessionState, entry: SessionEntry): CatalogRow {
   const { key, transcript, settled, row } = state;

@@ -1,4 +1,9 @@
-import type { DeleteOptions, SessionStoreOptions, StoreState } from "@rclaw/plugin-sdk/services/sessions";
+import type {
+  DeleteOptions,
+  SessionChange,
+  SessionStoreOptions,
+  StoreState,
+} from "@rclaw/plugin-sdk/services/sessions";
 import { randomUUID } from "node:crypto";
 import fs from "node:fs";
 import { mkdir } from "node:fs/promises";
@@ -11,6 +16,7 @@ import {
   type TranscriptEntry,
 } from "@rclaw/plugin-sdk";
 import { Checkpoint } from "./checkpoint.ts";
+import { type Compaction, cutSession } from "./compact.ts";
 import { faultOf } from "./disk.ts";
 import { Journal } from "./journal.ts";
 import type { KeyRules } from "@rclaw/plugin-sdk/session-key";
@@ -18,7 +24,7 @@ import { endRecord } from "./records.ts";
 import { readJournal, type Replay } from "./replay.ts";
 import { Runs } from "./runs.ts";
 import { HeldSession } from "./session.ts";
-import { afterReset, type SessionState } from "./state.ts";
+import { afterCompaction, afterReset, type SessionState } from "./state.ts";
 import { SessionTable } from "./table.ts";
 import { readHead, readTail } from "./tail.ts";
 import { Writers } from "./writers.ts";
@@ -26,6 +32,13 @@ import { Draft, type NewEntry, newPoint, type Point } from "./writing.ts";
 
 // More than this in memory only means that the disk takes the journal but not the transcripts.
 const maxBacklog = 64 * 1_048_576;
+
+interface Commit extends Pick<SessionChange, "reason"> {
+  readonly entries?: readonly TranscriptEntry[];
+  swap?(): void;
+  /** Goes into the journal in front of the lines. */
+  readonly before?: string;
+}
 
 /**
  * The sessions on the disk. A write is acknowledged when the journal is synced; the
@@ -42,6 +55,7 @@ export class SessionStore {
   readonly #table: SessionTable;
   readonly #writers = new Writers();
   readonly #checkpoint: Checkpoint;
+  readonly #watchers: ((key: string) => void)[] = [];
   #journal: Journal;
   #closed: Promise<void> | undefined;
 
@@ -68,7 +82,8 @@ export class SessionStore {
     this.#redact = options.redact ?? ((json) => json);
     this.#cwd = options.cwd ?? process.cwd();
     const { dir, keys } = options;
-    this.#table = new SessionTable({ dir, keys, log: this.#log, cwd: this.#cwd, now: this.#now });
+    const added = (key: string): void => this.#changed(key);
+    this.#table = new SessionTable({ dir, keys, log: this.#log, cwd: this.#cwd, now: this.#now, added });
     this.#checkpoint = new Checkpoint({
       dir,
       log: this.#log,
@@ -124,6 +139,11 @@ export class SessionStore {
     return all;
   }
 
+  /** Told which session is new or not what it was. */
+  watch(watcher: (key: string) => void): void {
+    this.#watchers.push(watcher);
+  }
+
   find(key: string): SessionEntry | undefined {
     return this.#table.peek(key)?.entry;
   }
@@ -145,9 +165,14 @@ export class SessionStore {
     if (!state) return [];
     for (;;) {
       const { transcript } = state;
+      const { edition } = transcript;
+      if (edition % 2 === 1) {
+        await transcript.turn;
+        continue;
+      }
       const found = await readTail(transcript.snapshot(), limit, maxBytes);
-      // Reset meanwhile: what was read may be half of each.
-      if (state.transcript !== transcript) continue;
+      // Reset or cut meanwhile: what was read may be half of each.
+      if (state.transcript !== transcript || transcript.edition !== edition) continue;
       await this.#table.quarantine.add(
         state.hash,
         found.bad.filter((line) => line.offset >= 0),
@@ -233,6 +258,35 @@ export class SessionStore {
     }
   }
 
+  /**
+   * Leaves a transcript its last entries, under the same session id; the whole of it is archived.
+   * Waits for the writer; changes of the entry may go on meanwhile.
+   */
+  async compact(key: string, maxLines: number, signal: AbortSignal): Promise<Compaction> {
+    const canonical = this.canonical(key);
+    const release = await this.#writers.acquire(canonical, signal);
+    try {
+      const state = this.#table.peek(canonical) && (await this.#prepared(canonical, { toWrite: true }));
+      if (!state?.entry) return { compacted: false, reason: "no sessionId" };
+      if (!state.settled.hasEntries) return { compacted: false, reason: "no transcript" };
+      const archiveName = (): string => this.#archiveName(state.hash, "compacted");
+      const found = await cutSession(state, {
+        maxLines,
+        table: this.#table,
+        archiveName,
+        flush: () => this.flush(),
+      });
+      if (found.archived === undefined) return { compacted: false, kept: found.kept };
+      await this.#patch(state, afterCompaction(state.nextEntry), "compact");
+      // The index must not be taken for that of the longer file.
+      state.row = undefined;
+      await this.flush();
+      return { compacted: true, archived: found.archived, kept: found.kept };
+    } finally {
+      release();
+    }
+  }
+
   /** Everything acknowledged so far is in the transcripts and synced, the index is written and the journal is empty. */
   async flush(): Promise<void> {
     await this.#journal.settled();
@@ -294,11 +348,15 @@ export class SessionStore {
     const draft = this.#draft(state);
     draft.begin();
     const appended = entries.map((entry) => draft.append(entry));
-    await this.#commit(state, draft);
+    await this.#commit(state, draft, { reason: "message", entries: appended });
     return appended;
   }
 
-  async #patch(state: SessionState, fields: Readonly<Record<string, unknown>>): Promise<SessionEntry> {
+  async #patch(
+    state: SessionState,
+    fields: Readonly<Record<string, unknown>>,
+    reason: "patch" | "compact" = "patch",
+  ): Promise<SessionEntry> {
     if ("sessionId" in fields || "key" in fields) {
       throw new RclawError(
         "INVALID_REQUEST",
@@ -307,7 +365,7 @@ export class SessionStore {
     }
     const draft = this.#draft(state);
     draft.patch(fields);
-    await this.#commit(state, draft);
+    await this.#commit(state, draft, { reason });
     return draft.entry;
   }
 
@@ -315,7 +373,7 @@ export class SessionStore {
   #commit(
     state: SessionState,
     draft: Draft,
-    { swap, before = "" }: { swap?: () => void; before?: string } = {},
+    { reason, entries = [], swap, before = "" }: Commit,
   ): Promise<void> {
     if (this.#table.writeback.backlog > maxBacklog)
       throw degraded(this.#table.writeback.fault ?? "transcripts are written too slowly");
@@ -338,9 +396,15 @@ export class SessionStore {
         state.version++;
         this.#table.touch();
         if (draft.lines.length > 0) this.#table.writeback.add(state.transcript, draft.lines);
+        this.#changed(state.key, { reason, sessionId: draft.point.sessionId, entries });
         resolve();
       });
     });
+  }
+
+  #changed(key: string, change?: Omit<SessionChange, "key">): void {
+    for (const watcher of this.#watchers) watcher(key);
+    if (change) this.#options.onChange?.({ key, ...change });
   }
 
   /** Ends the current transcript and goes on with what the draft begins. Resolves with the archive's name, if there is one. */
@@ -366,6 +430,7 @@ export class SessionStore {
       transcript.waitFor(archived);
     };
     await this.#commit(state, draft, {
+      reason: ending === "reset" ? "reset" : "delete",
       swap,
       before: old.exists ? endRecord(hash, old.generation, archive) : "",
     });

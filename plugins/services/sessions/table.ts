@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, readdir } from "node:fs/promises";
 import path from "node:path";
-import type { Logger } from "@rclaw/plugin-sdk";
+import type { Logger, SessionEntry } from "@rclaw/plugin-sdk";
 import { catalogFile, type CatalogRow, readCatalog, writeCatalog } from "./catalog.ts";
 import { canonicalKey, type KeyRules, mainSessionKey, transcriptHash } from "@rclaw/plugin-sdk/session-key";
 import { faultOf } from "./disk.ts";
+import { entryChangeBody } from "./entries.ts";
 import { seal } from "./lines.ts";
 import { type Loaded, loadSession } from "./load.ts";
 import { Quarantine } from "./quarantine.ts";
@@ -23,6 +24,8 @@ export interface SessionTableOptions {
   /** Written into the headers of new transcripts. */
   readonly cwd: string;
   now(): number;
+  /** Told of every session that appears. */
+  added(key: string): void;
 }
 
 // Waiting for small reads, not computing, is what takes the time at start.
@@ -136,6 +139,17 @@ export class SessionTable {
     return new Transcript({ file, size: 0, torn: false, strict: true, header, log: this.#options.log });
   }
 
+  /** The lines a transcript begins with when what they stood for is gone: whose it is, and what is known of it. */
+  opening(state: SessionState, entry: SessionEntry, id: string): string {
+    const { key } = state;
+    const timestamp = new Date(this.#options.now()).toISOString();
+    const change = entryChangeBody({ id, timestamp, data: { key, ...entry } });
+    // In a transcript from elsewhere lines without a checksum follow: ours must have none either.
+    const ours = state.next.strict ? seal : (line: string): string => line;
+    const header = headerBody({ key, sessionId: entry.sessionId, cwd: this.#options.cwd, timestamp });
+    return `${ours(header)}\n${ours(change)}\n`;
+  }
+
   /** Throws while the journal has lines for a transcript that cannot be read: there they must stay. */
   async takeOver(): Promise<void> {
     for (const [hash, unread] of this.#unread) {
@@ -212,6 +226,7 @@ export class SessionTable {
   #add({ point, ...rest }: Omit<SessionState, "next" | "settled"> & { readonly point: Point }): SessionState {
     const state: SessionState = { ...rest, next: point, settled: point };
     this.#states.set(state.key, state);
+    this.#options.added(state.key);
     return state;
   }
 

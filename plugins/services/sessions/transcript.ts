@@ -33,6 +33,8 @@ export class Transcript {
   created = false;
   /** The write-back's turn on this file, when there is one. */
   turn: Promise<void> | undefined;
+  /** Odd while the file is being replaced; afterwards another number than before, because offsets mean nothing any more. */
+  edition = 0;
   #gate: Promise<void> | undefined;
   readonly #header: () => string;
   readonly #log: Logger;
@@ -75,6 +77,16 @@ export class Transcript {
 
   get hasPending(): boolean {
     return this.#pending.length > 0 || this.#writing.length > 0;
+  }
+
+  /** Puts another file in this one's place; `work` tells its size. */
+  async replace(work: () => Promise<number>): Promise<void> {
+    this.edition++;
+    try {
+      this.#size = await work();
+    } finally {
+      this.edition++;
+    }
   }
 
   /** Whole lines with their newline, already durable in the journal. */

@@ -91,6 +91,17 @@ export class Writeback {
     });
   }
 
+  /** Lets somebody else have the file for a while. What is handed in meanwhile is written afterwards. */
+  async lend<T>(transcript: Transcript, work: () => Promise<T>): Promise<T> {
+    if (transcript.gate) await transcript.gate;
+    let result: T | undefined;
+    await this.#take(transcript, async () => {
+      await this.#release(transcript);
+      result = await work();
+    });
+    return result as T;
+  }
+
   /**
    * Gives a finished transcript its archive name, after its last line, trying until it works.
    * Resolves with false when the store was closed before that; then the next start does it.
