@@ -176,6 +176,10 @@ export interface ConnectOptions {
   readonly scopes?: readonly string[];
   readonly client?: Readonly<Record<string, unknown>>;
   readonly caps?: readonly string[];
+  /** What a node says that it can do. */
+  readonly commands?: readonly string[];
+  readonly permissions?: Readonly<Record<string, boolean>>;
+  readonly pathEnv?: string;
   readonly minProtocol?: number;
   readonly maxProtocol?: number;
   readonly device?: Device;
@@ -190,6 +194,7 @@ export async function connectClient(
   const client = await openClient(url, options.headers ? { headers: options.headers } : {});
   const nonce = await client.nonce();
   const { token, password, role = "operator", scopes = ["operator.admin"], caps = [] } = options;
+  const { commands, permissions, pathEnv } = options;
   const params = {
     minProtocol: options.minProtocol ?? 3,
     maxProtocol: options.maxProtocol ?? 3,
@@ -197,6 +202,9 @@ export async function connectClient(
     caps,
     role,
     scopes,
+    ...(commands && { commands }),
+    ...(permissions && { permissions }),
+    ...(pathEnv !== undefined && { pathEnv }),
     auth: { ...(token !== undefined && { token }), ...(password !== undefined && { password }) },
   };
   const device = options.device && signDevice(options.device, params, { version: "v3", nonce });

@@ -6,9 +6,9 @@ import { refused } from "./command-line.ts";
 import type { approvalsFile } from "./methods.schema.ts";
 import { said } from "./text.ts";
 
-export type ApprovalsFile = Static<typeof approvalsFile>;
+type ApprovalsFile = Static<typeof approvalsFile>;
 
-export interface Snapshot {
+interface Snapshot {
   readonly path: string;
   readonly exists: boolean;
   readonly hash: string;

@@ -14,7 +14,7 @@ import {
   systemRunParams as systemRunParamsSchema,
   waitParams,
 } from "./methods.schema.ts";
-import { type ExecParams, type ExecRequest, execRequestOf, sourceOf } from "./requests.ts";
+import { type ExecRequest, execRequestOf, sourceOf } from "./requests.ts";
 import { systemRunParams } from "./system-run.ts";
 import { plainly, plainlyOrNull, said } from "./text.ts";
 
@@ -44,8 +44,8 @@ function execMethods({ gateway, exec, now }: ApprovalMethodsOptions): Method[] {
       name: "exec.approval.request",
       since: "2026.2.17",
       params: execRequestParams,
-      async handle({ params, caller, accept }) {
-        const request = execRequestOf({ params: params as ExecParams });
+      async handle({ params, caller, accept, signal }) {
+        const request = execRequestOf({ params });
         const id = said(params.id);
         if (id?.startsWith("plugin:")) throw refused("approval ids starting with plugin: are reserved");
         const timeoutMs = params.timeoutMs ?? defaultTimeoutMs;
@@ -55,6 +55,7 @@ function execMethods({ gateway, exec, now }: ApprovalMethodsOptions): Method[] {
           book: exec,
           hasApprover: approvers(gateway).length > 0,
           ...(params.twoPhase && { accept }),
+          ...(caller.kind === "plugin" && { signal }),
         });
       },
     }),
@@ -123,7 +124,7 @@ function pluginMethods({ gateway, plugin, now }: ApprovalMethodsOptions): Method
       name: "plugin.approval.request",
       since: "2026.5.7",
       params: pluginRequestParams,
-      async handle({ params, caller, accept }) {
+      async handle({ params, caller, accept, signal }) {
         const { severity, toolCallId, allowedDecisions, sessionKey } = params;
         const request: PluginRequest = {
           pluginId: plainlyOrNull(params.pluginId),
@@ -148,6 +149,7 @@ function pluginMethods({ gateway, plugin, now }: ApprovalMethodsOptions): Method
           book: plugin,
           hasApprover: approvers(gateway).length > 0,
           ...(params.twoPhase && { accept }),
+          ...(caller.kind === "plugin" && { signal }),
         });
       },
     }),
@@ -220,12 +222,24 @@ function listMethod<Request>(name: string, book: Book<Request>): Method {
 /** Waits for the decision; with nobody there to decide, that is "no" at once. */
 async function answered<Request>(
   approval: Approval<Request>,
-  options: { book: Book<Request>; hasApprover: boolean; accept?: (payload: unknown) => void },
+  options: {
+    book: Book<Request>;
+    hasApprover: boolean;
+    accept?: (payload: unknown) => void;
+    /** Of somebody who will not come back for the answer, as a client does after its connection broke. */
+    signal?: AbortSignal;
+  },
 ): Promise<unknown> {
   const { id, createdAtMs, expiresAtMs } = approval;
   if (!options.hasApprover) options.book.decide(id, null);
   options.accept?.({ status: "accepted", id, createdAtMs, expiresAtMs });
-  return outcome(approval);
+  const withdraw = (): void => void options.book.decide(id, null);
+  options.signal?.addEventListener("abort", withdraw, { once: true });
+  try {
+    return await outcome(approval);
+  } finally {
+    options.signal?.removeEventListener("abort", withdraw);
+  }
 }
 
 async function outcome({ id, decided, createdAtMs, expiresAtMs }: Approval<unknown>): Promise<unknown> {

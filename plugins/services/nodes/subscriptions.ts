@@ -1,0 +1,61 @@
+import type { PluginContext } from "@rclaw/plugin-sdk";
+import type { LiveNode } from "./live.ts";
+
+export interface Subscriptions {
+  add(node: LiveNode, sessionKey: string): void;
+  remove(node: LiveNode, sessionKey: string): void;
+  /** Copies an event of a session to the nodes that want it. */
+  copy(event: string, payload: unknown): void;
+}
+
+const maxPerNode = 64;
+
+/** Which nodes follow which conversations. A subscription ends with its connection. */
+export function createSubscriptions({ send }: Pick<PluginContext["gateway"], "send">): Subscriptions {
+  const bySession = new Map<string, Set<string>>();
+  const byConnection = new Map<string, Set<string>>();
+
+  function remove(connId: string, sessionKey: string): void {
+    const wanted = byConnection.get(connId);
+    wanted?.delete(sessionKey);
+    if (wanted?.size === 0) byConnection.delete(connId);
+    const nodes = bySession.get(sessionKey);
+    nodes?.delete(connId);
+    if (nodes?.size === 0) bySession.delete(sessionKey);
+  }
+
+  function wantedBy({ connId, ended }: LiveNode): Set<string> {
+    const known = byConnection.get(connId);
+    if (known) return known;
+    const wanted = new Set<string>();
+    byConnection.set(connId, wanted);
+    const end = (): void => {
+      for (const sessionKey of wanted) remove(connId, sessionKey);
+      byConnection.delete(connId);
+    };
+    ended.addEventListener("abort", end, { once: true });
+    return wanted;
+  }
+
+  return {
+    add(node, sessionKey) {
+      if (node.ended.aborted) return;
+      const wanted = wantedBy(node);
+      if (wanted.size >= maxPerNode) {
+        const [oldest = ""] = wanted;
+        remove(node.connId, oldest);
+      }
+      wanted.add(sessionKey);
+      byConnection.set(node.connId, wanted);
+      const nodes = bySession.get(sessionKey) ?? new Set();
+      bySession.set(sessionKey, nodes.add(node.connId));
+    },
+    remove: (node, sessionKey) => remove(node.connId, sessionKey),
+    copy(event, payload) {
+      if (bySession.size === 0 || typeof payload !== "object" || payload === null) return;
+      const { sessionKey } = payload as { sessionKey?: unknown };
+      if (typeof sessionKey !== "string") return;
+      for (const connId of bySession.get(sessionKey) ?? []) send(connId, event, payload);
+    },
+  };
+}
