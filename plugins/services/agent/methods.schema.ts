@@ -132,6 +132,7 @@ export const wakeParams = Type.Object(
   { additionalProperties: true },
 );
 
+/** There is one list of models for all agents and sessions: what newer clients name changes nothing about it. */
 export const modelsListParams = Type.Object(
   {
     agentId: name,
@@ -151,16 +152,6 @@ export const modelsListParams = Type.Object(
         Type.Literal("all"),
       ]),
     ),
-    // Of 2026.9. There is one list of models for all agents and sessions.
-    agentId: name,
-    sessionKey: name,
-    authProfileId: name,
-    provider: name,
-    includeDetails: flag,
-    includeProviderCapabilities: flag,
-    includeDefaultModels: flag,
-    preparedOnly: flag,
-    refresh: flag,
   },
   strict,
 );
