@@ -8,6 +8,7 @@ test("every command of the manifest has a complete usage text", async () => {
     "agent",
     "channels",
     "config",
+    "cron",
     "devices",
     "logs",
     "methods",

@@ -1,4 +1,5 @@
-const commands = "agent|channels|config|devices|gateway|logs|methods|models|pairing|plugin|sessions|status";
+const commands =
+  "agent|approvals|channels|config|cron|devices|gateway|logs|methods|models|nodes|pairing|plugin|sessions|status";
 const named = new RegExp(`(?<![\\w./@-]|npx )rclaw (?=(?:${commands})\\b)`, "g");
 
 /** Was this very program started by `npx`, or `npm exec`? What else npm started, it did not start this way. */

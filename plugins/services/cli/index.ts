@@ -18,6 +18,7 @@ const modules: { readonly [Name in CommandName]: () => Promise<CommandModule> } 
   sessions: () => import("./commands/sessions.ts"),
   plugin: () => import("./commands/plugin.ts"),
   channels: () => import("./commands/channels.ts"),
+  cron: () => import("./commands/cron.ts"),
   pairing: () => import("./commands/pairing.ts"),
   devices: () => import("./commands/devices.ts"),
   logs: () => import("./commands/logs.ts"),

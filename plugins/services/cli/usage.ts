@@ -111,6 +111,39 @@ Write
 
   --json  print JSON
 `,
+  cron: `Usage: rclaw cron [list] [--all]
+       rclaw cron add --at|--every|--cron <when> --message|--system-event <text>
+       rclaw cron run <id> [--due]
+       rclaw cron runs [<id>] [--limit <n>]
+       rclaw cron enable|disable|remove <id>
+       rclaw cron status
+
+  list    the jobs that are on, or all of them
+  add     a new job
+  run     runs a job now, or only if it is due
+  runs    what came of the last runs
+  status  how many there are, when the next one is due, and where they stand
+
+Jobs run while the gateway does. An id may be cut short, or be the job's name.
+
+  --at <time>            once: 2026-12-24T18:00:00+01:00, or 20m from now
+  --every <span>         again and again: 30m, 2h, 1d
+  --cron <expression>    "0 9 * * 1-5"; with --tz Europe/Vienna, else this machine's time
+      --exact            not spread over the first minutes of the full hour
+  -m, --message <text>   a task for the assistant, in a conversation of its own
+      --session <target> isolated (the default) or session:<key>
+      --model, --thinking, --timeout <seconds>   for this task
+      --channel, --to, --account                 where the answer goes; without
+                         them to where you wrote from last
+      --no-deliver       the answer goes nowhere; see: rclaw cron runs
+  --system-event <text>  a reminder for the assistant, in its own conversation
+  --wake <mode>          now (the default), or next-heartbeat: with the next message
+  --name, --agent <id>
+  --keep                 a job of --at stays, switched off
+  --off                  added, and not yet on
+  --yes                  do not ask before removing
+  --json                 print JSON
+`,
   pairing: `Usage: rclaw pairing [list] [<channel>]
        rclaw pairing approve <channel> <code>
        rclaw pairing revoke <channel> <id>
