@@ -1,5 +1,5 @@
 import { createTestContext, type TestContext, type TestContextOptions } from "@rclaw/plugin-sdk/testing";
-import type { OutboundMessage, PluginContext } from "@rclaw/plugin-sdk";
+import { type OutboundMessage, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import cron from "../../plugins/services/cron/index.ts";
 import type { CronConfig } from "../../plugins/services/cron/cron.ts";
@@ -225,6 +225,46 @@ describe("a restart", () => {
       ]),
     );
   });
+});
+
+test("an assistant that is restarted under a run gives its answer all the same", async () => {
+  let times = 0;
+  await using on = await bench({
+    agent() {
+      if (++times > 2) return answerOf("at last");
+      throw new RclawError("UNAVAILABLE", "the gateway is restarting", {
+        details: { status: "interrupted" },
+      });
+    },
+  });
+  await add(on, { schedule: { kind: "every", everyMs: hour }, payload: turn });
+  await vi.advanceTimersByTimeAsync(hour + 5_000);
+  expect(await runs(on)).toMatchObject([{ status: "ok", summary: "at last" }]);
+  expect(new Set(on.asked.map(({ idempotencyKey }) => idempotencyKey)).size).toBe(1);
+});
+
+test("a job that cannot be stored is not tried over and over, and goes on when it can", async () => {
+  const first = await bench();
+  await add(first, { schedule: { kind: "every", everyMs: hour }, payload: reminder });
+  let isFull = true;
+  let tries = 0;
+  const { storage } = first.context;
+  await first[Symbol.asyncDispose]();
+  await using on = await bench({
+    storage: {
+      ...storage,
+      async set(key, value) {
+        if (isFull && ++tries > 0) throw new Error("no space left");
+        await storage.set(key, value);
+      },
+    },
+  });
+  await vi.advanceTimersByTimeAsync(hour + minute - 1_000);
+  expect(tries).toBe(2);
+  expect(on.asked).toEqual([]);
+  isFull = false;
+  await vi.advanceTimersByTimeAsync(minute);
+  expect(on.asked).toHaveLength(1);
 });
 
 describe("an answer", () => {

@@ -58,7 +58,10 @@ export function cronMethods({
     } catch (error) {
       throw refuse(method, (error as Error).message);
     }
-    const state = without(job.state, ["nextRunAtMs", "runningAtMs"]);
+    const state = without(
+      job.state,
+      scheduler.isRunning(job.id) ? ["nextRunAtMs"] : ["nextRunAtMs", "runningAtMs"],
+    );
     return { ...job, state: job.enabled && nextRunAtMs !== undefined ? { ...state, nextRunAtMs } : state };
   }
 

@@ -21,6 +21,8 @@ export interface Slot {
 }
 
 const summaryLength = 2_000;
+/** Longer than it takes this plugin to be told that it is the whole gateway that ends. */
+const restartMs = 1_000;
 
 /** Does what a job says, to its end. Rejects only when this plugin ends before it does. */
 export async function perform(context: Context, job: CronJob, slot: Slot): Promise<Outcome> {
@@ -74,19 +76,20 @@ async function ask(context: Context, job: CronJob, turn: Turn, slot: Slot): Prom
   if (isAlone && !slot.resumed && (await sessions.find(sessionKey)))
     await sessions.reset(sessionKey, "new", signal);
   const base = { sessionKey, runId };
+  const params = {
+    message: messageOf(job, turn),
+    sessionKey,
+    idempotencyKey: runId,
+    lane: "cron",
+    bootstrapContextRunKind: "cron",
+    ...(turn.lightContext && { bootstrapContextMode: "lightweight" }),
+    ...(turn.thinking !== undefined && { thinking: turn.thinking }),
+    ...(turn.model !== undefined && { model: turn.model }),
+    ...(turn.timeoutSeconds !== undefined && { timeout: Math.floor(turn.timeoutSeconds) }),
+  };
   let answer: Answer;
   try {
-    answer = (await methods.call("agent", {
-      message: messageOf(job, turn),
-      sessionKey,
-      idempotencyKey: runId,
-      lane: "cron",
-      bootstrapContextRunKind: "cron",
-      ...(turn.lightContext && { bootstrapContextMode: "lightweight" }),
-      ...(turn.thinking !== undefined && { thinking: turn.thinking }),
-      ...(turn.model !== undefined && { model: turn.model }),
-      ...(turn.timeoutSeconds !== undefined && { timeout: Math.floor(turn.timeoutSeconds) }),
-    })) as Answer;
+    answer = await toTheEnd(() => methods.call("agent", params), signal);
   } catch (error) {
     signal.throwIfAborted();
     return { ...base, status: "error", error: shorten(wordsOf(error)) };
@@ -106,6 +109,32 @@ async function ask(context: Context, job: CronJob, turn: Turn, slot: Slot): Prom
   if (answer.status !== "ok")
     return { ...told, ...summary, status: "error", error: "cron: the run was stopped before it was done" };
   return { ...told, ...summary, status: "ok", ...(await announce(context, job, text, slot.leaving)) };
+}
+
+/** An assistant that is restarted goes on with its runs: whoever asks again with the same id gets the same answer. */
+async function toTheEnd(request: () => Promise<unknown>, signal: AbortSignal): Promise<Answer> {
+  for (;;) {
+    try {
+      return (await request()) as Answer;
+    } catch (error) {
+      if (!isRclawError(error) || error.details?.["status"] !== "interrupted") throw error;
+      await pause(restartMs, signal);
+      signal.throwIfAborted();
+    }
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms).unref();
+    signal.addEventListener("abort", end);
+    if (signal.aborted) end();
+  });
 }
 
 function sessionOf({ sessions }: Context, { id, agentId, sessionTarget, sessionKey }: CronJob): string {

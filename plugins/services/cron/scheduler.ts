@@ -16,6 +16,8 @@ export interface SchedulerOptions {
   onFinished(result: Settled): void;
 }
 
+/** A job whose run could not even be stored is not tried over and over. */
+const troubleMs = 30_000;
 /** Looked at again so often, because a machine that slept or whose clock was set tells no timer. */
 const longestWaitMs = 60_000;
 
@@ -26,6 +28,7 @@ export function createScheduler(options: SchedulerOptions) {
   const { context, store, isEnabled, maxConcurrentRuns, now } = options;
   const { signal, log } = context;
   const active = new Map<string, Promise<void>>();
+  const held = new Map<string, number>();
   let timer: NodeJS.Timeout | undefined;
   signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
 
@@ -35,7 +38,7 @@ export function createScheduler(options: SchedulerOptions) {
     store
       .jobs()
       .flatMap(({ id, enabled, state: { nextRunAtMs: at } }) =>
-        enabled && at !== undefined && !active.has(id) ? [{ id, at }] : [],
+        enabled && at !== undefined && !active.has(id) ? [{ id, at: Math.max(at, held.get(id) ?? 0) }] : [],
       );
 
   /** Sets the timer anew, after anything that may have moved the next time. */
@@ -61,8 +64,10 @@ export function createScheduler(options: SchedulerOptions) {
     const known = active.get(id);
     if (known) return known;
     const own = follow(id, resumedAt)
+      .then(() => void held.delete(id))
       .catch((error: unknown) => {
         if (signal.aborted) return;
+        held.set(id, now() + troubleMs);
         log.error({ err: error, jobId: id }, `the run of cron job ${id} could not be brought to its end`);
         throw error;
       })
