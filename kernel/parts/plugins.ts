@@ -29,6 +29,7 @@ import {
   type RefusedPlugin,
 } from "@rclaw/plugin-sdk/services/plugin-admin";
 import { createPluginHost } from "../plugins/host.ts";
+import { agentGate, rulesFor } from "../policy/gates/agent.ts";
 import { allowDenyGate } from "../policy/gates/allow-deny.ts";
 import { groupGate } from "../policy/gates/group.ts";
 import { hooksGate } from "../policy/gates/hooks.ts";
@@ -171,13 +172,13 @@ export async function createPluginParts(options: PluginPartsOptions) {
   const lookup = createLookup({ catalog: () => catalog, host, registries });
 
   const listOf = nameLists(isBuiltIn);
-  const rules = () => settings.config().tools ?? {};
   const policy = createPolicy({
     hooks,
     log,
     gates: [
-      profileGate(rules, listOf),
-      allowDenyGate(rules, listOf),
+      profileGate((agentId) => rulesFor(settings.config(), agentId), listOf),
+      allowDenyGate(() => settings.config().tools ?? {}, listOf),
+      agentGate(() => settings.config(), listOf),
       groupGate({
         groupOf(sessionKey) {
           const { kind, channel, rest } = parseKey(sessionKey);

@@ -78,7 +78,12 @@ export function createServing(options: ServingOptions) {
     publish: (snapshot) => gateway?.broadcast("health", snapshot, { stateVersion: versions() }),
     ports: {
       agents: () =>
-        agentsOf(settings.config()).map(({ id, isDefault }) => ({ agentId: id, isDefault, heartbeat })),
+        agentsOf(settings.config()).map(({ id, isDefault, entry: { name } }) => ({
+          agentId: id,
+          ...(typeof name === "string" && { name }),
+          isDefault,
+          heartbeat,
+        })),
       defaultAgentId: () => defaultAgentOf(settings.config()),
       heartbeatSeconds: () => 0,
       channels: channelLines,

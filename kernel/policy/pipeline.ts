@@ -45,7 +45,7 @@ export interface Decision {
 }
 
 export interface PolicyOptions {
-  /** Order is the policy: profile, allow/deny, group, sandbox, before_tool_call. */
+  /** Order is the policy: profile, allow/deny, agent, group, sandbox, before_tool_call. */
   readonly gates: readonly PolicyGate[];
   readonly hooks: HookBus;
   readonly log: Logger;

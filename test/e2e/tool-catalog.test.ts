@@ -35,7 +35,11 @@ beforeAll(async () => {
       },
       agents: {
         defaults: { model: "openai/m", models: { "openai/m": { alias: "quick" } } },
-        list: [{ id: "main" }, { id: "cook" }],
+        list: [
+          { id: "main" },
+          { id: "cook" },
+          { id: "guest", tools: { profile: "minimal", alsoAllow: ["read", "write"], deny: ["write"] } },
+        ],
       },
       tools: { deny: ["exec"] },
     },
@@ -110,6 +114,15 @@ test("what is denied stands in the catalog, and not among what a session has", a
   expect(await refusal({ sessionKey: "agent:cook:main", agentId: "main" })).toEqual(
     refused('agent id "main" does not match session agent "cook"'),
   );
+});
+
+test("an agent may be left fewer tools than the others have", async () => {
+  const sessionKey = "agent:guest:main";
+  await say(client, "hello", { sessionKey });
+  const { groups } = await ask(client, "tools.effective", { sessionKey });
+  expect(idsOf(groups)).toEqual([["core", ["read"]]]);
+  const asked = mock.getRequests().at(-1)?.body as { tools: { function?: { name: string } }[] };
+  expect(asked.tools.map((tool) => tool.function?.name)).toEqual(["read"]);
 });
 
 test("the skills of an agent's own workspace are named to its model, and to no other", async () => {

@@ -117,7 +117,9 @@ test("the dice of CONTRIBUTING.md are offered to the model and roll, past every 
   expect(content).toMatch(/^[1-6] \+ [1-6] = \d+$/);
   expect(
     details.policy.map(({ gate, outcome }: { gate: string; outcome: string }) => [gate, outcome]),
-  ).toEqual(["profile", "allow-deny", "group", "sandbox", "before_tool_call"].map((gate) => [gate, "pass"]));
+  ).toEqual(
+    ["profile", "allow-deny", "agent", "group", "sandbox", "before_tool_call"].map((gate) => [gate, "pass"]),
+  );
   await expect(ask(client, "tool-caller.call", { tool: "dice", params: { count: 0 } })).rejects.toThrow(
     /invalid dice params/,
   );

@@ -11,15 +11,15 @@ export interface ToolRules {
 
 const none: readonly string[] = [];
 
-/** `tools.profile`: a named starting set, widened by `tools.alsoAllow`. */
+/** `tools.profile`: a named starting set, widened by `tools.alsoAllow`. An agent may have others. */
 export function profileGate(
-  rules: () => ToolRules,
+  rules: (agentId: string) => ToolRules,
   listOf: (entries: readonly string[]) => NameList,
 ): PolicyGate {
   return {
     name: "profile",
-    offer(tool, plugin) {
-      const { profile = "full", alsoAllow = none } = rules();
+    offer(tool, plugin, { agentId }) {
+      const { profile = "full", alsoAllow = none } = rules(agentId);
       const members = profiles[profile];
       if (!members || listOf(members).has(tool, plugin) || listOf(alsoAllow).has(tool, plugin))
         return undefined;

@@ -82,10 +82,7 @@ export function parseIdentity(text: string): Identity {
   for (const line of text.split(/\r?\n/)) {
     const [, label = "", value = ""] = /^\s*(?:-\s*)?([^:]{1,40}):(.*)$/.exec(line) ?? [];
     const key = label.replaceAll(/[*_]/g, "").trim().toLowerCase();
-    const plain = value
-      .trim()
-      .replaceAll(/^[*_]+|[*_]+$/g, "")
-      .trim();
+    const plain = value.replaceAll(/^[*_\s]+|[*_\s]+$/g, "");
     // Templates explain in brackets what is to be filled in.
     if (plain !== "" && !/^[([].*[)\]]$/.test(plain)) found[key] = plain;
   }
