@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { access, link, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
+import { access, link, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { LLMock } from "@copilotkit/aimock";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
@@ -37,6 +37,11 @@ async function refusal(method: string, params: object, by = client): Promise<unk
 const refused = (message: string): object => ({ code: "INVALID_REQUEST", message });
 
 beforeAll(async () => {
+  mock.onMessage(
+    "slowly",
+    { content: "One word after the other, and none too soon." },
+    { chunkSize: 4, latency: 100 },
+  );
   mock.onMessage(/./, { content: "Understood." });
   await mock.start();
 });
@@ -262,11 +267,30 @@ test("a deleted agent leaves the configuration with its bindings; its files go o
   expect(await isThere(file("workspace-temp"))).toBe(false);
 });
 
+test("an answer under way is given although an agent is made meanwhile", async () => {
+  await ask(client, "chat.send", { sessionKey: "main", message: "slowly", idempotencyKey: "run-1" });
+  await client.find(({ event, payload }) => event === "chat" && payload.state === "delta");
+  await ask(client, "agents.create", { name: "meanwhile" });
+  const { payload } = await client.find(
+    ({ event, payload }) => event === "chat" && payload.runId === "run-1" && payload.state !== "delta",
+  );
+  expect(payload.state).toBe("final");
+  expect(payload.message.content[0].text).toBe("One word after the other, and none too soon.");
+  const { messages } = await ask(client, "chat.history", { sessionKey: "main" });
+  expect(messages.map(({ role }: { role: string }) => role)).toEqual(["user", "assistant"]);
+});
+
 test("a workspace that somebody else needs stays, whatever is asked for", async () => {
   await ask(client, "agents.create", { name: "guest", workspace: file("workspace") });
   await writeFile(file("workspace/notes.txt"), "mine");
   await ask(client, "agents.delete", { agentId: "guest", deleteFiles: true });
   expect(await state.read("workspace/notes.txt")).toBe("mine");
+
+  await mkdir(file("elsewhere"));
+  await symlink(file("elsewhere"), file("workspace-link"));
+  await ask(client, "agents.create", { name: "linked", workspace: file("workspace-link") });
+  await ask(client, "agents.delete", { agentId: "linked", deleteFiles: true });
+  expect(await readdir(file("elsewhere"))).toEqual(["IDENTITY.md"]);
 });
 
 test("what cannot be done says why, in the protocol's words", async () => {

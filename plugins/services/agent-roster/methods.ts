@@ -29,6 +29,7 @@ interface Wanted {
   readonly avatar?: string;
 }
 
+const maxAgents = 256;
 const maxFileBytes = 2 * 1_024 * 1_024;
 /** Folders of the state folder that are no place to work in, and that folder itself. */
 const gatewaysOwn: ReadonlySet<string> = new Set([
@@ -86,6 +87,8 @@ export function rosterMethods({ context, configuration }: RosterOptions): readon
       const entries = entriesOf(snapshot);
       if (placeOf(entries, agentId) >= 0)
         throw new RclawError("INVALID_REQUEST", `agent "${agentId}" already exists`);
+      if (entries.length >= maxAgents)
+        throw new RclawError("INVALID_REQUEST", `there are ${entries.length} agents; delete one first`);
       const workspace = await makeWorkspace(params.workspace?.trim() || usualFolder(snapshot, agentId));
       const shown = { emoji: line(params.emoji), avatar: line(params.avatar) };
       const entry = {

@@ -1,4 +1,4 @@
-import { mkdir, realpath, rename } from "node:fs/promises";
+import { lstat, mkdir, realpath, rename } from "node:fs/promises";
 import { homedir } from "node:os";
 import path from "node:path";
 import type { Logger } from "@rclaw/plugin-sdk";
@@ -17,13 +17,15 @@ interface DiscardOptions {
 export async function discard(folder: string, { others, stateDir, log }: DiscardOptions): Promise<void> {
   const own = await realpath(folder).catch(() => undefined);
   if (own === undefined) return;
+  // A link is somebody's way of saying that the files are kept for another purpose.
+  const isLink = (await lstat(folder)).isSymbolicLink();
   const [state = stateDir, home = "/", ...rest] = await Promise.all(
     [stateDir, homedir(), ...others].map((place) => realpath(place).catch(() => path.resolve(place))),
   );
   const isNeeded = [state, ...rest].some((place) => isWithin(own, place) || own === place);
   const isShared = rest.some((place) => isWithin(place, own));
   const isAllowed = isWithin(state, own) || isWithin(home, own);
-  if (isNeeded || isShared || !isAllowed) {
+  if (isLink || isNeeded || isShared || !isAllowed) {
     log.warn({ folder }, "the workspace of a deleted agent stays where it is: it is not its alone");
     return;
   }
