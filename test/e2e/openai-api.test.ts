@@ -221,7 +221,7 @@ test("a model that fails is an internal error, as a whole answer and in the midd
   model.answer("break down", {
     error: { message: "no such model", type: "invalid_request_error" },
     status: 400,
-  } as never);
+  });
   const body = { model: "openclaw", messages: [{ role: "user", content: "break down" }] };
   const whole = await rawPost("/v1/chat/completions", body);
   expect(whole.status).toBe(500);

@@ -53,7 +53,7 @@ async function invoke(
   const answer = await rclaw.contributions.routes
     .get("POST /tools/invoke")!
     .handle(request, new AbortController().signal);
-  return { status: answer.status, body: JSON.parse(String(answer.body)) as unknown };
+  return { status: answer.status, body: JSON.parse(answer.body as string) as unknown };
 }
 
 test("a tool's answer has the shape of OpenClaw's", async () => {

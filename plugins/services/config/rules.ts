@@ -4,6 +4,7 @@ import type { Static } from "typebox";
 import type { configSchema } from "@rclaw/plugin-sdk/services/config.schema";
 import { isStrayGroup } from "@rclaw/plugin-sdk/services/tool-groups";
 import type { Finding } from "./sources.ts";
+import { isObject } from "./values.ts";
 
 const placeholders: ReadonlySet<string> = new Set(["", "undefined", "null"]);
 const shortestSecret = 16;
@@ -19,6 +20,7 @@ export function ruleFindings(config: unknown, env: NodeJS.ProcessEnv): Finding[]
     ...linkFindings(session.identityLinks),
     ...originFindings(gateway),
     ...toolFindings(tools),
+    ...hookFindings(config, env),
     ...gateway.trustedProxies.flatMap((range, index) =>
       isRange(range)
         ? []
@@ -63,6 +65,65 @@ function toolFindings(tools: Static<typeof configSchema>["tools"]): Finding[] {
         : [],
     ),
   );
+}
+
+/** Of a plugin's section, whose own schema may not have been met: nothing here is of the type that it should be. */
+function hookFindings(config: unknown, env: NodeJS.ProcessEnv): Finding[] {
+  const { hooks, gateway } = config as Static<typeof configSchema> & { readonly hooks?: unknown };
+  if (!isObject(hooks) || hooks["enabled"] !== true) return [];
+  const text = (value: unknown): string => (typeof value === "string" ? value.trim() : "");
+  const token = text(hooks["token"]);
+  const at = (key: string, message: string, isWarning = false): Finding => ({
+    path: ["hooks", key],
+    message,
+    ...(isWarning && { isWarning }),
+  });
+  const { auth } = gateway;
+  const own = [env["RUSTY_CLAW_GATEWAY_TOKEN"], auth.token, auth.password].filter(Boolean);
+  const isPath = /^\/?hooks\/*$/.test(text(hooks["path"]) || "hooks");
+  const mappings = Array.isArray(hooks["mappings"]) ? (hooks["mappings"] as unknown[]) : [];
+  return [
+    ...(token === "" ? [at("token", "hooks.enabled requires hooks.token: what senders have to show")] : []),
+    ...(own.includes(token)
+      ? [
+          at(
+            "token",
+            "is the gateway's own secret; whoever sends a webhook must not be able to control the gateway",
+          ),
+        ]
+      : []),
+    ...(isPath
+      ? []
+      : [at("path", "webhooks are always below /hooks; change the address at the sender", true)]),
+    ...prefixFindings(text(hooks["defaultSessionKey"]), hooks["allowedSessionKeyPrefixes"]),
+    ...mappings.flatMap((mapping, index) =>
+      isObject(mapping) && mapping["transform"] !== undefined
+        ? [
+            {
+              path: ["hooks", "mappings", index, "transform"],
+              message: "transform modules are not run: hooks of this mapping are refused; use a template",
+              isWarning: true,
+            },
+          ]
+        : [],
+    ),
+  ];
+}
+
+function prefixFindings(key: string, prefixes: unknown): Finding[] {
+  const list = Array.isArray(prefixes) ? prefixes.map((prefix) => String(prefix).trim().toLowerCase()) : [];
+  const allowed = list.filter((prefix) => prefix !== "");
+  if (allowed.length === 0) return [];
+  const fits = (text: string): boolean => allowed.some((prefix) => text.toLowerCase().startsWith(prefix));
+  if (fits(key === "" ? "hook:example" : key)) return [];
+  return key === ""
+    ? [
+        {
+          path: ["hooks", "allowedSessionKeyPrefixes"],
+          message: "must include 'hook:' when hooks.defaultSessionKey is unset",
+        },
+      ]
+    : [{ path: ["hooks", "defaultSessionKey"], message: "must match hooks.allowedSessionKeyPrefixes" }];
 }
 
 type GatewayConfig = Static<typeof configSchema>["gateway"];

@@ -4,7 +4,7 @@ import { done, events, internal, json, parsed, refused, told } from "./answers.t
 import { imageOnly, imagesIn } from "./attachments.ts";
 import { type Entry, messageOf, textOf } from "./prompt.ts";
 import type { Asked, FollowedRun, Result, Runner } from "./run.ts";
-import { agentFor, sessionFor } from "./target.ts";
+import { agentFor, modelFor, sessionFor } from "./target.ts";
 import { refuseForcedTools } from "./tools.ts";
 
 type Body = Readonly<Record<string, unknown>>;
@@ -17,7 +17,8 @@ export function createChat({ sessions, log }: PluginContext, run: Runner): Route
     const { message, extraSystemPrompt, images } = promptOf(body["messages"]);
     if (message === "" && images.length === 0) throw refused("Missing user message in `messages`.");
     refuseForcedTools(body);
-    return { caller: request.caller, runId, sessionKey, message, extraSystemPrompt, images };
+    const { caller } = request;
+    return { caller, runId, sessionKey, message, extraSystemPrompt, images, model: modelFor(request) };
   }
 
   return async (request, signal) => {
@@ -111,10 +112,12 @@ function promptOf(messages: unknown): Pick<Asked, "message" | "extraSystemPrompt
       images = pictures;
     } else if (role === "assistant") entries.push({ role, sender: "Assistant", body: text });
     else if (role === "tool" || role === "function") {
-      const from = [callId, name].find((word) => typeof word === "string" && word.trim() !== "");
+      const from = [callId, name].find(
+        (word): word is string => typeof word === "string" && word.trim() !== "",
+      );
       entries.push({
         role: "tool",
-        sender: from === undefined ? "Tool" : `Tool:${String(from).trim()}`,
+        sender: from === undefined ? "Tool" : `Tool:${from.trim()}`,
         body: text,
       });
       images = [];

@@ -7,7 +7,7 @@ import { filesIn, imageOnly, imagesIn } from "./attachments.ts";
 import { type Entry, messageOf, textOf } from "./prompt.ts";
 import { responseBody } from "./responses.schema.ts";
 import type { Asked, FollowedRun, Result, Runner } from "./run.ts";
-import { agentFor, sessionFor } from "./target.ts";
+import { agentFor, modelFor, sessionFor } from "./target.ts";
 import { refuseForcedTools } from "./tools.ts";
 
 type Body = Static<typeof responseBody>;
@@ -48,12 +48,13 @@ export function createResponses({ sessions, log }: PluginContext, run: Runner): 
   }
 
   async function askedOf(request: RouteRequest, body: Body): Promise<Asked> {
-    refuseForcedTools(body as Part);
+    refuseForcedTools(body);
     const { message, system, images } = promptOf(body.input);
     if (message === "") throw refused("Missing user message in `input`.");
     const { sessionKey, id } = await place(request, body);
     const extraSystemPrompt = [body.instructions ?? "", system].filter(Boolean).join("\n\n");
-    return { caller: request.caller, runId: id, sessionKey, message, extraSystemPrompt, images };
+    const { caller } = request;
+    return { caller, runId: id, sessionKey, message, extraSystemPrompt, images, model: modelFor(request) };
   }
 
   return async (request, signal) => {

@@ -10,6 +10,8 @@ export interface Asked {
   readonly message: string;
   readonly extraSystemPrompt: string;
   readonly images: readonly Attachment[];
+  /** From the header x-openclaw-model: `model` in the body names the agent. */
+  readonly model: string | undefined;
 }
 
 export interface Usage {
@@ -31,6 +33,12 @@ export interface FollowedRun {
 
 export type Runner = ReturnType<typeof createRunner>;
 
+interface AgentEvent {
+  readonly runId: string;
+  readonly stream: string;
+  readonly data: { readonly text?: string; readonly delta?: string };
+}
+
 /** What OpenAI's clients show when the agent chose to say nothing: the words they know from OpenClaw. */
 const nothing = "No response from OpenClaw.";
 
@@ -39,13 +47,8 @@ export function createRunner({ methods, gateway, signal: life, log }: PluginCont
   const followers = new Map<string, (text: string, delta: string) => void>();
   gateway.onEvent((event, payload) => {
     if (event !== "agent") return;
-    const { runId, stream, data } = payload as {
-      runId: string;
-      stream: string;
-      data: Record<string, unknown>;
-    };
-    if (stream === "assistant")
-      followers.get(runId)?.(String(data["text"] ?? ""), String(data["delta"] ?? ""));
+    const { runId, stream, data } = payload as AgentEvent;
+    if (stream === "assistant") followers.get(runId)?.(data.text ?? "", data.delta ?? "");
   });
 
   function stop({ caller, sessionKey, runId }: Asked): void {
@@ -61,7 +64,7 @@ export function createRunner({ methods, gateway, signal: life, log }: PluginCont
 
   /** Resolves when the run is accepted; rejects when it is refused. */
   return async (asked: Asked, signal: AbortSignal): Promise<FollowedRun> => {
-    const { caller, runId, sessionKey, message, extraSystemPrompt, images } = asked;
+    const { caller, runId, sessionKey, message, extraSystemPrompt, images, model } = asked;
     const text = createText();
     followers.set(runId, text.add);
     const ends = AbortSignal.any([signal, life]);
@@ -70,6 +73,7 @@ export function createRunner({ methods, gateway, signal: life, log }: PluginCont
       sessionKey,
       idempotencyKey: runId,
       deliver: false,
+      ...(model && { model }),
       ...(extraSystemPrompt !== "" && { extraSystemPrompt }),
       ...(images.length > 0 && { attachments: images }),
     };

@@ -52,3 +52,8 @@ function keyPart(user: string): string {
     .slice(0, 40);
   return `${plain}~${createHash("sha256").update(user).digest("hex").slice(0, 24)}`;
 }
+
+/** A model of a provider, for this request only. */
+export function modelFor({ headers }: Pick<RouteRequest, "headers">): string | undefined {
+  return headers["x-openclaw-model"]?.trim() || undefined;
+}

@@ -55,8 +55,10 @@ export default definePlugin<{ readonly allow?: readonly string[]; readonly deny?
       const action = text(body["action"]);
       if (action === "" || args["action"] !== undefined) return args;
       const offered = await find(tool, place);
-      const properties = (offered?.params["properties"] ?? {}) as object;
-      return Object.hasOwn(properties, "action") ? { ...args, action } : args;
+      const properties: unknown = offered?.params["properties"];
+      return typeof properties === "object" && properties !== null && Object.hasOwn(properties, "action")
+        ? { ...args, action }
+        : args;
     }
 
     const find = async (tool: string, place: Place) =>
