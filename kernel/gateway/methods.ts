@@ -9,6 +9,8 @@ interface MethodEntry {
   readonly role: Role;
   /** "kernel", or the id of the plugin whose manifest declares it. */
   readonly owner: string;
+  /** Calls since it was declared. */
+  calls: number;
 }
 
 export interface CallOptions {
@@ -18,11 +20,11 @@ export interface CallOptions {
 }
 
 export interface Methods {
-  declare(entry: Omit<MethodEntry, "role"> & { role?: Role }): Disposable;
+  declare(entry: Omit<MethodEntry, "role" | "calls"> & { role?: Role }): Disposable;
   /** The live handler of a declared method. */
   provide(owner: string, method: Method): Disposable;
   names(): readonly string[];
-  entry(name: string): MethodEntry | undefined;
+  entry(name: string): Readonly<MethodEntry> | undefined;
   /** Makes a caller one that plugins may hand on: whoever it speaks for has been let in. */
   vouch<C extends Caller>(caller: C): C;
   isVouched(caller: Caller): boolean;
@@ -82,7 +84,7 @@ export function createMethods({ activate }: MethodsOptions): Methods {
         const message = `"${entry.owner}" declares method ${entry.name}, which "${taken.owner}" already has`;
         throw new RclawError("CONFLICT", message);
       }
-      entries.set(entry.name, { ...entry, role });
+      entries.set(entry.name, { ...entry, role, calls: 0 });
       return { [Symbol.dispose]: () => void entries.delete(entry.name) };
     },
     provide(owner, method) {
@@ -115,6 +117,7 @@ export function createMethods({ activate }: MethodsOptions): Methods {
       const entry = entries.get(name);
       authorize(entry, options.caller);
       if (!entry) throw new RclawError("INVALID_REQUEST", `unknown method: ${name}`);
+      entry.calls++;
       const given = params ?? {};
       const ready = handlers.get(name);
       return run(ready ?? (await handlerOf(entry)), given, options);

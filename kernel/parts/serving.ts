@@ -203,6 +203,13 @@ export function createServing(options: ServingOptions) {
         auth: async (incoming) => (await gateway?.bearer(incoming)) ?? { ok: false },
         isOriginAllowed: (incoming) => gateway?.isOriginAllowed(incoming) ?? false,
         addressOf: (incoming) => gateway?.addressOf(incoming),
+        counts: async () => ({
+          startedAt,
+          connections: gateway?.connections() ?? 0,
+          runs: sessions.unsettled(),
+          sessions: (await sessions.list()).length,
+          calls: methods.names().map((name) => [name, methods.entry(name)?.calls ?? 0]),
+        }),
         failed: (route, error) => plugins.failed("routes", route, error),
         routes: {
           names: () => plugins.catalog().names("routes").filter(isAnswered),

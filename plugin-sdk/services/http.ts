@@ -21,6 +21,18 @@ export interface HttpLimits {
   readonly openLocal: number;
 }
 
+/** What `GET /metrics` tells. */
+export interface GatewayCounts {
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  readonly connections: number;
+  /** Accepted and not over. */
+  readonly runs: number;
+  readonly sessions: number;
+  /** Calls of each method so far. */
+  readonly calls: readonly (readonly [name: string, count: number])[];
+}
+
 export interface HttpOptions {
   readonly routes: RouteTable;
   /** The gateway's token as a bearer. */
@@ -31,6 +43,7 @@ export interface HttpOptions {
   isOriginAllowed(request: IncomingMessage): boolean;
   /** What limits count by; undefined on this machine. */
   addressOf(request: IncomingMessage): string | undefined;
+  counts(): Promise<GatewayCounts>;
   /** Told when a route threw or did not answer in time. */
   failed?(route: string, error: unknown): void;
   readonly log: Logger;

@@ -2,10 +2,11 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { Readable } from "node:stream";
 import { isRclawError, type ErrorCode, RclawError, type Route } from "@rclaw/plugin-sdk";
 import { fastify, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from "fastify";
-import type { HttpLimits, HttpOptions } from "@rclaw/plugin-sdk/services/http";
+import type { HttpLimits, HttpOptions, RouteTable } from "@rclaw/plugin-sdk/services/http";
 import { answer, type Head, LateAnswer, securityHeaders, send, withinTime } from "./answer.ts";
 import { canonicalPath } from "./http-path.ts";
 import { matchRoute, methodsOf } from "./match.ts";
+import { createMetrics } from "./metrics.ts";
 import { printable } from "@rclaw/plugin-sdk/printable";
 import { createCrowd, type Crowd } from "@rclaw/plugin-sdk/services/crowd";
 
@@ -42,8 +43,10 @@ const guarded = "/api/channels";
  * looked up in the live table. The checks run before a byte of the body is read.
  */
 export async function createHttp(
-  options: HttpOptions,
+  given: HttpOptions,
 ): Promise<(request: IncomingMessage, response: ServerResponse) => void> {
+  const metrics = createMetrics(given.counts);
+  const options = { ...given, routes: withOwn(given.routes, metrics.route) };
   let handle: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
   const limits = { ...defaultLimits, ...options.limits };
   const crowd = createCrowd();
@@ -66,6 +69,7 @@ export async function createHttp(
     readBody(payload, request, limits),
   );
   app.addHook("onRequest", async (request, reply) => {
+    metrics.count(request.method);
     reply.headers({ ...securityHeaders, "Content-Security-Policy": contentPolicy });
     const refusal = await admit(request, reply, options, { ...limits, crowd });
     // Nobody will read what follows: the sender must not be able to go on with it.
@@ -86,6 +90,13 @@ export async function createHttp(
   if (!handle)
     throw new RclawError("UNAVAILABLE", "fastify did not ask for a server; reinstall rclaw's dependencies");
   return handle;
+}
+
+function withOwn(routes: RouteTable, own: Route): RouteTable {
+  return {
+    names: () => [own.route, ...routes.names()],
+    get: async (name) => (name === own.route ? own : routes.get(name)),
+  };
 }
 
 /** Sets `found`, or sends the refusal; fastify stops when a hook has replied. */

@@ -222,3 +222,21 @@ test("SEC-046 nothing below /api/channels is open, whatever a route says and how
   expect((await http.fetch("/api/channels/x", { headers: bearer })).status).toBe(200);
   expect((await http.fetch("/api/channelsx")).status).toBe(404);
 });
+
+test("metrics are Prometheus' and for whoever shows the token", async () => {
+  await using http = await serve([]);
+  expect((await http.fetch("/metrics")).status).toBe(401);
+  const { status, headers, body } = await http.fetch("/metrics", { headers: bearer });
+  expect(status).toBe(200);
+  expect(headers["content-type"]).toBe("text/plain; version=0.0.4; charset=utf-8");
+  for (const line of body.trimEnd().split("\n"))
+    expect(line).toMatch(/^(?:# (?:HELP|TYPE) [a-z_]+ .+|[a-z_]+(?:\{[a-z]+="[\w.-]+"\})? [\d.e+-]+)$/);
+  expect(body).toContain('rclaw_requests_total{group="chat"} 5\nrclaw_requests_total{group="agent"} 2\n#');
+  expect(body).toContain('rclaw_http_requests_total{method="GET"} 2\n');
+  expect(body).toContain("rclaw_connections 2\n");
+  expect(body).toContain("rclaw_sessions 3\n");
+  expect(body).toContain("rclaw_runs_active 1\n");
+  const [, uptime] = /^rclaw_uptime_seconds ([\d.]+)$/m.exec(body) ?? [];
+  expect(Number(uptime)).toBeGreaterThanOrEqual(5);
+  expect((await http.fetch("/metrics", { method: "POST", headers: bearer })).status).toBe(405);
+});

@@ -36,6 +36,18 @@ export async function serve(
     },
     auth: gateway.gateway.bearer,
     caller: owner,
+    counts: async () => ({
+      startedAt: Date.now() - 5_000,
+      connections: 2,
+      runs: 1,
+      sessions: 3,
+      calls: [
+        ["chat.send", 4],
+        ["chat.history", 1],
+        ["agent", 2],
+        ["wake", 0],
+      ],
+    }),
     isOriginAllowed: gateway.gateway.isOriginAllowed,
     addressOf: gateway.gateway.addressOf,
     log: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
