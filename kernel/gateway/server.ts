@@ -155,8 +155,8 @@ export function createGateway(options: GatewayOptions): Gateway {
 
   function serve(request: IncomingMessage, response: ServerResponse): void {
     const [path] = (request.url ?? "").split("?", 1);
-    if (path === "/healthz") return probe(request, response, true);
-    if (path === "/readyz")
+    if (path === "/healthz" || path === "/health") return probe(request, response, true);
+    if (path === "/readyz" || path === "/ready")
       return probe(request, response, !life.signal.aborted && (options.isReady?.() ?? true));
     options.http(request, response);
   }

@@ -66,7 +66,7 @@ const signatures = () => import("@rclaw/plugin-sdk/services/signatures");
 const secretName = /KEY|TOKEN|SECRET|PASSWORD/;
 
 /** Names no plugin may take: answered by the gateway itself before any plugin is asked. */
-const reservedRoutes = ["GET /healthz", "GET /readyz", "GET /metrics"];
+const reservedRoutes = ["/healthz", "/readyz", "/health", "/ready", "/metrics"].map((path) => `GET ${path}`);
 
 export type PluginParts = Awaited<ReturnType<typeof createPluginParts>>;
 

@@ -207,7 +207,7 @@ export function createServing(options: ServingOptions) {
           startedAt,
           connections: gateway?.connections() ?? 0,
           runs: sessions.unsettled(),
-          sessions: (await sessions.list()).length,
+          sessions: sessions.list().length,
           calls: methods.names().map((name) => [name, methods.entry(name)?.calls ?? 0]),
         }),
         failed: (route, error) => plugins.failed("routes", route, error),

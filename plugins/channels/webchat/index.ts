@@ -1,6 +1,7 @@
-import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { definePlugin } from "@rclaw/plugin-sdk";
+import { readPlain } from "./files.ts";
+import { avatar, uiConfig } from "./control-ui.ts";
 
 const folder = path.join(import.meta.dirname, "page");
 
@@ -12,8 +13,6 @@ const types: Readonly<Record<string, string>> = { css, js, svg: "image/svg+xml" 
 
 /** A file of the page has a plain name: nothing else reaches the disk. */
 const typeOf = (name: string): string | undefined => types[/^[a-z]+\.(css|js|svg)$/.exec(name)?.[1] ?? ""];
-
-const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === "ENOENT";
 
 /**
  * The gateway sends its own policy too; both hold. Trusted Types make the browser
@@ -40,8 +39,13 @@ const headers = (type: string): Record<string, string> => ({
   "referrer-policy": "no-referrer",
 });
 
+const json = (body: object) => ({
+  status: 200,
+  headers: headers("application/json; charset=utf-8"),
+  body: JSON.stringify(body),
+});
 const plain = (body: string) => ({ status: 404, headers: headers("text/plain; charset=utf-8"), body });
-const missing = plain("Not found.\n");
+const missing = plain("Not Found");
 const off = plain("The chat page of this gateway is switched off (gateway.controlUi.enabled).\n");
 
 /**
@@ -54,17 +58,29 @@ export default definePlugin<boolean>({
     const version = ctx.version.replaceAll(/[^\w.+-]/g, "");
     const send = async (name: string, type: string, signal: AbortSignal) => {
       if (!ctx.config) return off;
-      const text = await readFile(path.join(folder, name), { encoding: "utf8", signal }).catch((error) => {
-        if (isMissing(error)) return undefined;
-        throw error;
-      });
+      const text = await readPlain(folder, name, signal);
       if (text === undefined) return missing;
       return { status: 200, headers: headers(type), body: text.replace("%VERSION%", version) };
     };
+    // The second is where OpenClaw's page has its conversation, and what people have bookmarked.
+    for (const route of ["GET /", "GET /chat"])
+      ctx.routes.register({
+        route,
+        auth: "open",
+        handle: (_request, signal) => send("index.html", html, signal),
+      });
     ctx.routes.register({
-      route: "GET /",
+      route: "GET /__openclaw/control-ui-config.json",
       auth: "open",
-      handle: (_request, signal) => send("index.html", html, signal),
+      handle: async () => (ctx.config ? json(await uiConfig(ctx)) : off),
+    });
+    ctx.routes.register({
+      route: "GET /avatar/*",
+      auth: "open",
+      async handle({ path: asked, query }) {
+        const meta = ctx.config ? avatar(asked, query) : undefined;
+        return meta ? json(meta) : missing;
+      },
     });
     ctx.routes.register({
       route: "GET /webchat/*",

@@ -14,7 +14,7 @@ export interface Asked {
   readonly model: string | undefined;
 }
 
-export interface Usage {
+interface Usage {
   readonly input: number;
   readonly output: number;
   readonly total: number;

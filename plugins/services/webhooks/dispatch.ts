@@ -138,8 +138,6 @@ export function createDispatch({ methods, sessions, log }: PluginContext, config
   return { wake, agent };
 }
 
-export type Dispatch = ReturnType<typeof createDispatch>;
-
 const agentOf = (sessionKey: string): string | undefined => /^agent:([^:]+):/.exec(sessionKey)?.[1];
 
 function textOf(answer: unknown): string {
