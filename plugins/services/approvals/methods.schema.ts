@@ -40,6 +40,7 @@ const plan = Type.Object(
     commandPreview: textOrNull,
     agentId: nullable,
     sessionKey: nullable,
+    policySnapshot: Type.Optional(Type.Unknown()),
     mutableFileOperand: Type.Optional(
       Type.Union([
         Type.Object(
