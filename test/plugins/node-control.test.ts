@@ -25,12 +25,19 @@ const laptop = {
   connected: true,
 };
 
+interface Setting {
+  readonly nodes?: readonly object[];
+  readonly answers?: Answers;
+  readonly decision?: string | null;
+  readonly isOwner?: boolean;
+}
+
 async function assistant({
   nodes = [phone],
   answers = {},
-  decision = "allow-once" as string | null,
+  decision = "allow-once",
   isOwner = true,
-} = {}) {
+}: Setting = {}) {
   const asked: Asked[] = [];
   const written: string[] = [];
   const files: Files = {
@@ -46,7 +53,7 @@ async function assistant({
       "node.invoke": (params) => {
         const given = params as { command: string; params: Readonly<Record<string, unknown>> };
         asked.push([given.command, given.params]);
-        const answer = (answers as Answers)[given.command];
+        const answer = answers[given.command];
         return { payload: answer?.(given.params) };
       },
       "exec.approval.request": (params) => {
