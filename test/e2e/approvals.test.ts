@@ -210,7 +210,7 @@ describe("SEC-112: a command on a node", () => {
       await ask(node, "node.invoke.result", { id, nodeId: device.id, ok: true, payloadJSON: "{}" });
       return JSON.parse(paramsJSON);
     }
-    async function approve(id: string, more: object = {}): Promise<void> {
+    async function approve(id: string, more: object = {}, shown = run.rawCommand): Promise<void> {
       const { command: commandArgv, rawCommand: command, cwd } = run;
       const asked = writer.request("exec.approval.request", {
         id,
@@ -221,7 +221,7 @@ describe("SEC-112: a command on a node", () => {
         nodeId: device.id,
         ...more,
       });
-      await requested(writer, command);
+      await requested(writer, shown);
       await ask(writer, "exec.approval.resolve", { id, decision: "allow-once" });
       await asked;
     }
@@ -298,7 +298,8 @@ describe("SEC-112: a command on a node", () => {
       agentId: null,
       sessionKey: null,
     };
-    await approve("planned", { systemRunPlanV2: plan });
+    // What will run is shown, and not what it is called.
+    await approve("planned", { systemRunPlanV2: plan }, "/bin/uname -a");
     const granted = { ...run, runId: "planned", approved: true };
     const answer = invoke(granted);
     expect(await taken()).toEqual({

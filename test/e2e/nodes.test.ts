@@ -1,5 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ask, type Product, say, startProduct, type TempState, tempState } from "../support/product.ts";
+import {
+  ask,
+  type Product,
+  rclaw,
+  say,
+  startProduct,
+  type TempState,
+  tempState,
+} from "../support/product.ts";
 import {
   type Client,
   type ConnectOptions,
@@ -306,4 +314,52 @@ describe("what a node tells", () => {
     expect(await state.filesWith("id=r1, code 2")).not.toEqual([]);
     await Promise.all([node.close(), operator.close()]);
   });
+});
+
+test("what the operator allows counts at once, and the book of nodes outlives a restart", async () => {
+  await using folder = await tempState();
+  const first = await startProduct({
+    stateDir: folder.dir,
+    config: { gateway: { nodes: { denyCommands: ["system.run"] } } },
+  });
+  const { node, device } = await connectNode({ commands: ["system.run", "camera.snap"] }, first);
+  const operator = await first.connect();
+  const commands = async (): Promise<readonly string[]> =>
+    (await ask(operator, "node.describe", { nodeId: device.id })).commands;
+  expect(await commands()).toEqual([]);
+  await ask(node, "node.event", { event: "chat.subscribe", payload: { sessionKey: "main" } });
+  expect(
+    await refusal(operator, "node.invoke", {
+      nodeId: device.id,
+      command: "camera.snap",
+      idempotencyKey: "1",
+    }),
+  ).toMatchObject({ details: { reason: "command not allowlisted" } });
+  await ask(operator, "config.patch", {
+    raw: '{ gateway: { nodes: { allowCommands: ["camera.snap"], denyCommands: null } } }',
+    baseHash: (await ask(operator, "config.get")).hash,
+  });
+  expect(await commands()).toEqual(["camera.snap", "system.run"]);
+  // A node that follows a conversation is not told of the operator's change, and need not be.
+  const { runId } = (await say(operator, "hello")).payload;
+  await node.find(({ event, payload }) => event === "chat" && payload.runId === runId);
+
+  const { request } = await ask(operator, "node.pair.request", { nodeId: "old", displayName: "Old" });
+  const paired = await ask(operator, "node.pair.approve", { requestId: request.requestId });
+  await Promise.all([node.close(), operator.close()]);
+  await first.kill();
+  await using second = await startProduct({ stateDir: folder.dir });
+  const again = await second.connect();
+  const { token } = paired.node;
+  expect(await ask(again, "node.pair.verify", { nodeId: "old", token })).toEqual({
+    ok: true,
+    node: paired.node,
+  });
+  expect(await ask(again, "node.rename", { nodeId: "old", displayName: "New" })).toEqual({
+    nodeId: "old",
+    displayName: "New",
+  });
+  expect((await ask(again, "node.list")).nodes).toMatchObject([{ nodeId: device.id, connected: false }]);
+  const listed = await rclaw(folder.dir, ["nodes", "list"]);
+  expect(listed.stdout).toContain("Test Node");
 });

@@ -141,6 +141,34 @@ describe("a question", () => {
   });
 });
 
+test("SEC-112: what a person is shown of a command on a node is what will run there", async () => {
+  await using rclaw = await gatewayWith(approver);
+  const ask = (command: string, commandArgv: readonly string[]): Promise<unknown> =>
+    rclaw.call(
+      "exec.approval.request",
+      { command, commandArgv, host: "node", nodeId: "n", timeoutMs: 60_000 },
+      { caller: approver },
+    );
+  const answers = [ask("ls", ["rm", "-rf", "/srv"]), ask("ls", ["sh", "-c", "ls"])];
+  const shown = rclaw.events.map(({ payload }) => (payload["request"] as { command: string }).command);
+  expect(shown).toEqual(["rm -rf /srv", "ls"]);
+  await expect(ask("ls", ["ls", "x".repeat(300_000)])).rejects.toMatchObject({
+    message: "command exceeds exec approval display limit",
+  });
+  const env = Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`VARIABLE_${i}`, "x"]));
+  await expect(
+    rclaw.call("exec.approval.request", {
+      ...waiting,
+      commandArgv: ["make"],
+      host: "node",
+      nodeId: "n",
+      env,
+    }),
+  ).rejects.toMatchObject({ code: "TOO_LARGE" });
+  await rclaw[Symbol.asyncDispose]();
+  await Promise.all(answers);
+});
+
 test("what a node is told of a command is the gateway's own to ask", async () => {
   await using rclaw = await gatewayWith(approver);
   const params = { nodeId: "n", params: { command: ["ls"] }, requester: { principal: "client:token" } };

@@ -218,6 +218,29 @@ describe("a browser on a node", () => {
     await expect(rclaw.call("browser.request", request)).rejects.toMatchObject({ message });
   });
 
+  test.each([
+    ["POST", "/profiles/create"],
+    ["post", "//reset-profile/"],
+    ["DELETE", "profiles/work"],
+  ])("has profiles of its own, which %s %s would change", async (method, path) => {
+    const { rclaw } = await gatewayWith([browser("n")]);
+    await using _ = rclaw;
+    await expect(rclaw.call("browser.request", { method, path })).rejects.toMatchObject({
+      message: "browser.request cannot mutate persistent browser profiles over a node proxy",
+    });
+    await expect(
+      rclaw.call("node.invoke", {
+        nodeId: "n",
+        command: "browser.proxy",
+        params: { method, path },
+        idempotencyKey: "1",
+      }),
+    ).rejects.toMatchObject({
+      message: "node.invoke cannot mutate persistent browser profiles via browser.proxy",
+    });
+    expect(rclaw.events).toEqual([]);
+  });
+
   test("wants a method and a path", async () => {
     const { rclaw } = await gatewayWith([]);
     await using _ = rclaw;

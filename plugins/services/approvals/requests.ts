@@ -1,6 +1,7 @@
+import { RclawError } from "@rclaw/plugin-sdk";
 import type { MethodCall } from "@rclaw/plugin-sdk/gateway";
 import { type Binding, bindingOf, type Plan, planOf } from "./binding.ts";
-import { asLine, refused } from "./command-line.ts";
+import { asLine, refused, wordsOf } from "./command-line.ts";
 import { plainly, plainlyOrNull, said } from "./text.ts";
 
 /** What a person is shown, and what their answer is bound to. Member names are the protocol's. */
@@ -31,6 +32,7 @@ export interface ExecRequest {
 export type ExecParams = Readonly<Record<string, unknown>> & { readonly id?: string };
 
 const maxShown = 16_384;
+const maxRequest = 262_144;
 
 /** What `exec.approval.request` asks for, checked and bound. */
 export function execRequestOf({ params }: Pick<MethodCall<ExecParams>, "params">): ExecRequest {
@@ -54,14 +56,14 @@ export function execRequestOf({ params }: Pick<MethodCall<ExecParams>, "params">
   if (isOnNode && !argv) throw refused("commandArgv is required for host=node");
   if (text === "")
     throw refused("invalid exec.approval.request params: must have required property 'command'");
-  const shown = plainly(text);
+  const shown = plainly(isOnNode && argv ? honestLine(text, argv) : text);
   // Cut off, it would hide its end from whoever allows it.
   if (shown.length > maxShown)
     throw refused("command exceeds exec approval display limit", {
       reason: "EXEC_APPROVAL_COMMAND_DISPLAY_LIMIT",
     });
   const bound = isOnNode && argv ? bindingOf({ argv, ...where, env: params["env"] }) : undefined;
-  return {
+  const request: ExecRequest = {
     command: shown,
     ...(argv && { commandArgv: argv }),
     ...(bound && bound.envKeys.length > 0 && { envKeys: bound.envKeys }),
@@ -77,6 +79,23 @@ export function execRequestOf({ params }: Pick<MethodCall<ExecParams>, "params">
     resolvedPath: plainlyOrNull(params["resolvedPath"]),
     ...sourceOf(params),
   };
+  // A thousand of them may wait, and each one goes to every client that may decide.
+  if (JSON.stringify(request).length > maxRequest)
+    throw new RclawError(
+      "TOO_LARGE",
+      "a command that waits for approval may take 256 KiB; put it into a file",
+    );
+  return request;
+}
+
+/** What was said about a command, where it is what will run; else what will run. */
+function honestLine(text: string, argv: readonly string[]): string {
+  try {
+    wordsOf({ command: argv, rawCommand: text });
+    return text;
+  } catch {
+    return asLine(argv);
+  }
 }
 
 /** Members that only protocol 4 knows: there when somebody used them. */

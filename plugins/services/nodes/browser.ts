@@ -54,6 +54,17 @@ function isMeant({ nodeId, remoteIp, claim }: LiveNode, wanted: string): boolean
   return wanted.length >= 6 && nodeId.startsWith(wanted);
 }
 
+/** What changes the node's own browser profiles for good: whoever may merely write must not. */
+export function changesProfiles(params: unknown): boolean {
+  if (typeof params !== "object" || params === null) return false;
+  const { method, path } = params as { method?: unknown; path?: unknown };
+  if (typeof method !== "string" || typeof path !== "string") return false;
+  const verb = method.trim().toUpperCase();
+  const place = `/${path.trim()}`.replaceAll(/\/{2,}/g, "/").replace(/(?<=.)\/$/, "");
+  if (verb === "POST") return place === "/profiles/create" || place === "/reset-profile";
+  return verb === "DELETE" && /^\/profiles\/[^/]+$/.test(place);
+}
+
 export const proxyParams = ({ query, ...request }: BrowserRequest): object => ({
   ...request,
   ...(query && { query }),

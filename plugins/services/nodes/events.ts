@@ -144,8 +144,8 @@ export function createNodeEvents({ context, subscriptions, now }: NodeEventsOpti
       return exec(event, node, payload);
     const sessionKey = canonical(words(payload["sessionKey"]));
     if (sessionKey === undefined) return;
-    if (event === "chat.subscribe") subscriptions.add(node, sessionKey);
-    if (event === "chat.unsubscribe") subscriptions.remove(node, sessionKey);
+    if (event === "chat.subscribe") return subscriptions.add(node, sessionKey);
+    if (event === "chat.unsubscribe") return subscriptions.remove(node, sessionKey);
   };
 }
 

@@ -1,19 +1,21 @@
 import { definePlugin } from "@rclaw/plugin-sdk";
 import { createNodeEvents } from "./events.ts";
 import { createInvokes } from "./invokes.ts";
+import { liveNodes } from "./live.ts";
 import { nodeMethods } from "./methods.ts";
 import { pairingMethods, workMethods } from "./pairing-methods.ts";
 import { openPairing } from "./pairing.ts";
 import type { NodesConfig } from "./policy.ts";
-import { createSubscriptions } from "./subscriptions.ts";
+import { openSubscriptions } from "./subscriptions.ts";
 import { createNodeWork } from "./work.ts";
 
 /** Phones and computers that do things for the assistant: what they can, what they are asked, what they tell. */
 export default definePlugin<NodesConfig>({
-  activate(context) {
+  async activate(context) {
     const { config, gateway } = context;
     const invokes = createInvokes(gateway);
-    const subscriptions = createSubscriptions(gateway);
+    const nodes = () => liveNodes(gateway);
+    const subscriptions = await openSubscriptions({ send: gateway.send, storage: context.storage, nodes });
     const work = createNodeWork(Date.now);
     const pairing = openPairing(context.storage, Date.now);
     const onNodeEvent = createNodeEvents({ context, subscriptions, now: Date.now });

@@ -1,6 +1,13 @@
 import { type Caller, defineMethod, type Method, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
 import { randomUUID } from "node:crypto";
-import { browserNode, browserRequestOf, proxyParams, proxyResult, unavailable } from "./browser.ts";
+import {
+  browserNode,
+  browserRequestOf,
+  changesProfiles,
+  proxyParams,
+  proxyResult,
+  unavailable,
+} from "./browser.ts";
 import type { createNodeEvents } from "./events.ts";
 import { type InvokeResult, type Invokes, notConnected } from "./invokes.ts";
 import {
@@ -125,6 +132,12 @@ function invokeMethods({ context, config, invokes, work }: NodeMethodsOptions): 
             "node.invoke does not allow system.execApprovals.*; use exec.approvals.node.*",
             { details: { command } },
           );
+        if (command === "browser.proxy" && changesProfiles(params))
+          throw new RclawError(
+            "INVALID_REQUEST",
+            `node.invoke cannot mutate persistent browser profiles via ${command}`,
+            { details: { command } },
+          );
         const node = connected(nodeId);
         const refusal = refusalOf(command, judged(node), config);
         if (refusal) {
@@ -162,6 +175,11 @@ function invokeMethods({ context, config, invokes, work }: NodeMethodsOptions): 
         const request = browserRequestOf(params as Readonly<Record<string, unknown>>);
         const node = browserNode(liveNodes(gateway), config);
         if (!node) throw unavailable("browser control is disabled");
+        if (changesProfiles(request))
+          throw new RclawError(
+            "INVALID_REQUEST",
+            "browser.request cannot mutate persistent browser profiles over a node proxy",
+          );
         const command = "browser.proxy";
         const refusal = refusalOf(command, judged(node), config);
         if (refusal) {

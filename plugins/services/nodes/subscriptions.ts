@@ -2,16 +2,26 @@ import type { PluginContext } from "@rclaw/plugin-sdk";
 import type { LiveNode } from "./live.ts";
 
 export interface Subscriptions {
-  add(node: LiveNode, sessionKey: string): void;
-  remove(node: LiveNode, sessionKey: string): void;
+  /** Kept when it resolves. */
+  add(node: LiveNode, sessionKey: string): Promise<void>;
+  remove(node: LiveNode, sessionKey: string): Promise<void>;
   /** Copies an event of a session to the nodes that want it. */
   copy(event: string, payload: unknown): void;
 }
 
 const maxPerNode = 64;
+const storageKey = "subscriptions";
 
-/** Which nodes follow which conversations. A subscription ends with its connection. */
-export function createSubscriptions({ send }: Pick<PluginContext["gateway"], "send">): Subscriptions {
+/**
+ * Which nodes follow which conversations. A subscription ends with its connection, and not when
+ * the plugin starts again because its settings changed: nobody would tell the nodes.
+ */
+export async function openSubscriptions({
+  send,
+  storage,
+  nodes,
+}: Pick<PluginContext["gateway"], "send"> &
+  Pick<PluginContext, "storage"> & { nodes(): readonly LiveNode[] }): Promise<Subscriptions> {
   const bySession = new Map<string, Set<string>>();
   const byConnection = new Map<string, Set<string>>();
 
@@ -37,20 +47,36 @@ export function createSubscriptions({ send }: Pick<PluginContext["gateway"], "se
     return wanted;
   }
 
+  function add(node: LiveNode, sessionKey: string): void {
+    if (node.ended.aborted) return;
+    const wanted = wantedBy(node);
+    if (wanted.size >= maxPerNode) {
+      const [oldest = ""] = wanted;
+      remove(node.connId, oldest);
+    }
+    wanted.add(sessionKey);
+    byConnection.set(node.connId, wanted);
+    const followers = bySession.get(sessionKey) ?? new Set();
+    bySession.set(sessionKey, followers.add(node.connId));
+  }
+
+  const save = (): Promise<void> => {
+    const all = [...byConnection].map(([connId, keys]) => [connId, [...keys]]);
+    return storage.set(storageKey, all.length > 0 ? Object.fromEntries(all) : undefined);
+  };
+
+  const kept = ((await storage.get(storageKey)) ?? {}) as Readonly<Record<string, readonly string[]>>;
+  for (const node of nodes()) for (const key of kept[node.connId] ?? []) add(node, key);
+
   return {
-    add(node, sessionKey) {
-      if (node.ended.aborted) return;
-      const wanted = wantedBy(node);
-      if (wanted.size >= maxPerNode) {
-        const [oldest = ""] = wanted;
-        remove(node.connId, oldest);
-      }
-      wanted.add(sessionKey);
-      byConnection.set(node.connId, wanted);
-      const nodes = bySession.get(sessionKey) ?? new Set();
-      bySession.set(sessionKey, nodes.add(node.connId));
+    async add(node, sessionKey) {
+      add(node, sessionKey);
+      await save();
     },
-    remove: (node, sessionKey) => remove(node.connId, sessionKey),
+    async remove(node, sessionKey) {
+      remove(node.connId, sessionKey);
+      await save();
+    },
     copy(event, payload) {
       if (bySession.size === 0 || typeof payload !== "object" || payload === null) return;
       const { sessionKey } = payload as { sessionKey?: unknown };
