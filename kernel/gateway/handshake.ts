@@ -190,7 +190,7 @@ async function withDeviceToken(
 
 /** The device's pairing: what it may come back with, or why it has to wait for the owner. */
 async function admit(
-  { client, device }: ConnectParams,
+  { client, device, auth }: ConnectParams,
   role: DeviceRole,
   scopes: readonly Scope[],
   verdict: Extract<Verdict, { ok: true }>,
@@ -218,6 +218,7 @@ async function admit(
     deviceFamily: client.deviceFamily,
     ip: peer.isLoopback ? undefined : peer.ip,
     isSilent: peer.isLocal && (!isPage || isControlUi(client) || client.mode === "webchat"),
+    token: verdict.method === "device-token" ? auth?.deviceToken || auth?.token : undefined,
   });
   if (admission.ok) return admission.grant;
   const { requestId, reason } = admission;

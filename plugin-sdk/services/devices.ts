@@ -20,6 +20,8 @@ export interface DeviceAtDoor {
   readonly ip?: string | undefined;
   /** On this machine, and no web page of somebody else's: nobody needs to be asked about it. */
   readonly isSilent: boolean;
+  /** The token of its own that it came in with, and nothing else. It may have ended since it was looked at. */
+  readonly token?: string | undefined;
 }
 
 /** The token that a device may come back with, in place of the gateway's own. */
@@ -49,7 +51,7 @@ export interface DevicesOptions {
 export interface Devices {
   /** Is this token the device's own, for this role and at least these scopes? */
   isOwnToken(device: Pick<DeviceAtDoor, "deviceId" | "role" | "scopes">, token: string): Promise<boolean>;
-  /** Lets a device in that is paired for what it asks, or leaves a request for the owner. */
+  /** Lets a device in that is paired for what it asks, or leaves a request for the owner. UNAUTHORIZED when its token ended. */
   admit(device: DeviceAtDoor): Promise<Admission>;
   /** `device.pair.*` and `device.token.*`. */
   methods(): KernelMethod[];

@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
+import { RclawError } from "@rclaw/plugin-sdk";
 import type {
   Admission,
   DeviceAtDoor,
@@ -9,7 +10,19 @@ import type {
 import { coversScopes } from "@rclaw/plugin-sdk/services/devices";
 import { type DeviceTables, openTables, type Paired, type Pending } from "./files.ts";
 import { deviceMethods } from "./methods.ts";
-import { maxPending, obstacle, paired, pendingMs, requestFor, scopesOf, widened } from "./pairing.ts";
+import {
+  bounded,
+  looks,
+  maxPaired,
+  maxPending,
+  obstacle,
+  paired,
+  pendingMs,
+  requestFor,
+  scopesOf,
+  seenAt,
+  widened,
+} from "./pairing.ts";
 
 /** What the methods need of the devices. */
 export interface Book {
@@ -18,6 +31,8 @@ export interface Book {
   /** Requests that still count, newest first. */
   waiting(): Promise<readonly Pending[]>;
   approve(request: Pending): Promise<Paired>;
+  /** Durable when it resolves; otherwise as if nothing had been. */
+  put(device: Paired): Promise<void>;
   reject(request: Pending): Promise<void>;
 }
 
@@ -25,7 +40,7 @@ export interface Book {
 const seenMs = 30_000;
 
 export function openDevices(options: DevicesOptions): Devices {
-  const { stateDir, redactor, broadcast, now } = options;
+  const { stateDir, redactor, broadcast, log, now } = options;
   let opening: Promise<DeviceTables> | undefined;
   let seen: NodeJS.Timeout | undefined;
   let last: Promise<unknown> = Promise.resolve();
@@ -75,23 +90,46 @@ export function openDevices(options: DevicesOptions): Devices {
   async function approve(request: Pending): Promise<Paired> {
     const open = await tables();
     const device = paired(request, open.paired.get(request.deviceId), now());
-    keepSecret(device);
-    const before = open.paired.get(request.deviceId);
-    open.paired.set(device.deviceId, device);
-    await open.save("paired").catch((error: unknown) => {
-      if (before) open.paired.set(device.deviceId, before);
-      else open.paired.delete(device.deviceId);
-      throw error;
-    });
-    if (open.pending.delete(request.requestId)) await open.save("pending");
+    if (!open.paired.has(device.deviceId)) makeRoom(open);
+    await put(device);
+    // A request that comes back after a crash asks for what was granted already.
+    if (open.pending.delete(request.requestId)) await open.save("pending").catch(notStored);
+    log.info({ device: device.deviceId, roles: device.roles, scopes: device.scopes }, "device paired");
     resolved(request, "approved");
     return device;
+  }
+
+  /** Durable when it resolves; otherwise as if nothing had been. */
+  async function put(device: Paired): Promise<void> {
+    const { paired: all, save } = await tables();
+    const before = all.get(device.deviceId);
+    keepSecret(device);
+    all.set(device.deviceId, device);
+    await save("paired").catch((error: unknown) => {
+      if (before) all.set(device.deviceId, before);
+      else all.delete(device.deviceId);
+      throw error;
+    });
+  }
+
+  /** Programs of this machine pair without being asked about, and each of them could do so for ever. */
+  function makeRoom({ paired: all }: DeviceTables): void {
+    if (all.size < maxPaired) return;
+    const [oldest] = [...all.values()].sort((a, b) => seenAt(a) - seenAt(b));
+    if (!oldest) return;
+    all.delete(oldest.deviceId);
+    log.warn({ device: oldest.deviceId }, "too many devices: the one that was away longest is forgotten");
+  }
+
+  function notStored(error: unknown): void {
+    log.warn({ err: error }, "when devices were last seen, or asked, could not be stored");
   }
 
   async function reject(request: Pending): Promise<void> {
     const { pending, save } = await tables();
     pending.delete(request.requestId);
     await save("pending");
+    log.info({ device: request.deviceId }, "device turned away");
     resolved(request, "rejected");
   }
 
@@ -99,15 +137,18 @@ export function openDevices(options: DevicesOptions): Devices {
     broadcast("device.pair.resolved", { requestId, deviceId, decision, ts: now() });
   }
 
-  async function grant(device: Paired, { role, scopes }: DeviceAtDoor): Promise<DeviceGrant> {
-    const { paired: all, save } = await tables();
+  async function grant(device: Paired, atDoor: DeviceAtDoor): Promise<DeviceGrant> {
+    const { role, scopes } = atDoor;
     const before = device.tokens?.[role];
     const token = widened(before, role, scopes, now());
-    if (token !== before) {
-      const next = { ...device, tokens: { ...device.tokens, [role]: token } };
-      all.set(device.deviceId, next);
-      keepSecret(next);
-      await save("paired");
+    // Of a token that is only handed out nobody can say that it was used.
+    const isUsed = token === before && atDoor.token !== undefined;
+    const used = isUsed ? { ...token, lastUsedAtMs: now() } : token;
+    const next = { ...device, ...looks(atDoor), tokens: { ...device.tokens, [role]: used } };
+    if (token !== before) await put(next);
+    else {
+      (await tables()).paired.set(device.deviceId, next);
+      saveSoon();
     }
     return {
       deviceToken: token.token,
@@ -128,17 +169,20 @@ export function openDevices(options: DevicesOptions): Devices {
     clearTimeout(seen);
     seen = undefined;
     const { save } = await tables();
-    await save("paired").catch((error: unknown) =>
-      options.log.warn({ err: error }, "when devices were last seen could not be stored"),
-    );
+    await save("paired").catch(notStored);
   }
 
-  async function admit(device: DeviceAtDoor): Promise<Admission> {
+  async function admit(given: DeviceAtDoor): Promise<Admission> {
+    const device = bounded(given);
     const known = (await tables()).paired.get(device.deviceId);
+    // Between the look at it and this turn it may have been revoked: then nothing speaks for the device.
+    if (device.token !== undefined && !isOwn(known, device, device.token))
+      throw new RclawError("UNAUTHORIZED", `the token of device ${device.deviceId} has just ended`);
     const reason = obstacle(device, known);
     if (reason === undefined && known) return { ok: true, grant: await grant(known, device) };
     const mayPass = reason === "not-paired" || reason === "scope-upgrade";
     if (!device.isSilent || !mayPass) {
+      if (known) log.warn({ device: device.deviceId, reason }, "a paired device asks for more than it has");
       const { requestId } = await ask({ ...device, isSilent: false }, known !== undefined);
       return { ok: false, requestId, reason: reason ?? "not-paired" };
     }
@@ -152,25 +196,27 @@ export function openDevices(options: DevicesOptions): Devices {
   }
 
   return {
-    async isOwnToken({ deviceId, role, scopes }, given) {
-      const { paired: all } = await tables();
-      const device = all.get(deviceId);
-      const token = device?.tokens?.[role];
-      // Compared in any case, so that time does not tell whether there is one.
-      const isSame = isSameSecret(given, token?.token ?? "");
-      if (!isSame || !device || !token || token.revokedAtMs !== undefined) return false;
-      if (!coversScopes(scopesOf(token.scopes), scopes)) return false;
-      all.set(deviceId, {
-        ...device,
-        tokens: { ...device.tokens, [role]: { ...token, lastUsedAtMs: now() } },
-      });
-      saveSoon();
-      return true;
-    },
+    isOwnToken: async (device, given) => isOwn((await tables()).paired.get(device.deviceId), device, given),
     admit: (device) => inTurn(() => admit(device)),
-    methods: () => deviceMethods({ options, tables, waiting, approve, reject }, inTurn),
+    methods: () => deviceMethods({ options, tables, waiting, approve, put, reject }, inTurn),
     close: saveSeen,
   };
+}
+
+function isOwn(
+  known: Paired | undefined,
+  { role, scopes }: Pick<DeviceAtDoor, "role" | "scopes">,
+  given: string,
+): boolean {
+  const token = known?.tokens?.[role];
+  // Compared in any case, so that time does not tell whether there is one.
+  const isSame = isSameSecret(given, token?.token ?? "");
+  return (
+    isSame &&
+    token !== undefined &&
+    token.revokedAtMs === undefined &&
+    coversScopes(scopesOf(token.scopes), scopes)
+  );
 }
 
 /** Digests have one length, so neither length nor a common start can be timed. */

@@ -1,6 +1,7 @@
 import { type Caller, defineMethod, type Method, RclawError, type Scope } from "@rclaw/plugin-sdk";
 import { coversScopes, deviceMethods as scopes, type DeviceRole } from "@rclaw/plugin-sdk/services/devices";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
+import { createWriteLimit } from "@rclaw/plugin-sdk/services/write-limit";
 import type { Book } from "./devices.ts";
 import { deviceParams, noParams, requestParams, revokeParams, rotateParams } from "./devices.schema.ts";
 import type { Paired, Pending, Token } from "./files.ts";
@@ -10,7 +11,9 @@ type InTurn = <T>(task: () => Promise<T>) => Promise<T>;
 
 /** `device.pair.*` and `device.token.*` of the gateway protocol. */
 export function deviceMethods(book: Book, inTurn: InTurn): KernelMethod[] {
-  const { now, closeDevice } = book.options;
+  const { now, closeDevice, log } = book.options;
+  // The old token is kept in mind as a secret for as long as the gateway runs.
+  const limit = createWriteLimit(30, ({ principal }) => principal);
 
   async function request(requestId: string): Promise<Pending> {
     const found = (await book.waiting()).find((item) => item.requestId === requestId);
@@ -29,15 +32,8 @@ export function deviceMethods(book: Book, inTurn: InTurn): KernelMethod[] {
     return { device, token };
   }
 
-  async function store(device: Paired, token: Token): Promise<void> {
-    const { paired, save } = await book.tables();
-    book.options.redactor.add(token.token);
-    paired.set(device.deviceId, { ...device, tokens: { ...device.tokens, [token.role]: token } });
-    await save("paired").catch((error: unknown) => {
-      paired.set(device.deviceId, device);
-      throw error;
-    });
-  }
+  const store = (device: Paired, token: Token): Promise<void> =>
+    book.put({ ...device, tokens: { ...device.tokens, [token.role]: token } });
 
   const list: Method[] = [
     defineMethod({
@@ -89,6 +85,7 @@ export function deviceMethods(book: Book, inTurn: InTurn): KernelMethod[] {
             paired.set(deviceId, device);
             throw error;
           });
+          log.info({ device: deviceId }, "device removed");
           closeDevice(deviceId, undefined, "device removed");
           return { deviceId };
         }),
@@ -99,11 +96,14 @@ export function deviceMethods(book: Book, inTurn: InTurn): KernelMethod[] {
       params: rotateParams,
       handle: ({ params, caller }) =>
         inTurn(async () => {
+          limit.check("device.token.rotate", caller);
           const { device, token } = await tokenOf(params, caller);
           const wanted = scopesOf(params.scopes ?? token.scopes);
           if (!coversScopes(approved(device), wanted) || !mayGrant(caller, wanted)) throw unknownRole();
+          limit.add("device.token.rotate", caller);
           const next = minted(token, token.role as DeviceRole, wanted, now());
           await store(device, next);
+          log.info({ device: device.deviceId, role: token.role }, "device token rotated");
           closeDevice(device.deviceId, token.role as DeviceRole, "device token rotated");
           const { token: value, scopes: granted, rotatedAtMs } = next;
           return { deviceId: device.deviceId, role: token.role, token: value, scopes: granted, rotatedAtMs };
@@ -118,6 +118,7 @@ export function deviceMethods(book: Book, inTurn: InTurn): KernelMethod[] {
           const { device, token } = await tokenOf(params, caller);
           const revokedAtMs = token.revokedAtMs ?? now();
           await store(device, { ...token, revokedAtMs });
+          log.info({ device: device.deviceId, role: token.role }, "device token revoked");
           closeDevice(device.deviceId, token.role as DeviceRole, "device token revoked");
           return { deviceId: device.deviceId, role: token.role, revokedAtMs };
         }),
@@ -126,14 +127,18 @@ export function deviceMethods(book: Book, inTurn: InTurn): KernelMethod[] {
   return list.map((method) => ({ ...method, scope: scopes[method.name as keyof typeof scopes] }));
 }
 
-/** Whoever came with the gateway's own secret could have asked for anything; a device has what it was given. */
-function mayGrant({ deviceId, scopes: own }: Caller, wanted: readonly Scope[]): boolean {
-  return deviceId === undefined || coversScopes(own, wanted);
+/** Whoever came with the gateway's own secret could have asked for anything; a device has what it was given, and so has a plugin. */
+function mayGrant(caller: Caller, wanted: readonly Scope[]): boolean {
+  return hasSecret(caller) || coversScopes(caller.scopes, wanted);
 }
 
-/** A device that is no administrator manages itself and no other. */
-function mayManage({ deviceId, scopes: own }: Caller, target: string): boolean {
-  return deviceId === undefined || deviceId === target || own.includes("operator.admin");
+/** A device that is no administrator manages itself and no other; a plugin manages none. */
+function mayManage(caller: Caller, target: string): boolean {
+  return hasSecret(caller) || caller.deviceId === target || caller.scopes.includes("operator.admin");
+}
+
+function hasSecret({ kind, deviceId }: Caller): boolean {
+  return kind !== "plugin" && deviceId === undefined;
 }
 
 function unknownRole(): RclawError {

@@ -6,6 +6,10 @@ import type { Paired, Pending, Token } from "./files.ts";
 export const pendingMs = 300_000;
 /** Requests that wait at once; whoever fills the list pushes out the oldest. */
 export const maxPending = 256;
+/** Paired devices at once. */
+export const maxPaired = 10_000;
+/** Characters of what a device says of itself. */
+const maxText = 256;
 
 export type Reason = "not-paired" | "metadata-upgrade" | "role-upgrade" | "scope-upgrade";
 
@@ -22,7 +26,38 @@ export function obstacle(device: DeviceAtDoor, paired: Paired | undefined): Reas
   if (isOther(paired.platform, device.platform) || isOther(paired.deviceFamily, device.deviceFamily))
     return "metadata-upgrade";
   if (!rolesOf(paired).includes(device.role)) return "role-upgrade";
+  // A node that said nothing was let in as such; what it says now would open commands that nobody agreed to.
+  if (device.role === "node" && paired.deviceFamily === undefined && device.deviceFamily !== undefined)
+    return "metadata-upgrade";
   return coversScopes(approved(paired), device.scopes) ? undefined : "scope-upgrade";
+}
+
+/** Whatever came over the wire is kept for a long time, so it is kept short. */
+export function bounded(device: DeviceAtDoor): DeviceAtDoor {
+  const { displayName, deviceFamily, clientId, platform } = device;
+  const cut = (text: string): string => text.slice(0, maxText);
+  return {
+    ...device,
+    clientId: cut(clientId),
+    platform: cut(platform),
+    ...(displayName !== undefined && { displayName: cut(displayName) }),
+    ...(deviceFamily !== undefined && { deviceFamily: cut(deviceFamily) }),
+  };
+}
+
+/** What may change from one connection to the next, because nothing is decided by it. */
+export function looks({ displayName, clientId, clientMode, ip }: DeviceAtDoor): Partial<Paired> {
+  return {
+    ...(displayName !== undefined && { displayName }),
+    clientId,
+    clientMode,
+    ...(ip !== undefined && { remoteIp: ip }),
+  };
+}
+
+/** When it was last here. */
+export function seenAt({ tokens = {}, approvedAtMs }: Paired): number {
+  return Math.max(approvedAtMs, ...Object.values(tokens).map(({ lastUsedAtMs = 0 }) => lastUsedAtMs));
 }
 
 export function approved(paired: Paired): readonly Scope[] {
@@ -68,8 +103,10 @@ export function paired(request: Pending, before: Paired | undefined, now: number
     const wanted = role === "operator" ? scopesOf(request.scopes) : [];
     tokens[role] = widened(tokens[role], role as DeviceRole, wanted, now);
   }
+  // A family that it no longer names would make it ask again, for ever.
+  const { deviceFamily: _family, ...kept } = before ?? {};
   return {
-    ...before,
+    ...kept,
     ...device,
     roles: [...roles],
     scopes: [...scopes],
@@ -112,21 +149,20 @@ export function publicView({ tokens = {}, scopes, approvedScopes: _approved, ...
   return {
     ...device,
     ...(scopes?.length && { scopes }),
-    tokens: Object.values(tokens).map(({ token: _token, ...rest }) => rest),
+    tokens: Object.values(tokens)
+      .map(({ token: _token, ...rest }) => rest)
+      .sort((a, b) => (a.role < b.role ? -1 : 1)),
   };
 }
 
 function about(device: DeviceAtDoor): Omit<Paired, "createdAtMs" | "approvedAtMs"> {
-  const { deviceId, publicKey, displayName, platform, deviceFamily, clientId, clientMode, ip } = device;
+  const { deviceId, publicKey, platform, deviceFamily } = device;
   return {
     deviceId,
     publicKey,
-    ...(displayName !== undefined && { displayName }),
     platform,
     ...(deviceFamily !== undefined && { deviceFamily }),
-    clientId,
-    clientMode,
-    ...(ip !== undefined && { remoteIp: ip }),
+    ...looks(device),
   };
 }
 
