@@ -10,7 +10,7 @@ import {
   tempState,
   token,
 } from "../support/product.ts";
-import { connectClient, createDevice, type ConnectOptions } from "../support/ws-client.ts";
+import { connectClient, type ConnectOptions, createDevice, type Frame } from "../support/ws-client.ts";
 
 /** As a proxy on this machine hands on a phone from elsewhere. */
 const elsewhere = { "x-forwarded-for": "192.0.2.7" };
@@ -136,14 +136,15 @@ test("two hundred connections of one device at once make it one token", async ()
 
 test("two that wait are told apart, and one that is turned away stays out", async () => {
   const [first, second] = [phoneOf(), phoneOf()];
-  const { requestId } = (await knock(first)).answer.error?.details as { requestId: string };
-  const other = (await knock(second)).answer.error?.details as { requestId: string };
+  const requestOf = ({ answer }: { answer: Frame }) => String(answer.error?.details?.["requestId"]);
+  const requestId = requestOf(await knock(first));
+  const other = requestOf(await knock(second));
   const unclear = await rclaw(state.dir, ["devices", "approve"]);
   expect(unclear.code).toBe(2);
   expect(unclear.stderr).toContain("2 devices wait; say which one, or add --latest");
   expect((await rclaw(state.dir, ["devices", "reject", requestId.slice(0, 13)])).code).toBe(0);
   const latest = await rclaw(state.dir, ["devices", "approve", "--latest", "--json"]);
-  expect(JSON.parse(latest.stdout)).toMatchObject({ requestId: other.requestId });
+  expect(JSON.parse(latest.stdout)).toMatchObject({ requestId: other });
   expect((await knock(second)).answer.ok).toBe(true);
   expect((await knock(first)).answer.error?.code).toBe("NOT_PAIRED");
 });

@@ -8,7 +8,7 @@ interface Option {
 }
 
 /** One question of the wizard, or something it says; the kinds are the protocol's. */
-export interface Step {
+interface Step {
   readonly id: string;
   readonly type: "note" | "select" | "text" | "confirm";
   readonly title?: string;
