@@ -19,7 +19,6 @@ test("the log is read by its bytes, and goes on where an earlier answer ended", 
   expect(Object.keys(first)).toEqual(["file", "cursor", "size", "lines", "truncated", "reset"]);
   expect(first).toMatchObject({ file, truncated: false, reset: false });
   expect(JSON.parse(first.lines[0])).toEqual({
-    0: '{"subsystem":"gateway"}',
     1: "one",
     _meta: {
       logLevelId: 3,

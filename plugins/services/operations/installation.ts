@@ -21,10 +21,11 @@ export async function lookAtInstallation(root: string): Promise<Installation> {
   return { kind: folder.split(path.sep).includes("node_modules") ? "package" : "unknown", folder };
 }
 
-/** The nearest folder above that is a package, as the built files stand in one of its folders. */
+/** The nearest folder above that is a package with a name, as the built files stand in one of its folders. */
 async function packageFolder(start: string): Promise<string | undefined> {
   for (let folder = path.resolve(start); ; folder = path.dirname(folder)) {
-    if (await stat(path.join(folder, "package.json")).catch(() => undefined)) return folder;
+    const text = await readFile(path.join(folder, "package.json"), "utf8").catch(() => "{}");
+    if (/"name"\s*:/.test(text)) return folder;
     if (folder === path.dirname(folder)) return undefined;
   }
 }

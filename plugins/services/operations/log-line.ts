@@ -19,8 +19,8 @@ export function shown(line: string): string {
     .filter(([key]) => !usual.has(key))
     .map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`);
   const words = [typeof msg === "string" ? msg : "", messageOf(fields["err"]), ...rest];
+  // OpenClaw's own lines have the name under 0 as well, and its command line then shows it as part of the message.
   return JSON.stringify({
-    0: name,
     1: words.filter(Boolean).join("  "),
     _meta: { logLevelId, logLevelName, name, date: time },
     time,

@@ -22,7 +22,7 @@ function shown(context: CommandContext, line: string): string {
   const paint = painter(context);
   const word = level.padEnd(5);
   const tint = tints[level];
-  const from = text(parsed(text(entry["0"]))["subsystem"]);
+  const from = text(parsed(text(meta["name"]))["subsystem"]);
   const time = paint("dim", text(entry["time"]).slice(11, 19));
   return `${time} ${tint ? paint(tint, word) : word} ${paint("dim", from)} ${printable(text(entry["1"]))}`;
 }
