@@ -92,9 +92,14 @@ export function okFrame(id: string, payload: unknown): string {
   return `{"type":"res","id":${JSON.stringify(id)},"ok":true,"payload":${toJson(payload)}}`;
 }
 
+/** A message may quote what it refuses, and that may be of any length. */
+const maxMessage = 2_000;
+
 export function errorFrame(id: string, { payload, ...error }: ProtocolError): string {
   const told = payload === undefined ? "" : `"payload":${toJson(payload)},`;
-  return `{"type":"res","id":${JSON.stringify(id)},"ok":false,${told}"error":${JSON.stringify(error)}}`;
+  const { length } = error.message;
+  const message = length > maxMessage ? `${error.message.slice(0, maxMessage - 1)}…` : error.message;
+  return `{"type":"res","id":${JSON.stringify(id)},"ok":false,${told}"error":${JSON.stringify({ ...error, message })}}`;
 }
 
 export interface StateVersion {

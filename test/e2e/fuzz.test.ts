@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Product, startProduct, type TempState, tempState, token } from "../support/product.ts";
 import { residentBytes } from "../support/memory.ts";
 import { type Client, connectClient, type Frame, openClient } from "../support/ws-client.ts";
+import { isAnswer } from "./fuzz-answers.ts";
 import { type FuzzFrame, fuzzFrames } from "./fuzz-frames.ts";
 
 const seed = Number(process.env["RCLAW_FUZZ_SEED"] ?? 20_261_124);
@@ -15,39 +16,6 @@ const size = Number(process.env["RCLAW_FUZZ_FRAMES"] ?? 10_000);
 
 const ajv = new Ajv({ allowUnionTypes: true });
 const closed = { additionalProperties: false };
-const answer = { type: { const: "res" }, id: { type: "string", minLength: 1 } };
-const isResponse = ajv.compile({
-  anyOf: [
-    {
-      type: "object",
-      required: ["type", "id", "ok", "payload"],
-      properties: { ...answer, ok: { const: true }, payload: {} },
-      ...closed,
-    },
-    {
-      type: "object",
-      required: ["type", "id", "ok", "error"],
-      properties: {
-        ...answer,
-        ok: { const: false },
-        payload: {},
-        error: {
-          type: "object",
-          required: ["code", "message"],
-          properties: {
-            code: { enum: ["NOT_LINKED", "NOT_PAIRED", "AGENT_TIMEOUT", "INVALID_REQUEST", "UNAVAILABLE"] },
-            message: { type: "string", minLength: 1, maxLength: 2_000 },
-            details: { type: "object" },
-            retryable: { type: "boolean" },
-            retryAfterMs: { type: "integer", minimum: 0 },
-          },
-          ...closed,
-        },
-      },
-      ...closed,
-    },
-  ],
-});
 const isEvent = ajv.compile({
   type: "object",
   required: ["type", "event", "payload"],
@@ -92,7 +60,7 @@ function send({ ws }: Client, { data, binary, fragments }: FuzzFrame): void {
 }
 
 function judge(frame: Frame, sent: ReadonlyMap<string, FuzzFrame>): void {
-  const isValid = frame.type === "res" ? isResponse : isEvent;
+  const isValid = frame.type === "res" ? isAnswer : isEvent;
   if (!isValid(frame))
     faults.add(`no valid frame: ${ajv.errorsText(isValid.errors)}: ${JSON.stringify(frame).slice(0, 300)}`);
   const { message = "" } = frame.error ?? {};

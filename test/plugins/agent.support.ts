@@ -36,10 +36,12 @@ export async function agentBench({
 }: TestContextOptions<AgentsConfig> = {}): Promise<Bench> {
   const workspace = options.workspace ?? mkdtempSync(path.join(tmpdir(), "rclaw-agent-"));
   const defaults = { userTimezone: "UTC", retry: quick, ...config.defaults };
+  const channelOrder = (options.channels ?? []).map(({ id }) => id);
   const bench = createTestContext<AgentsConfig>({
     id: "agent",
     manifest,
     ...options,
+    methods: { "channels.status": () => ({ channelOrder }), ...options.methods },
     workspace,
     config: { ...config, defaults },
   });

@@ -151,7 +151,7 @@ test("unknown agents and malformed keys are refused before anything is accepted"
   );
   await expect(refusal({ thinking: "a lot" })).rejects.toThrow("invalid thinking level");
   await expect(refusal({ message: "a\0b" })).rejects.toThrow("null bytes");
-  await expect(refusal({ deliver: true })).rejects.toThrow("deliver needs channel and to");
+  await expect(refusal({ deliver: true })).rejects.toThrow("delivery channel is required");
   await expect(bench.call("chat.send", { ...send, message: " " })).rejects.toThrow(
     "message or attachment required",
   );

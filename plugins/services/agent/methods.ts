@@ -48,6 +48,8 @@ interface Accepted {
 }
 
 const waitMs = 30_000;
+const noTarget =
+  "delivery channel is required: pass --channel/--reply-channel or use a main session with a previous channel";
 
 /** The protocol's methods around conversations. */
 export function agentMethods({
@@ -84,6 +86,19 @@ export function agentMethods({
     throw invalid(method, `unknown agent id "${agentId}"`);
   }
 
+  /** Nobody is told that a run was accepted whose answer could never arrive. */
+  async function refuseUnknownChannel(
+    method: string,
+    { deliver, channel }: { deliver: unknown; channel: unknown },
+    { principal }: Caller,
+  ): Promise<void> {
+    if (deliver !== true || typeof channel !== "string" || isFromPlugin(principal)) return;
+    const id = channel.trim().toLowerCase();
+    if (id === "" || id === "webchat" || id === "last") return;
+    const status = (await context.methods.call("channels.status", {})) as { channelOrder: readonly string[] };
+    if (!status.channelOrder.includes(channel)) throw invalid(method, `unknown channel: ${channel}`);
+  }
+
   async function accept(
     asked: Omit<Run, "acceptedAt" | "state" | "principal">,
     { principal, isOwner }: Caller,
@@ -95,6 +110,18 @@ export function agentMethods({
     if (known) return { run: known, request, duplicate: true };
     const { run: stored, duplicate } = await context.runs.accept(run);
     return { run: stored, request, duplicate };
+  }
+
+  /** Where the session's people were last, for an answer that is to reach them wherever they are. */
+  async function lastTarget(sessionKey: string, channel: unknown): Promise<RunRequest["target"]> {
+    const entry = (await sessions.find(sessionKey)) ?? {};
+    const { lastChannel, lastTo, lastAccountId, lastThreadId } = entry as Readonly<Record<string, unknown>>;
+    if (typeof lastChannel !== "string" || typeof lastTo !== "string" || lastChannel === "webchat")
+      return undefined;
+    if (typeof channel === "string" && channel !== "last" && channel !== lastChannel) return undefined;
+    const accountId = typeof lastAccountId === "string" ? lastAccountId : "default";
+    const thread = typeof lastThreadId === "string" ? { threadId: lastThreadId } : {};
+    return { channel: lastChannel, to: lastTo, accountId, ...thread };
   }
 
   /** The session a request means, with the agent it belongs to. */
@@ -122,13 +149,19 @@ export function agentMethods({
   async function agent({ params, caller, accept: answer }: MethodCall<AgentCall>): Promise<unknown> {
     const sessionKey = await sessionFor(params);
     const fields = params as unknown as Record<string, unknown>;
+    const { deliver, channel, replyChannel = channel } = fields;
+    await refuseUnknownChannel("agent", { deliver, channel: replyChannel }, caller);
     const { run, request, duplicate } = await accept(
       { id: params.idempotencyKey, sessionKey, method: "agent", params: fields },
       caller,
     );
-    if (request.wantsDelivery && !request.target && !duplicate && fields["bestEffortDeliver"] !== true) {
-      await context.runs.mark(run, "error", "deliver needs channel and to");
-      throw invalid("agent", "deliver needs channel and to");
+    let { target } = request;
+    if (request.wantsDelivery && !target && !duplicate) {
+      target = await lastTarget(sessionKey, replyChannel);
+      if (!target && fields["bestEffortDeliver"] !== true) {
+        await context.runs.mark(run, "error", noTarget);
+        throw new RclawError("INVALID_REQUEST", noTarget);
+      }
     }
     const alive = duplicate ? runs.find(run) : undefined;
     if (duplicate && !alive) return settledAnswer(run);
@@ -137,7 +170,8 @@ export function agentMethods({
     // On a channel "wait" is a word like any other, unless there is something to stop.
     const count = !alive && isStop(params.message) ? runs.abort(sessionKey, undefined, "stop").length : 0;
     const stops = count > 0 || isStopCommand(params.message);
-    const wanted: RunRequest = stops ? { ...request, command: { name: "stopped", count } } : request;
+    const asked = { ...request, target };
+    const wanted: RunRequest = stops ? { ...asked, command: { name: "stopped", count } } : asked;
     const { done } = alive ?? runs.start(run, { request: wanted, caller });
     return finalAnswer(run, await done);
   }
@@ -168,6 +202,8 @@ export function agentMethods({
     const sessionKey = ofKnownAgent(canonical(params.sessionKey, "chat.send"), "chat.send");
     if (isStop(params.message)) return aborted(runs.abort(sessionKey, undefined, "stop"));
     const fields = params as unknown as Record<string, unknown>;
+    const { deliver, originatingChannel: channel } = fields;
+    await refuseUnknownChannel("chat.send", { deliver, channel }, caller);
     const { run, request, duplicate } = await accept(
       { id: params.idempotencyKey, sessionKey, method: "chat.send", params: fields },
       caller,

@@ -123,7 +123,7 @@ function targetOf(method: string, params: Params): Target | undefined {
     ? string(params, "originatingAccountId")
     : (string(params, "replyAccountId") ?? string(params, "accountId"));
   const threadId = string(params, chat ? "originatingThreadId" : "threadId");
-  if (!channel || !to || channel === "webchat") return undefined;
+  if (!channel || !to || channel === "webchat" || channel === "last") return undefined;
   return { channel, to, accountId: account ?? "default", ...field("threadId", threadId) };
 }
 
