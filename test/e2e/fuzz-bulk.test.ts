@@ -99,14 +99,17 @@ async function converse(role: Role, count: number, streamOf: Iterator<Sent>): Pr
     if (!isEarly) open.delete(frame.id ?? "");
     if (open.size === 0) wake();
   });
-  let ended = false;
-  void client.closed.then(() => ((ended = true), wake()));
+  const end = { isOver: false };
+  void client.closed.then(() => {
+    end.isOver = true;
+    wake();
+  });
   function ask(id: string, sent: Sent): void {
     open.set(id, sent);
     client.send({ type: "req", id, ...sent });
   }
   let total = 0;
-  while (total < count && !ended) {
+  while (total < count && !end.isOver) {
     const size = role.role === "node" ? batchOfNodes : batch;
     for (let i = 0; i < size && total < count; i++, total++) ask(`f${total}`, streamOf.next().value as Sent);
     if (!(await answered())) return total;
@@ -118,7 +121,7 @@ async function converse(role: Role, count: number, streamOf: Iterator<Sent>): Pr
   return total;
 
   async function answered(): Promise<boolean> {
-    if (open.size > 0 && !ended) {
+    if (open.size > 0 && !end.isOver) {
       let timer: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve) => {
         wake = resolve;

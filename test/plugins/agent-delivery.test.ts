@@ -6,7 +6,10 @@ const call = { message: "is the kettle on?", sessionKey: "main", deliver: true }
 
 test("an answer that is to be delivered goes where the session's people were last", async () => {
   const telegram = fakeChannel("telegram");
-  await using bench = await agentBench({ providers: [scriptedProvider(["It is.", "Still.", "Yes."])], channels: [telegram] });
+  await using bench = await agentBench({
+    providers: [scriptedProvider(["It is.", "Still.", "Yes."])],
+    channels: [telegram],
+  });
   {
     await using session = await bench.context.sessions.open("main", AbortSignal.timeout(5_000));
     await session.patch({ lastChannel: "telegram", lastTo: "42", lastAccountId: "work", lastThreadId: "7" });
