@@ -10,3 +10,9 @@ export function settled<T extends object>(value: T): T {
   Object.defineProperty(value, wire, { get: () => (json ??= JSON.stringify(value)) });
   return value;
 }
+
+/** Marks a value whose JSON somebody has already, as a whole or in pieces. */
+export function withJson<T extends object>(value: T, json: () => string): T {
+  Object.defineProperty(value, wire, { get: json });
+  return value;
+}

@@ -39,10 +39,13 @@ export interface SessionPartsOptions {
 
 const storeMethods = {
   "sessions.list": "operator.read",
+  "sessions.describe": "operator.read",
+  "sessions.resolve": "operator.read",
   "sessions.preview": "operator.read",
   "sessions.patch": "operator.admin",
   "sessions.reset": "operator.admin",
   "sessions.delete": "operator.admin",
+  "sessions.compact": "operator.admin",
 } as const;
 
 const channelMethods = {

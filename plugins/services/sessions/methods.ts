@@ -1,12 +1,22 @@
 import type { SessionMethodPorts } from "@rclaw/plugin-sdk/services/sessions";
-import { type Caller, defineMethod, RclawError, type SessionEntry } from "@rclaw/plugin-sdk";
+import { type Caller, defineMethod, type Method, RclawError } from "@rclaw/plugin-sdk";
 import type { Static } from "typebox";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
-import { mainSessionKey, parseKey } from "@rclaw/plugin-sdk/session-key";
-import { deleteParams, listParams, patchParams, previewParams, resetParams } from "./methods.schema.ts";
+import { mainSessionKey } from "@rclaw/plugin-sdk/session-key";
+import { SessionList } from "./listing.ts";
+import {
+  compactParams,
+  deleteParams,
+  describeParams,
+  listParams,
+  patchParams,
+  previewParams,
+  resetParams,
+  resolveParams,
+} from "./methods.schema.ts";
 import { patchFields, resolvedModel } from "./patch.ts";
-import { Glimpses, previewItems, titleOf } from "./preview.ts";
-import { words } from "./state.ts";
+import { previewItems } from "./preview.ts";
+import { resolveKey } from "./resolve.ts";
 import type { SessionStore } from "./store.ts";
 
 export interface SessionMethodsOptions extends SessionMethodPorts {
@@ -14,18 +24,9 @@ export interface SessionMethodsOptions extends SessionMethodPorts {
   now?(): number;
 }
 
-type Listed = SessionEntry & { readonly key: string };
-
 const maxPreviewKeys = 64;
 
-// In the order in which the protocol's rows have them.
-const rowFields = words(`
-  subject groupChannel space chatType origin updatedAt sessionId systemSent abortedLastRun
-  thinkingLevel verboseLevel reasoningLevel elevatedLevel sendPolicy
-  inputTokens outputTokens totalTokens totalTokensFresh responseUsage
-  modelProvider model contextTokens deliveryContext lastChannel lastTo lastAccountId`);
-
-/** sessions.list, preview, patch, reset and delete. */
+/** The `sessions.*` methods that only need the store. */
 export function sessionMethods({
   store,
   defaults,
@@ -33,43 +34,8 @@ export function sessionMethods({
   now = Date.now,
   waitMs = 15_000,
 }: SessionMethodsOptions): KernelMethod[] {
-  const glimpses = new Glimpses(store);
+  const list = new SessionList({ store, defaults, now });
   const labelsOnTheWay = new Map<string, string>();
-
-  async function list(params: Static<typeof listParams>): Promise<unknown> {
-    const all = store.list();
-    glimpses.keep(new Set(all.map(({ key }) => key)));
-    const wanted = filterFor(params, now());
-    const found = all.filter(wanted).toSorted((a, b) => b.updatedAt - a.updatedAt);
-    const shown = params.limit === undefined ? found : found.slice(0, params.limit);
-    const standard = defaults();
-    const sessions: Record<string, unknown>[] = [];
-    for (const entry of shown) {
-      const row = rowOf(entry, standard);
-      if (params.includeDerivedTitles || params.includeLastMessage)
-        Object.assign(row, await contentOf(entry, params));
-      sessions.push(row);
-    }
-    return {
-      ts: now(),
-      path: store.indexFile,
-      count: sessions.length,
-      defaults: standardOf(standard),
-      sessions,
-    };
-  }
-
-  async function contentOf(
-    entry: Listed,
-    params: Static<typeof listParams>,
-  ): Promise<Record<string, unknown>> {
-    const { firstQuestion, lastMessage } = await glimpses.of(entry.key, entry.sessionId);
-    const title = params.includeDerivedTitles ? titleOf(entry, firstQuestion) : undefined;
-    return {
-      ...(title !== undefined && { derivedTitle: title }),
-      ...(params.includeLastMessage && lastMessage !== undefined && { lastMessagePreview: lastMessage }),
-    };
-  }
 
   async function preview({
     keys,
@@ -97,9 +63,23 @@ export function sessionMethods({
     }
   }
 
+  /** The session a request means, as long as it is still the one that its sender saw. */
+  function keyOf(params: {
+    readonly key: string;
+    readonly agentId?: string;
+    readonly expectedSessionId?: string;
+  }): string {
+    const { key: given, agentId, expectedSessionId } = params;
+    const isShort = agentId !== undefined && !/^(agent:|global$|unknown$)/i.test(given.trim());
+    const key = store.canonical(isShort ? `agent:${agentId.trim().toLowerCase()}:${given.trim()}` : given);
+    if (expectedSessionId !== undefined && store.find(key)?.sessionId !== expectedSessionId)
+      throw new RclawError("INVALID_REQUEST", `Session ${key} changed since it was read; refresh and retry.`);
+    return key;
+  }
+
   async function patch(params: Static<typeof patchParams>, caller: Caller): Promise<unknown> {
     refuseWebchat(caller, "patch");
-    const key = store.canonical(params.key);
+    const key = keyOf(params);
     const standard = defaults();
     const isLabelTaken = (label: string): boolean => {
       const claimed = labelsOnTheWay.get(label);
@@ -120,8 +100,9 @@ export function sessionMethods({
     }
   }
 
-  async function reset({ key: given, reason = "reset" }: Static<typeof resetParams>): Promise<unknown> {
-    const key = store.canonical(given);
+  async function reset(params: Static<typeof resetParams>): Promise<unknown> {
+    const { reason = "reset" } = params;
+    const key = keyOf(params);
     const before = store.find(key);
     await events.beforeReset?.(key, { entry: before, reason });
     const entry = await whenFree(key, (signal) => store.reset(key, reason, signal));
@@ -129,12 +110,10 @@ export function sessionMethods({
     return { ok: true, key, entry };
   }
 
-  async function remove(
-    { key: given, deleteTranscript = true, emitLifecycleHooks = true }: Static<typeof deleteParams>,
-    caller: Caller,
-  ): Promise<unknown> {
+  async function remove(params: Static<typeof deleteParams>, caller: Caller): Promise<unknown> {
+    const { deleteTranscript = true, emitLifecycleHooks = true } = params;
     refuseWebchat(caller, "delete");
-    const key = store.canonical(given);
+    const key = keyOf(params);
     if (isMain(key)) throw new RclawError("INVALID_REQUEST", `Cannot delete the main session (${key}).`);
     const before = store.find(key);
     if (before) await events.beforeDelete?.(key, { entry: before, emitHooks: emitLifecycleHooks });
@@ -165,52 +144,90 @@ export function sessionMethods({
     }
   }
 
+  async function compact(params: Static<typeof compactParams>): Promise<unknown> {
+    const { maxLines = 400 } = params;
+    const key = keyOf(params);
+    const { compacted, kept, archived, reason } = await whenFree(key, (signal) =>
+      store.compact(key, maxLines, signal),
+    );
+    return {
+      ok: true,
+      key,
+      compacted,
+      ...(archived !== undefined && { archived }),
+      ...(kept !== undefined && { kept }),
+      ...(reason !== undefined && { reason }),
+    };
+  }
+
+  const read = (method: Method): KernelMethod => ({ scope: "operator.read", ...method });
+  const admin = (method: Method): KernelMethod => ({ scope: "operator.admin", ...method });
+  const since = "2026.2.17";
   return [
-    {
-      scope: "operator.read",
-      ...defineMethod({
+    read(
+      defineMethod({
         name: "sessions.list",
-        since: "2026.2.17",
+        since,
         params: listParams,
-        handle: ({ params }) => list(params),
+        handle: ({ params }) => list.page(params),
       }),
-    },
-    {
-      scope: "operator.read",
-      ...defineMethod({
+    ),
+    read(
+      defineMethod({
+        name: "sessions.describe",
+        since: "2026.5.7",
+        params: describeParams,
+        handle: ({ params }) => list.describe(keyOf(params), params),
+      }),
+    ),
+    read(
+      defineMethod({
+        name: "sessions.resolve",
+        since,
+        params: resolveParams,
+        handle: async ({ params }) => resolveKey(params, { store, list }),
+      }),
+    ),
+    read(
+      defineMethod({
         name: "sessions.preview",
-        since: "2026.2.17",
+        since,
         params: previewParams,
         handle: ({ params }) => preview(params),
       }),
-    },
-    {
-      scope: "operator.admin",
-      ...defineMethod({
+    ),
+    admin(
+      defineMethod({
         name: "sessions.patch",
-        since: "2026.2.17",
+        since,
         params: patchParams,
         handle: ({ params, caller }) => patch(params, caller),
       }),
-    },
-    {
-      scope: "operator.admin",
-      ...defineMethod({
+    ),
+    admin(
+      defineMethod({
         name: "sessions.reset",
-        since: "2026.2.17",
+        since,
         params: resetParams,
         handle: ({ params }) => reset(params),
       }),
-    },
-    {
-      scope: "operator.admin",
-      ...defineMethod({
+    ),
+    admin(
+      defineMethod({
         name: "sessions.delete",
-        since: "2026.2.17",
+        since,
         params: deleteParams,
         handle: ({ params, caller }) => remove(params, caller),
       }),
-    },
+    ),
+    admin(
+      defineMethod({
+        name: "sessions.compact",
+        since,
+        params: compactParams,
+        handle: ({ params }) => compact(params),
+      }),
+    ),
   ];
 }
 
@@ -222,102 +239,4 @@ function refuseWebchat({ client }: Caller, action: "patch" | "delete"): void {
     "INVALID_REQUEST",
     `webchat clients cannot ${action} sessions; use chat.send for session-scoped updates`,
   );
-}
-
-function filterFor(params: Static<typeof listParams>, now: number): (entry: Listed) => boolean {
-  const { includeGlobal, includeUnknown, spawnedBy, label, activeMinutes } = params;
-  const search = params.search?.trim().toLowerCase();
-  const agentId = params.agentId?.trim().toLowerCase();
-  const since = activeMinutes === undefined ? 0 : now - activeMinutes * 60_000;
-  return (entry) => {
-    const { kind, agentId: owner, rest } = parseKey(entry.key);
-    // A cron job's single runs would bury everything else; the job itself is shown.
-    if (/^cron:[^:]+:run:/.test(rest)) return false;
-    if (kind === "global" && (!includeGlobal || spawnedBy !== undefined || agentId)) return false;
-    if (kind === "unknown" && (!includeUnknown || spawnedBy !== undefined || agentId)) return false;
-    if (agentId && owner !== agentId) return false;
-    if (spawnedBy !== undefined && entry["spawnedBy"] !== spawnedBy) return false;
-    if (label !== undefined && entry.label !== label) return false;
-    if (entry.updatedAt < since) return false;
-    if (!search) return true;
-    return [entry.displayName, entry.label, entry["subject"], entry.sessionId, entry.key].some(
-      (text) => typeof text === "string" && text.toLowerCase().includes(search),
-    );
-  };
-}
-
-function rowOf(
-  entry: Listed,
-  standard: ReturnType<SessionMethodsOptions["defaults"]>,
-): Record<string, unknown> {
-  const parsed = parseKey(entry.key);
-  const isGroup = parsed.kind === "direct" && (entry.chatType === "group" || entry.chatType === "channel");
-  const channel = entry.channel ?? (parsed.kind === "group" ? parsed.channel : undefined);
-  const place = placeOf(entry, isGroup || parsed.kind === "group");
-  const groupName = parsed.kind === "group" ? groupNameOf(entry, parsed.rest, channel) : undefined;
-  const displayName = entry.displayName ?? groupName ?? entry.label ?? place.origin?.label;
-  const derived: Record<string, unknown> = {
-    totalTokensFresh: entry.totalTokens !== undefined && entry["totalTokensFresh"] !== false,
-    ...resolvedModel(entry, standard),
-    ...place,
-  };
-  const row: Record<string, unknown> = { key: entry.key, kind: isGroup ? "group" : parsed.kind };
-  for (const [name, value] of [
-    ["label", entry.label],
-    ["displayName", displayName],
-    ["channel", channel],
-  ] as const) {
-    if (value !== undefined) row[name] = value;
-  }
-  for (const name of rowFields) {
-    const value = derived[name] ?? entry[name];
-    if (value !== undefined) row[name] = value;
-  }
-  return row;
-}
-
-interface Origin extends Readonly<Record<string, unknown>> {
-  readonly label?: string;
-}
-
-/** Where the conversation takes place: the protocol says it three times over, it is stored once. */
-function placeOf(
-  entry: SessionEntry,
-  isGroup: boolean,
-): { chatType?: string; origin?: Origin; deliveryContext?: unknown } {
-  const { lastChannel, lastTo, lastAccountId, lastThreadId } = entry;
-  const origin = entry["origin"] as Origin | undefined;
-  if (typeof lastChannel !== "string") return { ...(origin && { origin }) };
-  const chatType = entry.chatType ?? (isGroup ? "group" : "direct");
-  const address = Object.entries({ to: lastTo, accountId: lastAccountId, threadId: lastThreadId });
-  return {
-    chatType,
-    origin: origin ?? { provider: lastChannel, surface: lastChannel, chatType },
-    deliveryContext: entry["deliveryContext"] ?? {
-      channel: lastChannel,
-      ...Object.fromEntries(address.filter(([, value]) => value !== undefined && value !== null)),
-    },
-  };
-}
-
-/** `telegram:g-100123`: where the group is, and its name or id. */
-function groupNameOf(entry: SessionEntry, rest: string, channel: string | undefined): string {
-  const [, , id = ""] = rest.split(":");
-  const said = [entry["groupChannel"], entry["subject"], entry["space"]].find(
-    (name) => typeof name === "string" && name.trim() !== "",
-  );
-  const slug = (typeof said === "string" ? said : id)
-    .trim()
-    .toLowerCase()
-    .replaceAll(/[^\p{L}\p{N}#@._+]+/gu, "-")
-    .replaceAll(/^-+|-+$/g, "");
-  return `${channel ?? "group"}:${/^[#@]/.test(slug) ? slug : `g-${slug}`}`;
-}
-
-function standardOf({
-  modelProvider,
-  model,
-  contextTokens,
-}: ReturnType<SessionMethodsOptions["defaults"]>): Record<string, unknown> {
-  return { modelProvider: modelProvider ?? null, model: model ?? null, contextTokens: contextTokens ?? null };
 }

@@ -16,6 +16,7 @@ export interface PatchPlace {
 type Fields = Record<string, unknown>;
 
 const maxLabel = 64;
+const asGiven = ["sendPolicy", "groupActivation", "fastMode", "category", "icon", "color"] as const;
 // Other spellings that people type and OpenClaw takes.
 const thinkingSpellings: Readonly<Record<string, string>> = {
   none: "off",
@@ -78,8 +79,12 @@ export function patchFields(params: PatchParams, place: PatchPlace): Readonly<Re
   text(fields, "execNode", params.execNode);
   text(fields, "traceLevel", params.traceLevel);
   model(fields, params.model, place);
-  for (const name of ["sendPolicy", "groupActivation", "fastMode"] as const) {
+  for (const name of asGiven) {
     if (params[name] !== undefined) fields[name] = params[name];
+  }
+  // Not pinned is the same as never having been.
+  for (const name of ["pinned", "archived", "unread"] as const) {
+    if (params[name] !== undefined) fields[name] = params[name] || null;
   }
   for (const name of [
     "spawnedBy",
