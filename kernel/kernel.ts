@@ -137,6 +137,7 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     lookup: () => plugins.lookup,
     redactor,
     isActive: (id) => plugins.host.isActive(id),
+    emit,
     owner: () => serving.describe(),
   });
   const service = await plugins.services.get("health");

@@ -184,8 +184,9 @@ export interface PluginContext<Config = unknown> {
     /** Who is connected now. Needs `permissions.clients`. Only in-process. */
     clients(): readonly ConnectedClient[];
     /**
-     * Hears what plugins broadcast, such as `chat` and `agent`, and `client.connected` and
-     * `client.disconnected` with the `connId`, which no client is told. Needs `permissions.clients`. Only in-process.
+     * Hears what plugins broadcast, such as `chat` and `agent`, and what no client is told: `client.connected` and
+     * `client.disconnected` with the `connId`, and `session.stored` with each `SessionChange`
+     * (services/sessions.ts). Needs `permissions.clients`. Only in-process.
      */
     onEvent(listener: (event: string, payload: unknown) => void): Disposable;
     /** Whether this is a gateway at work. A command without one has a kernel of its own for a moment, and nothing runs by itself there. Only in-process. */

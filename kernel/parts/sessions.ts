@@ -33,6 +33,8 @@ export interface SessionPartsOptions {
   readonly redactor: Redactor;
   lookup(): Lookup;
   isActive(plugin: string): boolean;
+  /** Told inside the process only. */
+  emit(event: string, payload: unknown): void;
   /** What the lock file says of this process. */
   owner(): LockInfo;
 }
@@ -101,6 +103,7 @@ export function createSessionParts(options: SessionPartsOptions) {
       },
       log,
       redact: options.redactor.held,
+      onChange: (change) => options.emit("session.stored", change),
     });
     return opened;
   }

@@ -5,6 +5,8 @@ import { startsTurn } from "./overflow.ts";
 export interface Conversation {
   readonly key: string;
   readonly sessionId: string;
+  /** How often the session had been compacted when it was read. */
+  readonly compactions: unknown;
   readonly messages: HistoryMessage[];
   /** What this process wrote last; a next line with another parent means that somebody else wrote in between. */
   leaf: string | undefined;
@@ -61,10 +63,11 @@ export function createConversations({ contextChars }: ConversationsOptions) {
 
   return {
     /** The conversation when it is known and still that session's. */
-    find(key: string, sessionId: string): Conversation | undefined {
+    find(key: string, sessionId: string, compactions?: unknown): Conversation | undefined {
       const conversation = known.get(key);
       if (!conversation) return undefined;
       if (conversation.stale || conversation.sessionId !== sessionId) return undefined;
+      if (conversation.compactions !== compactions) return undefined;
       known.delete(key);
       known.set(key, conversation);
       return conversation;
@@ -74,13 +77,19 @@ export function createConversations({ contextChars }: ConversationsOptions) {
       const before = known.get(key)?.sessionId;
       return before === sessionId ? undefined : before;
     },
-    load(key: string, sessionId: string, entries: readonly TranscriptEntry[]): Conversation {
+    load(
+      key: string,
+      sessionId: string,
+      entries: readonly TranscriptEntry[],
+      compactions?: unknown,
+    ): Conversation {
       drop(key);
       const messages = toHistory(entries);
       const size = messages.reduce((sum, message) => sum + sizeOf(message), 0);
       const conversation: Conversation = {
         key,
         sessionId,
+        compactions,
         messages,
         leaf: undefined,
         size,
@@ -111,6 +120,11 @@ export function createConversations({ contextChars }: ConversationsOptions) {
       if (before <= limit) return;
       trim(conversation, limit);
       if (known.get(conversation.key) === conversation) total += conversation.size - before;
+    },
+    /** Somebody else wrote into the session: the next run reads it again. */
+    spoil(key: string): void {
+      const conversation = known.get(key);
+      if (conversation) conversation.stale = true;
     },
     forget: drop,
   };

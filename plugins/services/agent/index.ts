@@ -1,6 +1,7 @@
 import { definePlugin } from "@rclaw/plugin-sdk";
 import { createConversations } from "./cache.ts";
 import { type AgentsConfig, settingsOf } from "./config.ts";
+import { injectMethod } from "./inject.ts";
 import { agentMethods } from "./methods.ts";
 import { createModels } from "./models.ts";
 import { createPrompts } from "./prompt.ts";
@@ -40,6 +41,7 @@ export default definePlugin<AgentsConfig>({
     for (const method of agentMethods({ context, settings, models, runs, systemLines, mainKey, agentOf })) {
       context.methods.register(method);
     }
+    context.methods.register(injectMethod({ context, runs, conversations, now: Date.now }));
     context.defer(() => runs.close());
     await sessions.workspace(agentOf(mainKey));
     await runs.resume();

@@ -121,6 +121,16 @@ export const chatAbortParams = Type.Object(
   strict,
 );
 
+export const chatInjectParams = Type.Object(
+  {
+    sessionKey: Type.String({ minLength: 1 }),
+    agentId: name,
+    message: Type.String({ minLength: 1 }),
+    label: Type.Optional(Type.String({ maxLength: 100 })),
+  },
+  strict,
+);
+
 export const wakeParams = Type.Object(
   {
     mode: Type.Union([Type.Literal("now"), Type.Literal("next-heartbeat")]),

@@ -91,6 +91,8 @@ export function createRuns(options: RunsOptions) {
   let finished = new Map<string, readonly Ended[]>();
   let before = finished;
   const waiting = new Map<string, Set<Waiter>>();
+  /** Sessions that a run of ours writes. */
+  const held = new Map<string, Session>();
   const turnstile = createTurnstile(runsAtOnce, patienceMs);
   const send = createOutbox(context, settings);
   const answer = createAnswers({
@@ -262,6 +264,7 @@ export function createRuns(options: RunsOptions) {
       return reply(alive, await answer(command, { sessionKey: run.sessionKey, request, signal }));
     }
     const session = await context.sessions.open(run.sessionKey, signal);
+    held.set(run.sessionKey, session);
     try {
       signal.throwIfAborted();
       begin();
@@ -280,6 +283,7 @@ export function createRuns(options: RunsOptions) {
         await note(session, { abortedLastRun: true });
       throw error;
     } finally {
+      held.delete(run.sessionKey);
       await session[Symbol.asyncDispose]();
     }
   }
@@ -330,7 +334,8 @@ export function createRuns(options: RunsOptions) {
   async function reset(sessionKey: string, reason: "new" | "reset", signal: AbortSignal): Promise<void> {
     const before = await context.sessions.find(sessionKey);
     const agentId = agentOf(sessionKey);
-    const messages = before && (conversations.find(sessionKey, before.sessionId)?.messages ?? []);
+    const known = before && conversations.find(sessionKey, before.sessionId, before["compactionCount"]);
+    const messages = before && (known?.messages ?? []);
     const file = before?.["sessionFile"];
     if (before && messages) {
       const place = { agentId, sessionKey, sessionId: before.sessionId };
@@ -390,6 +395,8 @@ export function createRuns(options: RunsOptions) {
     finished: outcomeOf,
     endOf,
     watch,
+    /** The session as the run that writes it holds it. */
+    held: (sessionKey: string): Session | undefined => held.get(sessionKey),
     /** Stops one run of a session, or all of them. */
     abort(sessionKey: string, runId: string | undefined, reason: StopReason): readonly string[] {
       const all = [...(bySession.get(sessionKey) ?? [])].filter(

@@ -175,11 +175,16 @@ async function openConversation(
   parts: TurnParts,
 ): Promise<Conversation> {
   const { conversations, context } = parts;
-  const { sessionId } = session.entry;
-  const known = conversations.find(session.key, sessionId);
+  const { sessionId, compactionCount } = session.entry;
+  const known = conversations.find(session.key, sessionId, compactionCount);
   if (known) return known;
   const resumedFrom = conversations.previous(session.key, sessionId);
-  const conversation = conversations.load(session.key, sessionId, await session.tail(readBack));
+  const conversation = conversations.load(
+    session.key,
+    sessionId,
+    await session.tail(readBack),
+    compactionCount,
+  );
   if (conversation.messages.length === 0) {
     void context.hooks.run(
       "session_start",
