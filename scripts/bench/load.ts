@@ -17,6 +17,11 @@ export interface Tasks {
   };
   /** One event to every connection: how long after the gateway made it the clients have it. */
   broadcast: { ask: { rounds: number }; answer: { p50Ms: number; p99Ms: number; lastMs: number } };
+  /** One more client, which asks for much at once and reads nothing of it. */
+  stall: {
+    ask: { port: number; token: string; method: string; params: object; times: number };
+    answer: object;
+  };
   /** One request, one at a time. */
   ask: {
     ask: { method: string; params: object; times: number };
@@ -48,6 +53,7 @@ export function serveLoad(): void {
     flood: (ask) => flood(wires, ask),
     chat: (ask) => chat(firstOf(wires), ask),
     broadcast: (ask) => broadcast(wires, ask),
+    stall,
     ask: (ask) => askOften(firstOf(wires), ask),
     probe: (ask) => probe(firstOf(wires), ask),
   };
@@ -236,6 +242,14 @@ function one(wires: readonly Wire[]): Promise<readonly number[]> {
       }),
     );
   });
+}
+
+async function stall({ port, token, method, params, times }: Tasks["stall"]["ask"]): Promise<object> {
+  const wire = await openWire({ port, token });
+  wire.pause();
+  const frame = requestFrame("s", method, params);
+  for (let i = 0; i < times; i++) wire.send(frame);
+  return {};
 }
 
 async function askOften(

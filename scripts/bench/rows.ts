@@ -5,6 +5,7 @@ import { attackRows, installStrangers, strangersConfig } from "./attack.ts";
 import type { TaskName, Tasks } from "./load.ts";
 import { cpuSecondsOf, median, memoryOf, openFileLimit, settledMemory } from "./machine.ts";
 import { type Running, startBareServer, startGateway, tempState, timeCommand, token } from "./subject.ts";
+import { lists, slowConsumer } from "./lists.ts";
 import { plugins } from "./plugins.ts";
 import { startTelegram } from "./telegram.ts";
 import { openWire } from "./wire.ts";
@@ -20,7 +21,7 @@ export interface Row {
   readonly note?: string;
 }
 
-interface BenchOptions {
+export interface BenchOptions {
   /** The Node that runs what is measured. */
   readonly node: string;
   /** Fewer rounds and connections, for a first look. */
@@ -39,6 +40,8 @@ export const measures: Readonly<Record<string, Measure>> = {
   commands,
   connections,
   requests,
+  lists: (options) => lists(options, loaded),
+  slow: (options) => slowConsumer(options, loaded),
   chat,
   history,
   plugins: async (options) => [...(await plugins(options)), ...(await attacked(options))],
@@ -299,16 +302,22 @@ async function attacked(options: BenchOptions): Promise<readonly Row[]> {
   return await attackRows(gateway, (ask) => load.ask("probe", ask), options.quick ? 2 : 4);
 }
 
-interface Load {
+export interface Load {
   ask<Name extends TaskName>(name: Name, ask: Tasks[Name]["ask"]): Promise<Tasks[Name]["answer"]>;
 }
 
-/** A gateway, and a process of its own that makes the load. */
+/** Starts a gateway, and a process of its own that makes the load. */
+export type Loaded = (
+  options: BenchOptions,
+  prepare?: (stateDir: string) => Promise<void>,
+  config?: object,
+) => Promise<AsyncDisposable & { readonly gateway: Running; readonly load: Load }>;
+
 async function loaded(
   { node, self }: BenchOptions,
   prepare?: (stateDir: string) => Promise<void>,
   config?: object,
-): Promise<AsyncDisposable & { readonly gateway: Running; readonly load: Load }> {
+): ReturnType<Loaded> {
   const state = await tempState(config);
   await prepare?.(state.dir);
   const gateway = await startGateway(node, state.dir);

@@ -4,13 +4,42 @@ import { SessionStore } from "../../plugins/services/sessions/store.ts";
 
 const batch = 2_000;
 
-/** A conversation of many entries, written by the store itself. */
-export async function writeTranscript(stateDir: string, key: string, count: number): Promise<void> {
-  const store = await SessionStore.open({
+function openStore(stateDir: string): Promise<SessionStore> {
+  return SessionStore.open({
     dir: path.join(stateDir, "sessions"),
     keys: { defaultAgentId: "main", mainKey: "main" },
     log: silent,
   });
+}
+
+/** Many sessions of a few entries each. */
+export async function writeSessions(stateDir: string, count: number): Promise<void> {
+  const store = await openStore(stateDir);
+  await Promise.all(
+    Array.from({ length: count }, async (_unused, index) => {
+      const key = `agent:main:telegram:direct:${4_200_000 + index}`;
+      await using session = await store.open(key, new AbortController().signal);
+      await session.patch({
+        channel: "telegram",
+        chatType: "direct",
+        displayName: `Person ${index}`,
+        lastChannel: "telegram",
+        lastTo: `${4_200_000 + index}`,
+        modelProvider: "offline",
+        model: "guide",
+        inputTokens: 10,
+        outputTokens: 20,
+        totalTokens: 10,
+      });
+      await session.append(messageEntry(0), messageEntry(1));
+    }),
+  );
+  await store.close();
+}
+
+/** A conversation of many entries, written by the store itself. */
+export async function writeTranscript(stateDir: string, key: string, count: number): Promise<void> {
+  const store = await openStore(stateDir);
   {
     await using session = await store.open(key, new AbortController().signal);
     for (let done = 0; done < count; done += batch) {

@@ -7,6 +7,8 @@ export interface Wire {
   send(frame: Buffer): void;
   /** Every text message but the answers to pings. */
   onText: (text: Buffer) => void;
+  /** Reads nothing any more. */
+  pause(): void;
   end(): void;
 }
 
@@ -46,6 +48,7 @@ export function openWire({ port, token }: { port: number; token: string }): Prom
         else if (message.ok === true) finish(undefined);
         else finish(new Error(`the gateway refused the connection: ${text.toString()}`));
       },
+      pause: () => void socket.pause(),
       end: () => void socket.destroy(),
     };
     const timer = setTimeout(() => finish(new Error("no hello-ok in time")), connectMs);

@@ -39,7 +39,9 @@ interface Page {
   readonly json: string;
 }
 
-const maxPages = 64;
+const maxPages = 16;
+/** A longer page is made again each time: kept, such pages would be what the memory is full of. */
+const maxPageChars = 1_000_000;
 /** Beyond that many at once it is cheaper to begin again. */
 const maxMoves = 64;
 
@@ -76,7 +78,7 @@ export class SessionList {
     if (page?.revision !== this.#revision || page.standard !== standard.name) {
       page = await this.#make(params, standard);
       // What lies within the last minutes is another answer by the time.
-      if (params.activeMinutes === undefined) this.#keep(name, page);
+      if (params.activeMinutes === undefined && !params.activeOnly) this.#keep(name, page);
     }
     const { sessions, paging, defaults, json } = page;
     const ts = now();
@@ -174,7 +176,7 @@ export class SessionList {
 
   #keep(name: string, page: Page): void {
     this.#pages.delete(name);
-    this.#pages.set(name, page);
+    if (page.json.length <= maxPageChars) this.#pages.set(name, page);
     for (const oldest of this.#pages.keys()) {
       if (this.#pages.size <= maxPages) return;
       this.#pages.delete(oldest);

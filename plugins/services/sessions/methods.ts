@@ -83,10 +83,7 @@ export function sessionMethods({
     const standard = defaults();
     const isLabelTaken = (label: string): boolean => {
       const claimed = labelsOnTheWay.get(label);
-      return (
-        (claimed !== undefined && claimed !== key) ||
-        store.list().some((other) => other.label === label && other.key !== key)
-      );
+      return (claimed !== undefined && claimed !== key) || store.hasLabel(label, key);
     };
     const fields = patchFields(params, { key, entry: store.find(key), defaults: standard, isLabelTaken });
     const label = typeof fields["label"] === "string" ? fields["label"] : undefined;

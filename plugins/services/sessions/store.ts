@@ -139,6 +139,13 @@ export class SessionStore {
     return all;
   }
 
+  /** Whether another session than that has the label. */
+  hasLabel(label: string, besides: string): boolean {
+    for (const { key, entry } of this.#table.states)
+      if (entry?.label === label && key !== besides) return true;
+    return false;
+  }
+
   /** Told which session is new or not what it was. */
   watch(watcher: (key: string) => void): void {
     this.#watchers.push(watcher);
