@@ -1,7 +1,7 @@
 import type { PluginConfigSchema } from "@rclaw/plugin-sdk/services/config";
 import type { JsonSchema } from "@rclaw/plugin-sdk";
 import { configSchema } from "@rclaw/plugin-sdk/services/config.schema";
-import { isSecretName } from "./secrets.ts";
+import { isFreeForm, isSecretName } from "./secrets.ts";
 import { isObject, valueIn } from "./values.ts";
 
 /** How a client shows one place: OpenClaw's words, because its clients read them. */
@@ -119,10 +119,7 @@ function over(known: Draft, part: Draft): Draft {
 
 function collect(schema: Draft, path: readonly string[], hints: Record<string, UiHint>): void {
   const name = path.at(-1);
-  if (name !== undefined) {
-    const hint = hintOf(schema, path, name);
-    if (hint) hints[path.join(".")] ??= hint;
-  }
+  if (name !== undefined) hints[path.join(".")] ??= hintOf(schema, path, name);
   for (const [key, value] of Object.entries((schema["properties"] as Draft | undefined) ?? {}))
     collect(value as Draft, [...path, key], hints);
   for (const inner of [schema["additionalProperties"], schema["items"]].flat())
@@ -135,10 +132,9 @@ function hintOf(
   { title, description, writeOnly, type }: Draft,
   path: readonly string[],
   name: string,
-): UiHint | undefined {
-  const isSecret = writeOnly === true || (type === "string" && path.some(isSecretName));
+): UiHint {
+  const isSecret = writeOnly === true || (type === "string" && (path.some(isSecretName) || isFreeForm(path)));
   const label = typeof title === "string" ? title : name === "*" ? undefined : wordsOf(name);
-  if (label === undefined && !isSecret && typeof description !== "string") return undefined;
   const at = path.length === 1 ? sections.indexOf(name) : -1;
   return {
     ...(label !== undefined && { label }),

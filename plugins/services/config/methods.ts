@@ -6,6 +6,7 @@ import { setIn } from "./edit.ts";
 import { readConfigFile } from "./load.ts";
 import { maxBytes } from "./files.ts";
 import { formMethods } from "./form-methods.ts";
+import { keepPersonsText } from "./form-text.ts";
 import { mergePatch } from "./merge.ts";
 import { applyParams, editParams, getParams, patchParams, setParams } from "./methods.schema.ts";
 import {
@@ -65,7 +66,9 @@ export function configMethods(options: ConfigMethodOptions): KernelMethod[] {
     (raw: string) =>
     (file: CurrentText): string => {
       parse(raw);
-      return restoreReferences(restoreRedacted(raw, file, plugins()), file);
+      const text = restoreReferences(restoreRedacted(raw, file, plugins()), file);
+      const { source, config } = current();
+      return source === "file" ? keepPersonsText(text, file, config) : text;
     };
 
   const get = defineMethod({

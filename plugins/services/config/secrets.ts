@@ -61,7 +61,7 @@ function isReference(path: KeyPath, value: string): boolean {
 }
 
 /** HTTP headers and environments hold secrets under any name. */
-function isFreeForm(path: KeyPath): boolean {
+export function isFreeForm(path: KeyPath): boolean {
   const [parent, grandparent] = [path.at(-2), path.at(-3)];
   return parent === "headers" || parent === "env" || (parent === "vars" && grandparent === "env");
 }

@@ -158,3 +158,35 @@ test("a form that sends values back keeps references to the environment, and eve
   await call("config.apply", { raw: elsewhere, baseHash: now.hash });
   expect(await home.read()).toContain('"https://elsewhere.example/v1"');
 });
+
+test("what a form sends changes only what was changed there: comments stay, defaults are not written down", async () => {
+  const { get, call, home } = await configured();
+  const { config, hash } = await get();
+  const changed = {
+    ...config,
+    gateway: { ...config.gateway, port: 19002, bind: "lan" },
+    logging: { level: "debug" },
+  };
+  await call("config.apply", { raw: `${JSON.stringify(changed, null, 2)}\n`, baseHash: hash });
+  expect(await home.read()).toBe(
+    file
+      .replace("port: 19000, ", "port: 19002, ")
+      .replace(` } }, // the gateway`, ` }, bind: "lan" }, // the gateway`)
+      .replace("\n}\n", '\n  logging: {\n    level: "debug",\n  },\n}\n'),
+  );
+});
+
+test("a key that a form leaves out goes, and what a file includes stays where it is", async () => {
+  const { get, call, home, reload } = await configured(
+    `{ $include: "more.json5", ${file.slice(file.indexOf("{") + 1)}`,
+  );
+  await home.write("{ logging: { level: 'warn' } }", "more.json5");
+  await reload();
+  const { config, hash } = await get();
+  const { channels: _channels, ...rest } = config as Record<string, unknown>;
+  await call("config.set", { raw: JSON.stringify(rest, null, 2), baseHash: hash });
+  const text = await home.read();
+  expect(text).toContain('$include: "more.json5"');
+  expect(text).not.toMatch(/telegram|logging/);
+  expect((await home.load()).config.logging.level).toBe("warn");
+});

@@ -136,6 +136,8 @@ test("one place can be looked up with what stands below it", async () => {
         required: false,
         hasChildren: true,
         reloadKind: "hot",
+        hint: { advanced: false },
+        hintPath: "session.identityLinks.*",
       },
     ],
   });
