@@ -18,8 +18,8 @@ Every request that the gateway answers, as it says itself (\`methods.list\`). Th
   covers \`operator.read\`. A node may only call what names its role.
 - **Since** which release OpenClaw has it; _rclaw_ marks our own.
 - **By**: the part or plugin that answers. One that is switched off takes its methods with it.
-- The parameters follow. A question mark means that it can be left out, dots that others are taken as well, and
-  _anything_ that the method looks at it itself.
+- The parameters follow. A question mark means that it can be left out, numbers behind a type are its least and most,
+  three dots mean that others are taken as well, and _anything_ that the method looks at it itself.
 `;
 
 export function render(methods) {
@@ -43,7 +43,19 @@ function describe({ name, scope, role, owner, since, params }) {
 function signature(params) {
   if (params === undefined) return "anything";
   const text = typeOf(params);
-  return text === "{}" ? "no parameters" : `\`${text}\``;
+  return text === "{}" ? "no parameters" : wrap(`\`${text}\``);
+}
+
+/** As wide as the other pages; a line break within code is a space. */
+function wrap(text) {
+  const lines = [""];
+  for (const word of text.split(/(?<=,) /)) {
+    const line = lines.at(-1);
+    if (line === "") lines[lines.length - 1] = word;
+    else if (line.length + word.length < 110) lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(word);
+  }
+  return lines.join("\n    ");
 }
 
 function typeOf(schema) {
