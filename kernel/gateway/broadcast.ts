@@ -25,6 +25,7 @@ export interface Broadcaster {
 /** Events that carry what an ordinary client must not see, by the start of their name. */
 const guarded: readonly (readonly [string, Scope])[] = [
   ["exec.approval.", "operator.approvals"],
+  ["plugin.approval.", "operator.approvals"],
   ["egress.", "operator.approvals"],
   ["device.pair.", "operator.pairing"],
   ["node.pair.", "operator.pairing"],

@@ -18,49 +18,10 @@ const { methods: facts } = JSON.parse(
   readFileSync(path.join(root, "test/fixtures/methods.json"), "utf8"),
 ) as { readonly methods: readonly Fact[] };
 
-const later = "not there yet";
 /** OpenClaw's methods that are not in the table, each with its reason. */
 const missing: Readonly<Record<string, string>> = {
   connect: "the handshake, which comes before every method",
-  ...of(later, "agent.identity.get"),
-  ...of(
-    later,
-    "agents.create agents.delete agents.files.get agents.files.list agents.files.set agents.list agents.update",
-  ),
-  ...of(later, "browser.request"),
-  ...of(later, "chat.inject"),
-  ...of(later, "cron.add cron.list cron.remove cron.run cron.runs cron.status cron.update"),
-  ...of(later, "doctor.memory.status"),
-  ...of(
-    later,
-    "exec.approval.request exec.approval.resolve exec.approval.waitDecision exec.approvals.get exec.approvals.node.get exec.approvals.node.set exec.approvals.set",
-  ),
-  ...of(later, "last-heartbeat"),
-  ...of(later, "logs.tail"),
-  ...of(
-    later,
-    "node.describe node.event node.invoke node.invoke.result node.list node.pair.approve node.pair.list node.pair.reject node.pair.request node.pair.verify node.rename",
-  ),
-  ...of(later, "poll"),
-  ...of(later, "push.test"),
-  ...of(later, "secrets.reload"),
-  ...of(later, "send"),
-  ...of(
-    later,
-    "sessions.compact sessions.resolve sessions.usage sessions.usage.logs sessions.usage.timeseries",
-  ),
-  ...of(later, "set-heartbeats"),
-  ...of(later, "skills.bins skills.install skills.status skills.update"),
-  ...of(later, "system-event"),
-  ...of(later, "tools.catalog"),
-  ...of(later, "update.run"),
-  ...of(later, "usage.cost usage.status"),
-  ...of(later, "web.login.start web.login.wait"),
-  ...of(later, "wizard.cancel wizard.next wizard.start wizard.status"),
 };
-function of(reason: string, names: string): Record<string, string> {
-  return Object.fromEntries(names.split(" ").map((name) => [name, reason]));
-}
 
 let state: TempState;
 let product: Product;

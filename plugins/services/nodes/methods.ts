@@ -169,7 +169,7 @@ function invokeMethods({ context, config, invokes, work }: NodeMethodsOptions): 
     }),
     defineMethod({
       name: "browser.request",
-      since: "2026.2.26",
+      since: "2026.2.17",
       params: browserParams,
       async handle({ params, signal }) {
         const request = browserRequestOf(params as Readonly<Record<string, unknown>>);
