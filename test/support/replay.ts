@@ -258,8 +258,12 @@ async function inTime<T>(wanted: Promise<T>, ms = 12_000): Promise<T | undefined
 }
 
 function runOf({ event, payload }: Frame): string | undefined {
-  return event === "agent" || event === "chat" ? (payload as { runId: string }).runId : undefined;
+  if (event !== "agent" && event !== "chat") return undefined;
+  return unnumbered((payload as { runId: string }).runId);
 }
+
+/** What is injected is a run of its own, with a number made up for it. */
+const unnumbered = (text: string): string => text.replace(/^inject-[0-9a-f-]+$/, "inject");
 
 /** `<run> agent:lifecycle:start`, `<run> chat:delta`, ... of the two events that tell of runs, and `shutdown`. */
 function kindOf(frame: Frame): string | undefined {
@@ -361,6 +365,8 @@ const volatile = new Set([
     "durationMs",
     "age",
     "uptimeMs",
+    "anchorMs",
+    "generatedAt",
   ],
   ...["sessionId", "connId", "instanceId", "deviceToken", "hash", "raw", "nonce", "presence", "health"],
   ...[
@@ -439,7 +445,7 @@ function kindOfMessage(message: unknown): string {
 /** Stored messages carry the time they came in their text. */
 function masks(value: unknown): unknown {
   if (typeof value !== "string") return value;
-  return value.replaceAll(/\[(?:\w{3} )?\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)? [^\]]+\]/g, "[time]");
+  return unnumbered(value).replaceAll(/\[(?:\w{3} )?\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)? [^\]]+\]/g, "[time]");
 }
 
 function isStructure(value: unknown): boolean {
