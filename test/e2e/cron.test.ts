@@ -1,4 +1,6 @@
 import { expect, test } from "vitest";
+import { startModelPeer } from "../support/aimock.ts";
+import { startTelegramPeer } from "../support/crabline.ts";
 import { ask, startProduct, tempState } from "../support/product.ts";
 import type { Client, Frame } from "../support/ws-client.ts";
 
@@ -206,5 +208,38 @@ test("a task runs in a session of its own, anew each time, and its answer stands
   const [second] = (await ask(client, "cron.runs", { id })).entries;
   expect(second.sessionId).not.toBe(first.sessionId);
   const { messages } = await ask(client, "chat.history", { sessionKey: `cron:${id}` });
+  expect(messages.filter(({ role }: { role: string }) => role === "user")).toHaveLength(1);
+});
+
+test("a task that a kill cut short is taken up, and its answer arrives once", async () => {
+  await using state = await tempState();
+  await using telegram = await startTelegramPeer();
+  await using model = await startModelPeer();
+  model.mock.on(
+    { userMessage: "count the sheep" },
+    { content: "There are twelve sheep in the field, and one of them is black." },
+    { chunkSize: 4, streamingProfile: { ttft: 20, tps: 20 } },
+  );
+  const { env, config: provider } = model.anthropic();
+  const { token: botToken, apiRoot } = telegram;
+  const config = { ...provider, channels: { telegram: { botToken, apiRoot, allowFrom: [4711] } } };
+  const first = await startProduct({ stateDir: state.dir, env, config });
+  const client = await first.connect();
+  const { id } = await ask(client, "cron.add", {
+    schedule: { kind: "every", everyMs: 86_400_000 },
+    message: "count the sheep",
+    delivery: { mode: "announce", channel: "telegram", to: "4711" },
+  });
+  client.send({ type: "req", id: "run", method: "cron.run", params: { id } });
+  await client.find(({ event, payload }) => event === "agent" && payload.stream === "assistant");
+  await first.kill();
+
+  await using again = await startProduct({ stateDir: state.dir, env });
+  const back = await again.connect();
+  await expect
+    .poll(async () => (await ask(back, "cron.runs", { id })).entries, { timeout: 20_000 })
+    .toMatchObject([{ status: "ok", delivered: true, deliveryStatus: "delivered" }]);
+  expect((await telegram.sent()).filter((text) => text.includes("twelve sheep"))).toHaveLength(1);
+  const { messages } = await ask(back, "chat.history", { sessionKey: `cron:${id}` });
   expect(messages.filter(({ role }: { role: string }) => role === "user")).toHaveLength(1);
 });

@@ -337,8 +337,8 @@ describe("an answer", () => {
       config: { webhookToken: "t0ken" },
       agent: () => (isBroken ? Promise.reject(new Error("no model")) : answerOf("done")),
       fetch: async (url, init) => {
-        const body = JSON.parse(String(init?.body)) as Asked;
-        posted.push({ url: String(url), auth: new Headers(init?.headers).get("authorization"), body });
+        const body = JSON.parse(init?.body as string) as Asked;
+        posted.push({ url: url as string, auth: new Headers(init?.headers).get("authorization"), body });
         return new Response(null, { status: 204 });
       },
     });
@@ -401,6 +401,14 @@ test("jobs are found by words, state, kind and agent, in any order and page", as
   const [compact] = ((await on.call("cron.list", { compact: true, limit: 1 })) as { jobs: Asked[] }).jobs;
   expect(compact).toMatchObject({ name: "A", scheduleKind: "every", nextRunAt: "2026-03-28T12:01:00.000Z" });
   expect(compact).not.toHaveProperty("payload");
+  const revision = async (query: object): Promise<unknown> =>
+    ((await on.call("cron.list", query)) as Asked)["snapshotRevision"];
+  expect(await revision({ limit: 10 })).toBeUndefined();
+  const before = await revision({ limit: 200 });
+  expect(before).toMatch(/^sha256:/);
+  expect(await revision({ limit: 200, offset: 1 })).toBe(before);
+  await on.call("cron.remove", { id: (await jobs(on))[0]?.["id"] });
+  expect(await revision({ limit: 200 })).not.toBe(before);
 });
 
 test("a job is changed in part, and an impossible change leaves it as it was", async () => {

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { CronJob, CronListQuery, CronRunsQuery, RunEntry } from "./methods.schema.ts";
 
 interface Page {
@@ -12,7 +13,23 @@ interface Page {
 export function jobsPage(jobs: readonly CronJob[], query: CronListQuery): Page & { jobs: readonly object[] } {
   const found = jobs.filter((job) => isWanted(job, query)).toSorted(orderOf(query));
   const { slice, page } = cut(found, query, found.length || 50);
-  return { jobs: query.compact ? slice.map(compact) : slice, ...page };
+  return {
+    jobs: query.compact ? slice.map(compact) : slice,
+    ...(isLater(query) && { snapshotRevision: revisionOf(found) }),
+    ...page,
+  };
+}
+
+/**
+ * Clients of protocol 4 read page after page and want to know that they belong together, which those of
+ * protocol 3 are not told. They give themselves away by the largest page, or by what they ask besides.
+ */
+function isLater({ limit, agentId, compact: isCompact, includeDeliveryPreviews }: CronListQuery): boolean {
+  return limit === 200 || (agentId ?? isCompact ?? includeDeliveryPreviews) !== undefined;
+}
+
+function revisionOf(jobs: readonly CronJob[]): string {
+  return `sha256:${createHash("sha256").update(JSON.stringify(jobs)).digest("base64url")}`;
 }
 
 /** Runs, the latest first unless asked otherwise; those of all jobs carry the jobs' names. */
