@@ -400,6 +400,7 @@ test("jobs are found by words, state, kind and agent, in any order and page", as
   expect(await list({ sortBy: "name", sortDir: "desc", limit: 1, offset: 1 })).toEqual(["A"]);
   const [compact] = ((await on.call("cron.list", { compact: true, limit: 1 })) as { jobs: Asked[] }).jobs;
   expect(compact).toMatchObject({ name: "A", scheduleKind: "every", nextRunAt: "2026-03-28T12:01:00.000Z" });
+  expect(compact).toMatchObject({ effectiveAgentId: "ops" });
   expect(compact).not.toHaveProperty("payload");
   const revision = async (query: object): Promise<unknown> =>
     ((await on.call("cron.list", query)) as Asked)["snapshotRevision"];

@@ -35,6 +35,7 @@ export async function openCron(context: PluginContext<CronConfig>): Promise<Cron
     store,
     scheduler,
     isEnabled,
+    defaultAgentId: /^agent:([^:]+):/.exec(context.sessions.canonical("main"))?.[1] ?? "main",
     storePath: () => context.storage.where(),
     now: Date.now,
   });

@@ -27,6 +27,8 @@ export interface MethodsOptions {
   readonly store: Store;
   readonly scheduler: Scheduler;
   readonly isEnabled: boolean;
+  /** Whose jobs are those that name no agent. */
+  readonly defaultAgentId: string;
   storePath(): Promise<string>;
   now(): number;
 }
@@ -47,6 +49,7 @@ export function cronMethods({
   store,
   scheduler,
   isEnabled,
+  defaultAgentId,
   storePath,
   now,
 }: MethodsOptions): Readonly<Record<CronMethod, CronAnswer>> {
@@ -134,7 +137,7 @@ export function cronMethods({
   return {
     "cron.list": {
       schema: cronListParams,
-      answer: async (params) => jobsPage(store.jobs(), params as CronListQuery),
+      answer: async (params) => jobsPage(store.jobs(), params as CronListQuery, defaultAgentId),
     },
     "cron.status": {
       schema: noParams,

@@ -10,14 +10,20 @@ interface Page {
 }
 
 /** Jobs as a client asked for them; without a limit all of them, up to 200. */
-export function jobsPage(jobs: readonly CronJob[], query: CronListQuery): Page & { jobs: readonly object[] } {
-  const found = jobs.filter((job) => isWanted(job, query)).toSorted(orderOf(query));
+export function jobsPage(
+  jobs: readonly CronJob[],
+  query: CronListQuery,
+  defaultAgentId: string,
+): Page & { jobs: readonly object[]; snapshotRevision?: string } {
+  const agentOf = ({ agentId = defaultAgentId }: CronJob): string => agentId;
+  const found = jobs.filter((job) => isWanted(job, agentOf(job), query)).toSorted(orderOf(query));
   const { slice, page } = cut(found, query, found.length || 50);
-  return {
-    jobs: query.compact ? slice.map(compact) : slice,
-    ...(isLater(query) && { snapshotRevision: revisionOf(found) }),
-    ...page,
-  };
+  if (!isLater(query)) return { jobs: slice, ...page };
+  const shown = slice.map((job) => ({
+    ...(query.compact ? compact(job) : job),
+    effectiveAgentId: agentOf(job),
+  }));
+  return { jobs: shown, snapshotRevision: revisionOf(found), ...page };
 }
 
 /**
@@ -72,11 +78,11 @@ function cut<Item>(
   return { slice, page: { total, offset, limit, hasMore, nextOffset: hasMore ? next : null } };
 }
 
-function isWanted(job: CronJob, query: CronListQuery): boolean {
+function isWanted(job: CronJob, agent: string, query: CronListQuery): boolean {
   const enabled = query.enabled ?? (query.includeDisabled ? "all" : "enabled");
   if (enabled !== "all" && job.enabled !== (enabled === "enabled")) return false;
   const { agentId, sessionKey, scheduleKind = "all", lastRunStatus = "all" } = query;
-  if (agentId !== undefined && (job.agentId ?? "main") !== agentId.trim().toLowerCase()) return false;
+  if (agentId !== undefined && agent !== agentId.trim().toLowerCase()) return false;
   if (sessionKey !== undefined && !sessionsOf(job).includes(sessionKey)) return false;
   if (scheduleKind !== "all" && job.schedule.kind !== scheduleKind) return false;
   if (lastRunStatus !== "all" && (job.state.lastRunStatus ?? "unknown") !== lastRunStatus) return false;
