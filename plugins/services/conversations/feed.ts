@@ -1,6 +1,7 @@
 import type { PluginContext, TranscriptEntry } from "@rclaw/plugin-sdk";
 import type { SessionChange } from "@rclaw/plugin-sdk/services/sessions";
 import { parseKey } from "@rclaw/plugin-sdk/session-key";
+import { settled } from "@rclaw/plugin-sdk/settled";
 import { isRecord, messageIn, shown, toolsIn } from "./messages.ts";
 import type { Subscriptions } from "./subscriptions.ts";
 
@@ -159,7 +160,8 @@ export function createFeed({ context, subscriptions, now }: FeedOptions) {
   }
 
   function send(connIds: readonly string[], event: string, payload: object): void {
-    for (const connId of connIds) if (!gateway.send(connId, event, payload)) subscriptions.end(connId);
+    const told = settled(payload);
+    for (const connId of connIds) if (!gateway.send(connId, event, told)) subscriptions.end(connId);
   }
 
   /** The session's row of the list, as a whole and field by field, as clients merge it. */
