@@ -302,7 +302,7 @@ async function attacked(options: BenchOptions): Promise<readonly Row[]> {
   return await attackRows(gateway, (ask) => load.ask("probe", ask), options.quick ? 2 : 4);
 }
 
-export interface Load {
+interface Load {
   ask<Name extends TaskName>(name: Name, ask: Tasks[Name]["ask"]): Promise<Tasks[Name]["answer"]>;
 }
 
