@@ -20,7 +20,8 @@ interface Identity {
 /** Without somebody who knows, the assistant has no name of its own. */
 async function identity(methods: PluginContext["methods"]): Promise<Identity> {
   try {
-    return ((await methods.call("agent.identity.get", {})) ?? {}) as Identity;
+    const known = await methods.call("agent.identity.get", {});
+    return known as Identity;
   } catch {
     return {};
   }
