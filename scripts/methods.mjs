@@ -49,7 +49,9 @@ function signature(params) {
 /** As wide as the other pages; a line break within code is a space. */
 function wrap(text) {
   const lines = [""];
-  for (const word of text.split(/(?<=,) /)) {
+  for (const word of text
+    .split(/(?<=,) /)
+    .flatMap((part) => (part.length < 110 ? part : part.split(/(?<=\|) /)))) {
     const line = lines.at(-1);
     if (line === "") lines[lines.length - 1] = word;
     else if (line.length + word.length < 110) lines[lines.length - 1] = `${line} ${word}`;

@@ -182,8 +182,8 @@ export const configSchema = Type.Object({
   logging: section({
     level: Type.Enum(["silent", "fatal", "error", "warn", "info", "debug", "trace"], { default: "info" }),
     file: Type.Optional(
-      Type.Union([Type.String({ minLength: 1 }), Type.Literal(false)], {
-        description: "Where the log is written; false writes it to stderr.",
+      Type.Union([Type.String({ minLength: 1 }), Type.Boolean()], {
+        description: "Where the log is written; true is the usual place, false writes it to stderr.",
       }),
     ),
   }),

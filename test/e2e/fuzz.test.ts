@@ -217,7 +217,7 @@ test("nothing was left behind, written down as a failure or said to nobody", asy
   const log = await state.read("logs/gateway.log");
   expect(log.split("\n").filter((line) => /"level":(?:50|60)/.test(line))).toEqual([]);
   const known =
-    /^(?:config(?:\.last-good)?\.json(?:\.bak(?:\.\d)?)?|cache(?:\/offers(?:\/[0-9a-f-]+\.json)?)?|gateway\.lock|logs(?:\/gateway\.log(?:\.1)?)?|plugins(?:\/agent(?:\/storage\.json)?|\/\.staging|\/\.store|\/rclaw\.lock)?|workspace.*|credentials(?:\/[a-z]+-[a-zA-Z]+\.json)?|sessions|sessions\/(?:sessions\.json|runs\.json|journal-\d+\.jsonl|transcripts)|sessions\/transcripts\/[0-9a-f]{32}\.(?:(?:reset|deleted)\.[\dTZ.-]+\.)?jsonl)$/;
+    /^(?:config(?:\.last-good)?\.json(?:\.bak(?:\.\d)?)?|cache(?:\/offers(?:\/[0-9a-f-]+\.json)?)?|gateway\.lock|logs(?:\/gateway\.log(?:\.1)?)?|identity(?:\/device\.json)?|devices(?:\/(?:paired|pending)\.json)?|plugins(?:\/(?:agent|approvals|cron|heartbeat|messages|nodes|voice)(?:\/storage\.json)?|\/\.staging|\/\.store|\/rclaw\.lock)?|workspace.*|credentials(?:\/[a-z]+-[a-zA-Z]+\.json)?|sessions|sessions\/(?:sessions\.json|runs\.json|journal-\d+\.jsonl|transcripts)|sessions\/transcripts\/[0-9a-f]{32}\.(?:(?:reset|deleted)\.[\dTZ.-]+\.)?jsonl)$/;
   expect((await readdir(state.dir, { recursive: true })).filter((file) => !known.test(file))).toEqual([]);
   expect(await product.stop()).toBe(0);
   expect(product.stderr()).toBe("");

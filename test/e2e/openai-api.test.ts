@@ -16,7 +16,7 @@ beforeAll(async () => {
   model = await startModelPeer();
   const { config, env } = model.openai();
   const endpoints = { chatCompletions: { enabled: true }, responses: { enabled: true } };
-  const agents = { ...config.agents, list: [{ id: "poet" }] };
+  const agents = { ...config.agents, list: [{ id: "main" }, { id: "poet" }] };
   product = await startProduct({
     stateDir: state.dir,
     config: { ...config, agents, gateway: { http: { endpoints } } },

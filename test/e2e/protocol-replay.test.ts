@@ -130,7 +130,6 @@ const cases: Readonly<Record<string, Case | Elsewhere>> = {
       ...noHeartbeat,
       ...config,
       "system-presence: /* is *": "who was there before",
-      "system-presence: /1/deviceFamily is missing": "the first to connect here was another client",
       ...places,
       'cron.add: /message is "schedule.at is in the past: *': "the text names the time",
       ...noneShipped,
@@ -139,7 +138,10 @@ const cases: Readonly<Record<string, Case | Elsewhere>> = {
       'config.set: ok instead of INVALID_REQUEST "invalid config"':
         "a bug there: redaction of the text cut words apart, so what config.get answered could not be set",
     },
-    may: { "health: */sessions/* instead of 0": "there the answer was a minute old" },
+    may: {
+      "health: */sessions/* instead of 0": "there the answer was a minute old",
+      "system-presence: /1/deviceFamily is missing": "the last to connect here may be another client",
+    },
   },
   "exec-approval/requester": {},
   "exec-approval/approver": {},

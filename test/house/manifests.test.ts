@@ -33,6 +33,25 @@ test("every plugin folder has its manifest and every manifest its folder, in the
   expect(readdirSync(path.join(root, "plugins")).toSorted()).toEqual([...wings]);
 });
 
+test("no manifest says a thing twice: the parser would keep the last and drop the first", () => {
+  const twice = manifests.flatMap(({ name, file }) => {
+    const open: Set<string>[] = [new Set()];
+    const found: string[] = [];
+    for (const line of readFileSync(file, "utf8").split("\n")) {
+      // Formatted, every key stands on a line of its own or in an object on one line.
+      const key = /^\s*("[^"]+"|[\w$]+):/.exec(line)?.[1];
+      if (key !== undefined && open.at(-1)?.has(key)) found.push(`${name}: ${key}`);
+      if (key !== undefined) open.at(-1)?.add(key);
+      for (const bracket of line.replaceAll(/"(?:[^"\\]|\\.)*"|'[^']*'/g, "").matchAll(/[[\]{}]/g)) {
+        if (bracket[0] === "{" || bracket[0] === "[") open.push(new Set());
+        else open.pop();
+      }
+    }
+    return found;
+  });
+  expect(twice).toEqual([]);
+});
+
 test.each(manifests)(
   "$wing/$name is named like its id and points to its own folder",
   ({ wing, name, manifest }) => {

@@ -177,7 +177,11 @@ test("what a device is called follows it, and when it was seen last", async () =
   const local: DeviceAtDoor = { ...phone, isSilent: true };
   granted(await desk.devices.admit(local));
   desk.pass(60_000);
-  granted(await desk.devices.admit({ ...local, displayName: "New name", ip: "192.0.2.8" }));
+  const named = { ...local, displayName: "New name", ip: "192.0.2.8" };
+  const { deviceToken } = granted(await desk.devices.admit(named));
+  // Handed out is not used.
+  expect((await desk.call("device.pair.list")).paired[0].tokens[0]).not.toHaveProperty("lastUsedAtMs");
+  granted(await desk.devices.admit({ ...named, token: deviceToken }));
   const [device] = (await desk.call("device.pair.list")).paired;
   expect(device).toMatchObject({ displayName: "New name", remoteIp: "192.0.2.8" });
   expect(device.tokens[0].lastUsedAtMs - device.tokens[0].createdAtMs).toBe(60_000);
