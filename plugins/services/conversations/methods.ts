@@ -100,11 +100,8 @@ export function conversationMethods({
   }
 
   const follow = (params: Static<typeof followParams>, { connId }: Caller): unknown => {
-    if (params.includeApprovals)
-      throw new RclawError(
-        "INVALID_REQUEST",
-        "sessions.messages.subscribe includeApprovals is not supported",
-      );
+    // Who may decide hears of approvals by `exec.approval.requested`; without a replay in the answer
+    // a client that asked for them by session knows that it has to look there.
     const key = keyOf(params.key, params.agentId);
     if (connId !== undefined) subscriptions.follow(connId, key);
     return { subscribed: connId !== undefined, key };
