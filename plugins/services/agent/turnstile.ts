@@ -6,6 +6,8 @@ type Enter = (leave: Leave) => void;
 /** So many new ones a place between two openings are a rush. */
 const rushPerPlace = 2;
 const compactAt = 1_024;
+/** So that what was acknowledged and what came of it are read apart. */
+const apartMs = 25;
 
 /**
  * Lets `places` runs work at a time, in order: hundreds that work at once would hold up
@@ -26,7 +28,10 @@ export function createTurnstile(places: number, patienceMs: number): () => Promi
   function openSoon(): void {
     if (isOpening || first === queue.length) return;
     isOpening = true;
-    setImmediate(open);
+    // OpenClaw's terminal takes an answer that it reads together with "started" for an older one, and waits on.
+    const isAlone = inside.size === 0 && queue.length - first === 1;
+    if (isAlone) setTimeout(open, apartMs);
+    else setImmediate(open);
   }
 
   function open(): void {
