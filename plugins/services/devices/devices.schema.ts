@@ -53,6 +53,7 @@ export const pairedFile = Type.Record(
     ),
     createdAtMs: time,
     approvedAtMs: time,
+    lastSeenAtMs: Type.Optional(time),
   }),
 );
 

@@ -144,7 +144,8 @@ export function openDevices(options: DevicesOptions): Devices {
     // Of a token that is only handed out nobody can say that it was used.
     const isUsed = token === before && atDoor.token !== undefined;
     const used = isUsed ? { ...token, lastUsedAtMs: now() } : token;
-    const next = { ...device, ...looks(atDoor), tokens: { ...device.tokens, [role]: used } };
+    const tokens = { ...device.tokens, [role]: used };
+    const next = { ...device, ...looks(atDoor), lastSeenAtMs: now(), tokens };
     if (token !== before) await put(next);
     else {
       (await tables()).paired.set(device.deviceId, next);

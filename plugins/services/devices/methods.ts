@@ -40,10 +40,13 @@ export function deviceMethods(book: Book, inTurn: InTurn): KernelMethod[] {
       name: "device.pair.list",
       since: "2026.2.17",
       params: noParams,
-      async handle() {
+      async handle({ caller: { protocol } }) {
         const { paired } = await book.tables();
         const inOrder = [...paired.values()].sort((a, b) => b.approvedAtMs - a.approvedAtMs);
-        return { pending: await book.waiting(), paired: inOrder.map(publicView) };
+        return {
+          pending: await book.waiting(),
+          paired: inOrder.map((device) => publicView(device, protocol)),
+        };
       },
     }),
     defineMethod({
@@ -56,7 +59,7 @@ export function deviceMethods(book: Book, inTurn: InTurn): KernelMethod[] {
           const missing = scopesOf(wanted.scopes).find((scope) => !mayGrant(caller, [scope]));
           if (missing) throw new RclawError("INVALID_REQUEST", `missing scope: ${missing}`);
           const device = await book.approve(wanted);
-          return { requestId: wanted.requestId, device: publicView(device) };
+          return { requestId: wanted.requestId, device: publicView(device, caller.protocol) };
         }),
     }),
     defineMethod({

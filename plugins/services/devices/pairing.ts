@@ -56,8 +56,9 @@ export function looks({ displayName, clientId, clientMode, ip }: DeviceAtDoor): 
 }
 
 /** When it was last here. */
-export function seenAt({ tokens = {}, approvedAtMs }: Paired): number {
-  return Math.max(approvedAtMs, ...Object.values(tokens).map(({ lastUsedAtMs = 0 }) => lastUsedAtMs));
+export function seenAt({ tokens = {}, approvedAtMs, lastSeenAtMs = 0 }: Paired): number {
+  const used = Object.values(tokens).map(({ lastUsedAtMs = 0 }) => lastUsedAtMs);
+  return Math.max(approvedAtMs, lastSeenAtMs, ...used);
 }
 
 export function approved(paired: Paired): readonly Scope[] {
@@ -144,10 +145,12 @@ export function minted(
   };
 }
 
-/** Without the tokens themselves. */
-export function publicView({ tokens = {}, scopes, approvedScopes: _approved, ...device }: Paired): object {
+/** Without the tokens themselves. Clients of protocol 3 know no more of a device than that release had. */
+export function publicView(paired: Paired, protocol?: number): object {
+  const { tokens = {}, scopes, approvedScopes: _approved, lastSeenAtMs, ...device } = paired;
   return {
     ...device,
+    ...(protocol !== 3 && lastSeenAtMs !== undefined && { lastSeenAtMs }),
     ...(scopes?.length && { scopes }),
     tokens: Object.values(tokens)
       .map(({ token: _token, ...rest }) => rest)

@@ -179,8 +179,10 @@ test("what a device is called follows it, and when it was seen last", async () =
   desk.pass(60_000);
   const named = { ...local, displayName: "New name", ip: "192.0.2.8" };
   const { deviceToken } = granted(await desk.devices.admit(named));
-  // Handed out is not used.
-  expect((await desk.call("device.pair.list")).paired[0].tokens[0]).not.toHaveProperty("lastUsedAtMs");
+  // Handed out is not used, but the device was here.
+  const [seen] = (await desk.call("device.pair.list")).paired;
+  expect(seen.tokens[0]).not.toHaveProperty("lastUsedAtMs");
+  expect(seen.lastSeenAtMs - seen.createdAtMs).toBe(60_000);
   granted(await desk.devices.admit({ ...named, token: deviceToken }));
   const [device] = (await desk.call("device.pair.list")).paired;
   expect(device).toMatchObject({ displayName: "New name", remoteIp: "192.0.2.8" });

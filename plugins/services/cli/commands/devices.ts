@@ -37,10 +37,10 @@ function pick(among: readonly Fields[], key: string, given: string, what: string
   throw new RclawError("NOT_FOUND", `${problem} "${given}". See: rclaw devices list`);
 }
 
-/** When any of its tokens was last used. */
+/** When it was last let in, or, by a gateway that does not say, when any of its tokens was last used. */
 function lastSeen(device: Fields): number | undefined {
   const times = rows(device["tokens"]).map((token) => number(token["lastUsedAtMs"]) ?? 0);
-  return Math.max(0, ...times) || undefined;
+  return Math.max(number(device["lastSeenAtMs"]) ?? 0, ...times) || undefined;
 }
 
 function showPending(context: CommandContext, pending: readonly Fields[]): void {
