@@ -48,7 +48,9 @@ export function conversationMethods({
     const key = keyOf(given, agentId);
     // An agent's own session is always there, whether somebody has written to it or not.
     const isMain = !interrupts && (key === sessions.canonical("main") || /^agent:[^:]+:main$/.test(key));
-    if (!isMain && !(await sessions.find(key)))
+    // The first message to a session makes it when its run begins.
+    const isBeingMade = runs.unsettled().some(({ sessionKey }) => sessionKey === key);
+    if (!isMain && !isBeingMade && !(await sessions.find(key)))
       throw new RclawError("INVALID_REQUEST", `session not found: ${given}`);
     const stopped = interrupts ? await stop(key, undefined, caller) : [];
     const params = { sessionKey: key, ...rest, idempotencyKey: idempotencyKey?.trim() || randomUUID() };
