@@ -173,7 +173,10 @@ export class Connection {
     if (this.#state === "closed") return;
     if (this.#state === "connecting") {
       this.#early ??= [];
-      if (this.#early.push([data, isBinary]) > maxEarly) this.close(1008, "too many frames before hello-ok");
+      const size = this.#early.reduce((sum, [{ length }]) => sum + length, data.length);
+      // Nobody has vouched for it yet: together they may be what a first frame alone may be.
+      if (this.#early.push([data, isBinary]) > maxEarly || size > this.#shared.limits.preAuthBytes)
+        this.close(1008, "too many frames before hello-ok");
       return;
     }
     if (isBinary && !isUtf8(data)) return this.close(1007, "invalid UTF-8");

@@ -2,8 +2,17 @@ import { RclawError } from "@rclaw/plugin-sdk";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
-import { connectClient, openClient } from "../../support/ws-client.ts";
+import { connectClient, createDevice, openClient, signDevice } from "../../support/ws-client.ts";
 import { startGateway, token } from "./gateway.ts";
+
+const connectParams = {
+  minProtocol: 3,
+  maxProtocol: 4,
+  client: { id: "cli", version: "0.0.1", platform: "linux", mode: "cli" },
+  role: "operator",
+  scopes: ["operator.read"],
+  auth: { token },
+};
 
 function method(name: string, handle: KernelMethod["handle"]): KernelMethod {
   return { name, scope: "operator.read", handle };
@@ -340,4 +349,27 @@ test("no frame, however mangled, harms the gateway or anybody else on it", { tim
   expect(({} as Record<string, unknown>)["isAdmin"]).toBeUndefined();
   expect(gateway.logged.filter(({ level }) => level === "error")).toEqual([]);
   await bystander.close();
+});
+
+test("what a client sends before hello-ok waits for it, and is answered in its order", async () => {
+  await using gateway = await startGateway();
+  const client = await openClient(gateway.url);
+  client.send({ type: "req", id: "c", method: "connect", params: connectParams });
+  client.send({ type: "req", id: "h", method: "health" });
+  expect((await client.find(({ id }) => id === "h")).ok).toBe(true);
+  expect(client.frames.filter(({ type }) => type === "res").map(({ id }) => id)).toEqual(["c", "h"]);
+  await client.close();
+});
+
+test.each([
+  ["many", Array.from({ length: 65 }, () => "x")],
+  ["large", ["x".repeat(40_000), "x".repeat(40_000)]],
+])("frames that wait for hello-ok must not be too %s", async (_what, texts) => {
+  await using gateway = await startGateway({ devices: () => new Promise(() => undefined) });
+  const client = await openClient(gateway.url);
+  const nonce = await client.nonce();
+  const device = signDevice(createDevice(), connectParams, { version: "v3", nonce });
+  client.send({ type: "req", id: "c", method: "connect", params: { ...connectParams, device } });
+  for (const text of texts) client.send(text);
+  expect(await client.closed).toEqual({ code: 1008, reason: "too many frames before hello-ok" });
 });
