@@ -1,7 +1,7 @@
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import { randomUUID } from "node:crypto";
 import { type Caller, isRclawError, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
 import type { Static } from "typebox";
-import { isRecord } from "./messages.ts";
 import type { createParams } from "./methods.schema.ts";
 
 type CreateParams = Static<typeof createParams>;

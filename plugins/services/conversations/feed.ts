@@ -1,8 +1,9 @@
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import type { PluginContext, TranscriptEntry } from "@rclaw/plugin-sdk";
 import type { SessionChange } from "@rclaw/plugin-sdk/services/sessions";
 import { parseKey } from "@rclaw/plugin-sdk/session-key";
 import { settled } from "@rclaw/plugin-sdk/settled";
-import { isRecord, messageIn, shown, toolsIn } from "./messages.ts";
+import { messageIn, shown, toolsIn } from "./messages.ts";
 import type { Subscriptions } from "./subscriptions.ts";
 
 export interface FeedOptions {

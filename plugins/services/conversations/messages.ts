@@ -1,3 +1,4 @@
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import type { TranscriptEntry } from "@rclaw/plugin-sdk";
 import { withoutHead } from "@rclaw/plugin-sdk/services/message-head";
 
@@ -5,10 +6,6 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** A message is sent as a whole to everybody who follows. */
 const maxBytes = 131_072;
-
-export function isRecord(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
 
 /** The message of a line, or undefined for lines that are none. */
 export function messageIn(entry: TranscriptEntry): Fields | undefined {

@@ -1,8 +1,8 @@
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import { randomUUID } from "node:crypto";
 import { type Caller, defineMethod, type Method, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
 import type { Static } from "typebox";
 import { createSessions } from "./create.ts";
-import { isRecord } from "./messages.ts";
 import {
   abortParams,
   createParams,

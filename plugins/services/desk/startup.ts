@@ -1,3 +1,4 @@
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import {
   type Caller,
   defineMethod,
@@ -79,8 +80,4 @@ async function optional(ask: Ask, method: string, params: object): Promise<Answe
     if (isRclawError(error)) return undefined;
     throw error;
   }
-}
-
-function isRecord(value: unknown): value is Answer {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,9 +1,10 @@
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import { readFile, rename } from "node:fs/promises";
 import path from "node:path";
 import type { Logger, SessionEntry } from "@rclaw/plugin-sdk";
 import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
 import { codeOf } from "./disk.ts";
-import { isRecord, openLine, seal } from "./lines.ts";
+import { openLine, seal } from "./lines.ts";
 import type { Head } from "./scan.ts";
 
 /** What `sessions.json` remembers of a session, so that a start need not read its transcript. */

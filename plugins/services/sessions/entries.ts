@@ -1,5 +1,6 @@
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import { type SessionEntry, type TranscriptEntry } from "@rclaw/plugin-sdk";
-import { isRecord, type Line, openLine } from "./lines.ts";
+import { type Line, openLine } from "./lines.ts";
 import type { BadLine } from "./quarantine.ts";
 
 /** Our own bookkeeping inside a transcript: changes of the session's entry, never shown to a model. */

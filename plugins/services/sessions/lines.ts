@@ -1,3 +1,4 @@
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import type { FileHandle } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 
@@ -48,10 +49,6 @@ export function openLine(line: Buffer, strict: boolean): Opened {
     // Reported below: what the parser says names the position, not the cause.
   }
   return { ok: false, reason: "not a JSON object" };
-}
-
-export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 export interface Line {

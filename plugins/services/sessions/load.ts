@@ -1,3 +1,4 @@
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import { randomUUID } from "node:crypto";
 import fs from "node:fs";
 import { open, rename } from "node:fs/promises";
@@ -5,7 +6,7 @@ import path from "node:path";
 import type { Logger, SessionEntry } from "@rclaw/plugin-sdk";
 import type { CatalogRow } from "./catalog.ts";
 import { timeOf } from "./entries.ts";
-import { isRecord, scanForward } from "./lines.ts";
+import { scanForward } from "./lines.ts";
 import type { Quarantine } from "./quarantine.ts";
 import { generationOf } from "./records.ts";
 import { type Generation, type Plan, planRepair } from "./replay.ts";

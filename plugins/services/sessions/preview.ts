@@ -1,6 +1,6 @@
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import type { SessionEntry, TranscriptEntry } from "@rclaw/plugin-sdk";
 import { withoutHead } from "@rclaw/plugin-sdk/services/message-head";
-import { isRecord } from "./lines.ts";
 import type { SessionStore } from "./store.ts";
 
 export interface PreviewItem {

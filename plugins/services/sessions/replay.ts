@@ -1,8 +1,9 @@
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import { open, readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import type { Logger } from "@rclaw/plugin-sdk";
 import { codeOf } from "./disk.ts";
-import { checkSeal, isRecord, type Line, openLine, scanBackward } from "./lines.ts";
+import { checkSeal, type Line, openLine, scanBackward } from "./lines.ts";
 import type { BadLine } from "./quarantine.ts";
 import { type JournalRecord, readRecord } from "./records.ts";
 import { identify } from "./scan.ts";

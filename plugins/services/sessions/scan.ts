@@ -1,7 +1,8 @@
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import type { FileHandle } from "node:fs/promises";
 import type { SessionEntry } from "@rclaw/plugin-sdk";
 import { changed, isEntryChange, mayBeEntryChange, readLine, timeOf } from "./entries.ts";
-import { checkSeal, isRecord, type Line, openLine, scanForward } from "./lines.ts";
+import { checkSeal, type Line, openLine, scanForward } from "./lines.ts";
 import type { BadLine } from "./quarantine.ts";
 
 const braces = [123, 125] as const;

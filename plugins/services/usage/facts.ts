@@ -1,3 +1,4 @@
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import type { TranscriptEntry } from "@rclaw/plugin-sdk";
 
 export interface Tokens {
@@ -100,10 +101,6 @@ function costOf(cost: unknown): Cost | undefined {
     cacheWrite: part("cacheWrite"),
     total,
   };
-}
-
-export function isRecord(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 const callTypes = new Set(["tool_use", "toolcall", "tool_call"]);

@@ -1,10 +1,10 @@
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import { defineMethod, type Method, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
 import type { MethodCall } from "@rclaw/plugin-sdk/gateway";
 import { parseKey } from "@rclaw/plugin-sdk/session-key";
 import type { Static } from "typebox";
 import { Aggregate } from "./aggregate.ts";
 import { type Days, daysFor, utcDay } from "./days.ts";
-import { isRecord } from "./facts.ts";
 import type { Ledger, Listed } from "./ledger.ts";
 import { looseParams, sessionsUsageParams } from "./methods.schema.ts";
 import { logsOf, seriesOf } from "./reading.ts";

@@ -1,6 +1,7 @@
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import type { TranscriptEntry } from "@rclaw/plugin-sdk";
 import { withoutHead } from "@rclaw/plugin-sdk/services/message-head";
-import { type Fact, factOf, isRecord, timeOf } from "./facts.ts";
+import { type Fact, factOf, timeOf } from "./facts.ts";
 import type { Price } from "./totals.ts";
 
 interface Point {

@@ -1,5 +1,6 @@
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
-import { type Cost, type Fact, isRecord, type Tokens } from "./facts.ts";
+import { type Cost, type Fact, type Tokens } from "./facts.ts";
 
 export interface Totals {
   input: number;
