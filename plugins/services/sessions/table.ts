@@ -119,8 +119,7 @@ export class SessionTable {
   /** Ready to be replaced; a session that does not exist yet gets its id. */
   async prepare(key: string): Promise<SessionState> {
     const canonical = this.canonical(key);
-    const unread = this.#unread.size > 0 ? this.#unread.get(transcriptHash(canonical)) : undefined;
-    if (unread) await this.#retry(transcriptHash(canonical), unread);
+    if (this.#unread.size > 0) await this.#readAgain(canonical);
     return this.peek(canonical) ?? this.#create(canonical);
   }
 
@@ -200,6 +199,17 @@ export class SessionTable {
     }
     this.#unnamed.set(hash, loaded);
     log.warn({ transcript: hash }, "a transcript does not say whose it is; it appears when it is used");
+  }
+
+  async #readAgain(key: string): Promise<void> {
+    const hash = transcriptHash(key);
+    const unread = this.#unread.get(hash);
+    if (!unread) return;
+    const isUnderWay = unread.retry !== undefined;
+    await this.#retry(hash, unread);
+    if (!isUnderWay || this.#states.has(key) || this.#unnamed.has(hash)) return;
+    // It began before this was asked, and may have met what has been mended since.
+    await this.#load(hash, unread.row, unread.generations);
   }
 
   #retry(hash: string, unread: Unread): Promise<void> {

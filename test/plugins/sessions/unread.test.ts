@@ -38,6 +38,26 @@ test("one transcript that cannot be read keeps neither the others nor the gatewa
   await again.close();
 });
 
+test("a transcript that is put back while it is being read again is found by who writes next", async () => {
+  for (let round = 0; round < 40; round++) {
+    using temp = tempFolder();
+    const store = await openStore(temp.dir);
+    await say(store, "bad", "one");
+    await store.close();
+    const file = transcriptOf(temp.dir, "agent:main:bad");
+    fs.renameSync(file, `${file}.aside`);
+    fs.mkdirSync(file);
+
+    const again = await openStore(temp.dir);
+    expect(() => again.find("bad")).toThrow(file);
+    fs.rmdirSync(file);
+    fs.renameSync(`${file}.aside`, file);
+    await say(again, "bad", "two");
+    expect(await textsIn(again, "bad")).toEqual(["one", "two"]);
+    await again.close();
+  }
+});
+
 test("what the journal holds for a transcript that cannot be read stays there until it can", async () => {
   using temp = tempFolder();
   using crashed = tempFolder();
