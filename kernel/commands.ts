@@ -1,3 +1,4 @@
+import { didYouMean } from "@rclaw/plugin-sdk/services/nearest";
 import { commandSummaries } from "./help.ts";
 import type { GlobalOptions } from "./options.ts";
 
@@ -9,8 +10,7 @@ export async function runCommand(
 ): Promise<number> {
   const summaries = await commandSummaries(options);
   if (!summaries.has(name)) {
-    const near = [...summaries.keys(), "gateway"].find((known) => distance(known, name) <= 2);
-    const hint = near ? `; did you mean "${near}"?` : ".";
+    const hint = didYouMean(name, [...summaries.keys(), "gateway"]) || ".";
     process.stderr.write(`rclaw: there is no command "${name}"${hint} See: rclaw --help\n`);
     return 2;
   }
@@ -22,18 +22,4 @@ export async function runCommand(
   } finally {
     await kernel.stop("the command ended");
   }
-}
-
-/** Edits between two words, for "did you mean". */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_unused, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const swap = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, swap));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

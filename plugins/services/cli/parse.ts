@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { didYouMean } from "@rclaw/plugin-sdk/services/nearest";
 
 /** The command was not understood: exit code 2. */
 export class UsageError extends Error {
@@ -22,41 +23,6 @@ export interface Parsed {
   flag(name: string): boolean;
   value(name: string): string | undefined;
   values(name: string): readonly string[];
-}
-
-/** Edits between two words; two letters the wrong way round are one edit, as it is one slip. */
-function distance(a: string, b: string): number {
-  const cost = Array.from({ length: a.length + 1 }, (_, i) =>
-    Array.from({ length: b.length + 1 }, (_unused, j) => (i === 0 ? j : i)),
-  );
-  const at = (i: number, j: number): number => cost[i]?.[j] ?? 0;
-  for (let i = 1; i <= a.length; i += 1) {
-    const row = cost[i] ?? [];
-    for (let j = 1; j <= b.length; j += 1) {
-      row[j] = Math.min(
-        at(i - 1, j) + 1,
-        at(i, j - 1) + 1,
-        at(i - 1, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1),
-      );
-      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
-      if (swapped) row[j] = Math.min(row[j] ?? 0, at(i - 2, j - 2) + 1);
-    }
-  }
-  return at(a.length, b.length);
-}
-
-/** `; did you mean "x"?` for the nearest of the known words, or nothing when none is near. */
-export function didYouMean(given: string, known: readonly string[]): string {
-  const ranked = known
-    .map((word) => ({
-      word,
-      far: word.startsWith(given) ? 0.5 : distance(given.toLowerCase(), word.toLowerCase()),
-    }))
-    .sort((a, b) => a.far - b.far);
-  const best = ranked[0];
-  return best && best.far <= Math.max(1, Math.floor(given.length / 3))
-    ? `; did you mean "${best.word}"?`
-    : "";
 }
 
 /** Ends a message so that another sentence can follow. */

@@ -33,29 +33,3 @@ export function isSilent(path: string): boolean {
 export function openclawKeysAt(path: string): readonly string[] {
   return Object.hasOwn(openclawKeys, path) ? (openclawKeys[path] ?? "").split(" ") : [];
 }
-
-/** The candidate that was probably meant, if one is close enough to be worth naming. */
-export function nearest(word: string, candidates: readonly string[]): string | undefined {
-  const limit = word.length < 4 ? 1 : Math.max(2, Math.floor(word.length / 3));
-  let best: { name: string; distance: number } | undefined;
-  for (const name of candidates) {
-    if (Math.abs(name.length - word.length) > limit) continue;
-    const distance = editDistance(word.toLowerCase(), name.toLowerCase());
-    if (distance <= limit && distance < (best?.distance ?? Number.POSITIVE_INFINITY))
-      best = { name, distance };
-  }
-  return best?.name;
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_item, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const cost = a[i - 1] === b[j - 1] ? 0 : 1;
-      next.push(Math.min((next[j - 1] ?? 0) + 1, (row[j] ?? 0) + 1, (row[j - 1] ?? 0) + cost));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
-}

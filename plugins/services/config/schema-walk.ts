@@ -1,7 +1,7 @@
 import type { KeyPath } from "@rclaw/plugin-sdk/services/config";
 import type { JsonSchema } from "@rclaw/plugin-sdk";
 import { type Check, type Issue } from "@rclaw/plugin-sdk/schema/check";
-import { nearest } from "./known.ts";
+import { nearest } from "@rclaw/plugin-sdk/services/nearest";
 import { isObject, valueIn } from "./values.ts";
 
 /** The parts of a schema that may describe the value at a key of its object or list. */

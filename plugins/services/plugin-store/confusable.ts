@@ -1,3 +1,4 @@
+import { editDistance } from "@rclaw/plugin-sdk/services/nearest";
 import type { KnownPlugin } from "@rclaw/plugin-sdk/services/plugin-store";
 
 /** Letters of other alphabets that look like Latin ones, beside what decomposition already undoes. */
@@ -88,37 +89,12 @@ function skeleton(name: string): string {
     .replaceAll(/[^\p{L}\p{N}]/gu, "");
 }
 
-/** Letters put in, left out, changed or swapped with their neighbour; `most` + 1 when there are more. */
-export function distance(a: string, b: string, most: number): number {
-  if (Math.abs(a.length - b.length) > most) return most + 1;
-  let before: number[] = [];
-  let last = Array.from({ length: b.length + 1 }, (_value, at) => at);
-  for (let row = 1; row <= a.length; row += 1) {
-    const next = [row];
-    for (let at = 1; at <= b.length; at += 1) {
-      const isSame = a[row - 1] === b[at - 1];
-      let best = Math.min(
-        (last[at] ?? 0) + 1,
-        (next[at - 1] ?? 0) + 1,
-        (last[at - 1] ?? 0) + (isSame ? 0 : 1),
-      );
-      if (row > 1 && at > 1 && a[row - 1] === b[at - 2] && a[row - 2] === b[at - 1])
-        best = Math.min(best, (before[at - 2] ?? 0) + 1);
-      next.push(best);
-    }
-    if (Math.min(...next) > most) return most + 1;
-    before = last;
-    last = next;
-  }
-  return Math.min(last[b.length] ?? 0, most + 1);
-}
-
 /** With fewer letters than this, one of them wrong makes another word: `edit` and `exit`. */
 const shortest = 5;
 
 function isAlike(a: string, b: string): boolean {
   if (a === b) return true;
-  return Math.min(a.length, b.length) >= shortest && distance(a, b, 1) <= 1;
+  return Math.min(a.length, b.length) >= shortest && editDistance(a, b, 1) <= 1;
 }
 
 /** A package is often called like its plugin, with something in front. */

@@ -2,7 +2,7 @@ import { RclawError } from "@rclaw/plugin-sdk";
 import { compile, describeIssues } from "@rclaw/plugin-sdk/schema/check";
 import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
 import type { IndexedPlugin, PluginIndex } from "@rclaw/plugin-sdk/services/plugin-store";
-import { distance } from "./confusable.ts";
+import { editDistance } from "@rclaw/plugin-sdk/services/nearest";
 import { limits } from "./limits.ts";
 import { indexSchema } from "./lock.schema.ts";
 import { byText, isRecord } from "./text.ts";
@@ -74,7 +74,7 @@ function fit(wanted: string, word: string): number {
   if (word.startsWith(wanted)) return 0.8;
   if (wanted.length >= 3 && word.includes(wanted)) return 0.5;
   const forgiven = wanted.length >= 8 ? 2 : wanted.length >= 4 ? 1 : 0;
-  return forgiven > 0 && distance(wanted, word, forgiven) <= forgiven ? 0.4 : 0;
+  return forgiven > 0 && editDistance(wanted, word, forgiven) <= forgiven ? 0.4 : 0;
 }
 
 const weights: readonly (readonly [number, (plugin: IndexedPlugin) => string])[] = [

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { type CommandContext, isRclawError } from "@rclaw/plugin-sdk";
+import { didYouMean } from "@rclaw/plugin-sdk/services/nearest";
 import { answerView } from "../answer-view.ts";
-import { didYouMean, named, parse, sentence, UsageError } from "../parse.ts";
+import { named, parse, sentence, UsageError } from "../parse.ts";
 import { painter, printable, printJson } from "../print.ts";
 import { type Fields, fields, rows, text } from "../shape.ts";
 

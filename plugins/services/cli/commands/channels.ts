@@ -3,7 +3,8 @@ import { answerFlags } from "../answers.ts";
 import { agrees } from "../consent.ts";
 import { hint } from "../hint.ts";
 import { addPlugin } from "../install.ts";
-import { didYouMean, named, parse, sentence, subcommand } from "../parse.ts";
+import { didYouMean } from "@rclaw/plugin-sdk/services/nearest";
+import { named, parse, sentence, subcommand } from "../parse.ts";
 import { ago, type Cell, printable, printJson, table } from "../print.ts";
 import { type Fields, fields, number, rows, text, texts } from "../shape.ts";
 

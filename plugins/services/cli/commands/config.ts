@@ -1,7 +1,8 @@
 import { type CommandContext, RclawError } from "@rclaw/plugin-sdk";
 import { hint } from "../hint.ts";
 import { child, type Key, parsePath, patchFor, valueAt } from "../keypath.ts";
-import { didYouMean, named, parse, sentence, subcommand } from "../parse.ts";
+import { didYouMean } from "@rclaw/plugin-sdk/services/nearest";
+import { named, parse, sentence, subcommand } from "../parse.ts";
 import { printable, printJson } from "../print.ts";
 import { type Fields, fields, isFields, rows, text } from "../shape.ts";
 

@@ -3,7 +3,8 @@ import { type CommandContext, RclawError } from "@rclaw/plugin-sdk";
 import { sdkPackage, templatesFolder } from "../author/places.ts";
 import { copyTemplate, idPattern, kinds, languages, refuseUsedFolder, wordsOf } from "../author/template.ts";
 import { hint, isThroughNpx } from "../hint.ts";
-import { didYouMean, named, parse, UsageError } from "../parse.ts";
+import { didYouMean } from "@rclaw/plugin-sdk/services/nearest";
+import { named, parse, UsageError } from "../parse.ts";
 import { printable, printJson } from "../print.ts";
 import { fields, rows, text } from "../shape.ts";
 
