@@ -143,3 +143,8 @@ export function addKernelMethods(methods: Methods, list: readonly KernelMethod[]
     methods.provide("kernel", method);
   }
 }
+
+/** The gateway itself, where it asks its own methods for something. */
+export function ownCaller(principal: string, scopes: readonly Scope[]): Caller {
+  return { kind: "command", principal, role: "operator", scopes, caps: [], isOwner: true };
+}

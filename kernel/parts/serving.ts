@@ -1,14 +1,14 @@
 import { randomBytes } from "node:crypto";
-import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
+import { configMethodScopes, type ConfigPaths } from "@rclaw/plugin-sdk/services/config";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Caller, type Logger, RclawError } from "@rclaw/plugin-sdk";
-import { agentsOf, defaultAgentOf } from "@rclaw/plugin-sdk/services/agents";
+import { defaultAgentOf } from "@rclaw/plugin-sdk/services/agents";
 import { type Devices, deviceMethods } from "@rclaw/plugin-sdk/services/devices";
-import type { ChannelLines, HealthService } from "@rclaw/plugin-sdk/services/health";
+import type { ChannelStates, HealthService } from "@rclaw/plugin-sdk/services/health";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import type { AuthRules } from "../gateway/auth.ts";
 import type { MethodGroup } from "../gateway/lazy-methods.ts";
-import type { Methods } from "../gateway/methods.ts";
+import { type Methods, ownCaller } from "../gateway/methods.ts";
 import { createGateway, type Gateway } from "../gateway/server.ts";
 import type { HookBus } from "../hooks/bus.ts";
 import type { Lifetime } from "../lifetime.ts";
@@ -43,7 +43,6 @@ export interface Started {
 }
 
 const drainMs = 10_000;
-const heartbeat = { enabled: false, every: "disabled", everyMs: null };
 /** Whoever shows the gateway's secret as a bearer may what it lets a client of the socket do. */
 const ownerOverHttp: Caller = {
   ...{ kind: "client", principal: "client:http", role: "operator", caps: [], isOwner: true },
@@ -77,19 +76,15 @@ export function createServing(options: ServingOptions) {
     ...publishing,
     publish: (snapshot) => gateway?.broadcast("health", snapshot, { stateVersion: versions() }),
     ports: {
-      agents: () =>
-        agentsOf(settings.config()).map(({ id, isDefault, entry: { name } }) => ({
-          agentId: id,
-          ...(typeof name === "string" && { name }),
-          isDefault,
-          heartbeat,
-        })),
-      defaultAgentId: () => defaultAgentOf(settings.config()),
-      heartbeatSeconds: () => 0,
-      channels: channelLines,
+      config: () => settings.config(),
+      channels: ({ probe, signal }) =>
+        methods.call(
+          "channels.status",
+          { probe },
+          { caller: ownCaller("health", ["operator.read"]), signal },
+        ) as Promise<ChannelStates>,
       sessions: () => sessions.list(),
       sessionsPath: () => sessions.indexPath,
-      sessionDefaults: () => sessions.modelDefaults(),
       notes() {
         const { source, issues } = settings.current();
         const store = sessions.state();
@@ -100,34 +95,6 @@ export function createServing(options: ServingOptions) {
       },
     },
   });
-
-  /** Health shows what `channels.status` answers; there is no second account of it. */
-  async function channelLines({
-    probe,
-    signal,
-  }: {
-    probe: boolean;
-    signal: AbortSignal;
-  }): Promise<ChannelLines> {
-    const caller = {
-      kind: "command",
-      principal: "health",
-      role: "operator",
-      scopes: ["operator.read"],
-      caps: [],
-      isOwner: true,
-    } as const;
-    const status = (await methods.call("channels.status", { probe }, { caller, signal })) as {
-      channels: Record<string, { running?: boolean; lastError?: string }>;
-      channelOrder: string[];
-      channelLabels: Record<string, string>;
-    };
-    const summary = status.channelOrder.map((id) => {
-      const { running, lastError } = status.channels[id] ?? {};
-      return `${status.channelLabels[id] ?? id}: ${running ? "running" : (lastError ?? "not running")}`;
-    });
-    return { channels: status.channels, order: status.channelOrder, labels: status.channelLabels, summary };
-  }
 
   /** Writes are refused from the moment the gateway begins to stop; reads go on until the sockets close. */
   const guarded: Methods = {
@@ -341,16 +308,7 @@ export function createServing(options: ServingOptions) {
     groups: [
       {
         owner: "kernel config",
-        scopes: {
-          "config.get": "operator.read",
-          "config.set": "operator.admin",
-          "config.apply": "operator.admin",
-          "config.patch": "operator.admin",
-          "config.schema": "operator.admin",
-          "config.schema.lookup": "operator.read",
-          "config.openFile": "operator.admin",
-          "config.edit": "operator.admin",
-        },
+        scopes: configMethodScopes,
         load: async () =>
           (await plugins.services.get("config")).configMethods({
             current: () => settings.current(),

@@ -2,23 +2,22 @@ import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { type Channel, type Logger, type PluginContext } from "@rclaw/plugin-sdk";
-import { defaultAgentOf } from "@rclaw/plugin-sdk/services/agents";
-import type { LiveChannels } from "@rclaw/plugin-sdk/services/channels";
-import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
+import { defaultAgentOf, modelDefaultsOf } from "@rclaw/plugin-sdk/services/agents";
+import { channelMethods, type LiveChannels } from "@rclaw/plugin-sdk/services/channels";
 import type { MethodGroup } from "../gateway/lazy-methods.ts";
 import type { Lifetime } from "../lifetime.ts";
 import type { ServiceLoader } from "../services.ts";
-import type { Methods } from "../gateway/methods.ts";
+import { type Methods, ownCaller } from "../gateway/methods.ts";
 import type { HookBus } from "../hooks/bus.ts";
 import type { Lookup } from "../ports.ts";
 import type { KeyRules } from "@rclaw/plugin-sdk/session-key";
 import { canonicalKey, parseKey } from "@rclaw/plugin-sdk/session-key";
-import type {
-  LiveStore,
-  Lock,
-  LockInfo,
-  SessionEvents,
-  SessionMethodPorts,
+import {
+  type LiveStore,
+  type Lock,
+  type LockInfo,
+  type SessionEvents,
+  sessionMethods,
 } from "@rclaw/plugin-sdk/services/sessions";
 import type { Redactor } from "../redact.ts";
 import type { Settings } from "../settings.ts";
@@ -38,27 +37,6 @@ export interface SessionPartsOptions {
   /** What the lock file says of this process. */
   owner(): LockInfo;
 }
-
-const storeMethods = {
-  "sessions.list": "operator.read",
-  "sessions.describe": "operator.read",
-  "sessions.resolve": "operator.read",
-  "sessions.preview": "operator.read",
-  "sessions.patch": "operator.admin",
-  "sessions.reset": "operator.admin",
-  "sessions.delete": "operator.admin",
-  "sessions.compact": "operator.admin",
-} as const;
-
-const channelMethods = {
-  "channels.status": "operator.read",
-  "channels.start": "operator.admin",
-  "channels.stop": "operator.admin",
-  "channels.logout": "operator.admin",
-  "pairing.list": "operator.pairing",
-  "pairing.approve": "operator.pairing",
-  "pairing.revoke": "operator.pairing",
-} as const;
 
 export type SessionParts = ReturnType<typeof createSessionParts>;
 
@@ -128,20 +106,12 @@ export function createSessionParts(options: SessionPartsOptions) {
   async function stopRuns(sessionKey: string): Promise<void> {
     const owner = methods.entry("chat.abort")?.owner;
     if (owner === undefined || !options.isActive(owner)) return;
-    const caller = {
-      kind: "command",
-      principal: "kernel",
-      role: "operator",
-      scopes: ["operator.admin"],
-      caps: [],
-      isOwner: true,
-    } as const;
+    const caller = ownCaller("kernel", ["operator.admin"]);
     await methods
       .call("chat.abort", { sessionKey }, { caller, signal: receiving.signal })
       .catch((error: unknown) => log.warn({ err: error, sessionKey }, "a run was not stopped"));
   }
 
-  const modelDefaultsNow = () => modelDefaults(settings.config());
   const ending = new Map<string, number>();
   /** Counted before the transcript is archived; its file is small or the person has waited for worse. */
   async function countMessages(sessionKey: string): Promise<void> {
@@ -208,14 +178,14 @@ export function createSessionParts(options: SessionPartsOptions) {
       workspace,
     }),
     list: () => opened?.list() ?? [],
-    modelDefaults: modelDefaultsNow,
     state: () => opened?.state ?? { status: "ok" as const, quarantined: 0 },
     indexPath: path.join(paths.stateDir, "sessions", "sessions.json"),
     groups: [
       {
         owner: "kernel sessions",
-        scopes: storeMethods,
-        load: async () => (await store()).methods({ defaults: modelDefaultsNow, events }),
+        scopes: sessionMethods,
+        load: async () =>
+          (await store()).methods({ defaults: () => modelDefaultsOf(settings.config()), events }),
       },
       { owner: "kernel channels", scopes: channelMethods, load: async () => (await channels()).methods() },
     ] satisfies MethodGroup[],
@@ -241,24 +211,4 @@ export function createSessionParts(options: SessionPartsOptions) {
 function agentOf(sessionKey: string): { agentId?: string } {
   const { agentId } = parseKey(sessionKey);
   return agentId === undefined ? {} : { agentId };
-}
-
-/** What the operator chose as the model, for lists that show it; who answers is another plugin's business. */
-function modelDefaults(config: unknown): ReturnType<SessionMethodPorts["defaults"]> {
-  const chosen = valueAt(config, "agents.defaults.model");
-  const ref = typeof chosen === "string" ? chosen : valueAt(chosen, "primary");
-  if (typeof ref !== "string") return {};
-  const slash = ref.indexOf("/");
-  const [provider, model] = [ref.slice(0, Math.max(slash, 0)), ref.slice(slash + 1)];
-  const own = valueAt(config, `models.providers.${provider}.models`);
-  const described: unknown = Array.isArray(own)
-    ? own.find((item) => valueAt(item, "id") === model)
-    : undefined;
-  // Its size is shown where the configuration tells it: asking would load the provider.
-  const size = valueAt(config, "agents.defaults.contextTokens") ?? valueAt(described, "contextWindow");
-  return {
-    model,
-    ...(provider && { modelProvider: provider }),
-    ...(typeof size === "number" && { contextTokens: size }),
-  };
 }

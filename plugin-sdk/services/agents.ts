@@ -40,6 +40,32 @@ export function defaultAgentOf(config: unknown): string {
   return agentsOf(config).find(({ isDefault }) => isDefault)?.id ?? mainAgent;
 }
 
+/** The model that the operator chose, for lists that show it; who answers is another plugin's business. */
+export interface ModelDefaults {
+  readonly modelProvider?: string;
+  readonly model?: string;
+  /** Where the configuration tells it: asking would load the provider. */
+  readonly contextTokens?: number;
+}
+
+export function modelDefaultsOf(config: unknown): ModelDefaults {
+  const chosen = valueAt(config, "agents.defaults.model");
+  const ref = typeof chosen === "string" ? chosen : valueAt(chosen, "primary");
+  if (typeof ref !== "string") return {};
+  const slash = ref.indexOf("/");
+  const [provider, model] = [ref.slice(0, Math.max(slash, 0)), ref.slice(slash + 1)];
+  const own = valueAt(config, `models.providers.${provider}.models`);
+  const described: unknown = Array.isArray(own)
+    ? own.find((item) => valueAt(item, "id") === model)
+    : undefined;
+  const size = valueAt(config, "agents.defaults.contextTokens") ?? valueAt(described, "contextWindow");
+  return {
+    model,
+    ...(provider && { modelProvider: provider }),
+    ...(typeof size === "number" && { contextTokens: size }),
+  };
+}
+
 function isEntry(item: unknown): item is Readonly<Record<string, unknown>> & { readonly id: string } {
   return typeof valueAt(item, "id") === "string" && valueAt(item, "id") !== "";
 }

@@ -5,6 +5,16 @@ import type { Logger } from "../plugin.ts";
 import type { KeyRules } from "../session-key.ts";
 import type { KernelMethod } from "./method.ts";
 
+export const channelMethods = {
+  "channels.status": "operator.read",
+  "channels.start": "operator.admin",
+  "channels.stop": "operator.admin",
+  "channels.logout": "operator.admin",
+  "pairing.list": "operator.pairing",
+  "pairing.approve": "operator.pairing",
+  "pairing.revoke": "operator.pairing",
+} as const;
+
 /** What the kernel lends the channels. */
 export interface ChannelPorts {
   /** The live channel, its plugin activated when need be. */

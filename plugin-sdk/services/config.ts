@@ -83,6 +83,17 @@ export interface ConfigMethodOptions {
   readonly version: string;
 }
 
+export const configMethodScopes = {
+  "config.get": "operator.read",
+  "config.set": "operator.admin",
+  "config.apply": "operator.admin",
+  "config.patch": "operator.admin",
+  "config.schema": "operator.admin",
+  "config.schema.lookup": "operator.read",
+  "config.openFile": "operator.admin",
+  "config.edit": "operator.admin",
+} as const;
+
 /** Service "config": the file that people edit, from its text to what the gateway runs on and back. */
 export interface ConfigService {
   /** Always comes back with something to run on; `issues` says what is wrong. The first start creates the file. */

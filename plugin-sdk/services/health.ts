@@ -21,41 +21,21 @@ export interface PresentClient {
   readonly ip?: string;
 }
 
-/** An agent as health and status show it. */
-export interface AgentLine {
-  readonly agentId: string;
-  readonly name?: string;
-  readonly isDefault: boolean;
-  readonly heartbeat: {
-    readonly enabled: boolean;
-    readonly every: string;
-    readonly everyMs: number | null;
-    readonly [field: string]: unknown;
-  };
-}
-
-export interface ChannelLines {
-  readonly channels: Readonly<Record<string, unknown>>;
-  readonly order: readonly string[];
-  readonly labels: Readonly<Record<string, string>>;
-  /** One line a channel for people, as `status` shows them. */
-  readonly summary: readonly string[];
+/** What `channels.status` answers, as far as health shows it. */
+export interface ChannelStates {
+  readonly channels: Readonly<Record<string, { readonly running?: boolean; readonly lastError?: string }>>;
+  readonly channelOrder: readonly string[];
+  readonly channelLabels: Readonly<Record<string, string>>;
 }
 
 /** What health tells of and does not own. */
 export interface HealthPorts {
-  agents(): readonly AgentLine[];
-  defaultAgentId(): string;
-  heartbeatSeconds(): number;
+  config(): unknown;
   /** With `probe` the platforms are asked. */
-  channels(options: { probe: boolean; signal: AbortSignal }): Promise<ChannelLines>;
+  channels(options: { probe: boolean; signal: AbortSignal }): Promise<ChannelStates>;
   sessions(): readonly (SessionEntry & { readonly key: string })[];
   /** Path of the session index, for people. */
   sessionsPath(agentId: string): string;
-  sessionDefaults(): {
-    readonly model?: string | null | undefined;
-    readonly contextTokens?: number | null | undefined;
-  };
   /** Further members: a config that fell back, a store that is degraded. Empty when all is well. */
   notes(): Readonly<Record<string, unknown>>;
 }

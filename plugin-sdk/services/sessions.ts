@@ -1,7 +1,19 @@
 import type { Logger, PluginContext } from "../plugin.ts";
 import type { Session, SessionEntry, TranscriptEntry } from "../session.ts";
 import type { KeyRules } from "../session-key.ts";
+import type { ModelDefaults } from "./agents.ts";
 import type { KernelMethod } from "./method.ts";
+
+export const sessionMethods = {
+  "sessions.list": "operator.read",
+  "sessions.describe": "operator.read",
+  "sessions.resolve": "operator.read",
+  "sessions.preview": "operator.read",
+  "sessions.patch": "operator.admin",
+  "sessions.reset": "operator.admin",
+  "sessions.delete": "operator.admin",
+  "sessions.compact": "operator.admin",
+} as const;
 
 export interface LockInfo {
   readonly url?: string;
@@ -85,11 +97,7 @@ export interface SessionEvents {
 
 export interface SessionMethodPorts {
   /** What answers when a session names nothing else. */
-  defaults(): {
-    readonly modelProvider?: string | undefined;
-    readonly model?: string | undefined;
-    readonly contextTokens?: number | undefined;
-  };
+  defaults(): ModelDefaults;
   readonly events?: SessionEvents;
   /** How long a reset or deletion waits for a run to let go of the session. Default 15,000. */
   readonly waitMs?: number;

@@ -1,12 +1,26 @@
 import type { Caller, SessionEntry } from "@rclaw/plugin-sdk";
 import { coalesce } from "./coalesce.ts";
-import type { Health, HealthOptions, HealthPorts, HealthSnapshot } from "@rclaw/plugin-sdk/services/health";
+import {
+  agentsOf,
+  defaultAgentOf,
+  type ModelDefaults,
+  modelDefaultsOf,
+} from "@rclaw/plugin-sdk/services/agents";
+import type {
+  ChannelStates,
+  Health,
+  HealthOptions,
+  HealthPorts,
+  HealthSnapshot,
+} from "@rclaw/plugin-sdk/services/health";
 import { settled } from "@rclaw/plugin-sdk/settled";
 
 type SessionRow = SessionEntry & { readonly key: string };
 
 const freshMs = 60_000;
 const none = settled({});
+/** Nothing runs by itself at intervals. */
+const noHeartbeat = { enabled: false, every: "disabled", everyMs: null };
 
 export function createHealth({ ports, now, publish, audience, signal }: HealthOptions): Health {
   let current: HealthSnapshot | undefined;
@@ -76,9 +90,9 @@ async function gather(
   ports: HealthPorts,
   { probe, signal, started, now }: { probe: boolean; signal: AbortSignal; started: number; now(): number },
 ): Promise<HealthSnapshot> {
-  const { channels, order, labels } = await ports.channels({ probe, signal });
+  const { channels, channelOrder, channelLabels } = await ports.channels({ probe, signal });
   const rows = ports.sessions();
-  const defaultAgentId = ports.defaultAgentId();
+  const { agents, defaultAgentId } = agentLines(ports.config());
   const time = now();
   const sessionsOf = (agentId: string): object => {
     const own = rows.filter(({ key }) => agentOf(key, defaultAgentId) === agentId);
@@ -93,11 +107,11 @@ async function gather(
     ts: time,
     durationMs: time - started,
     channels,
-    channelOrder: order,
-    channelLabels: labels,
-    heartbeatSeconds: ports.heartbeatSeconds(),
+    channelOrder,
+    channelLabels,
+    heartbeatSeconds: 0,
     defaultAgentId,
-    agents: ports.agents().map((agent) => ({ ...agent, sessions: sessionsOf(agent.agentId) })),
+    agents: agents.map((agent) => ({ ...agent, sessions: sessionsOf(agent.agentId) })),
     sessions: sessionsOf(defaultAgentId),
     ...ports.notes(),
   };
@@ -109,11 +123,11 @@ async function status(
   signal: AbortSignal,
   time: number,
 ): Promise<object> {
-  const { summary } = await ports.channels({ probe: false, signal });
+  const channels = await ports.channels({ probe: false, signal });
   const rows = ports.sessions();
-  const agents = ports.agents();
-  const defaultAgentId = ports.defaultAgentId();
-  const defaults = ports.sessionDefaults();
+  const config = ports.config();
+  const { agents, defaultAgentId } = agentLines(config);
+  const defaults = modelDefaultsOf(config);
   // Keys and paths tell who talks to the owner and where files lie: for administrators.
   const mayRead = caller.scopes.includes("operator.admin");
   const recentOf = (list: readonly SessionRow[]): object[] =>
@@ -137,7 +151,7 @@ async function status(
         everyMs,
       })),
     },
-    channelSummary: summary,
+    channelSummary: channelSummary(channels),
     queuedSystemEvents: [],
     sessions: {
       paths: mayRead ? [...new Set(byAgent.map(({ path }) => path))] : [],
@@ -149,6 +163,27 @@ async function status(
       byAgent,
     },
     ...ports.notes(),
+  };
+}
+
+/** One line a channel, for people. */
+function channelSummary({ channels, channelOrder, channelLabels }: ChannelStates): string[] {
+  return channelOrder.map((id) => {
+    const { running, lastError } = channels[id] ?? {};
+    return `${channelLabels[id] ?? id}: ${running ? "running" : (lastError ?? "not running")}`;
+  });
+}
+
+function agentLines(config: unknown) {
+  const agents = agentsOf(config);
+  return {
+    defaultAgentId: defaultAgentOf(config),
+    agents: agents.map(({ id, isDefault, entry: { name } }) => ({
+      agentId: id,
+      ...(typeof name === "string" && { name }),
+      isDefault,
+      heartbeat: noHeartbeat,
+    })),
   };
 }
 
@@ -173,7 +208,7 @@ function brief({ key, updatedAt }: SessionRow, time: number): object {
   return { key, updatedAt, age: time - updatedAt };
 }
 
-function full(row: SessionRow, defaults: ReturnType<HealthPorts["sessionDefaults"]>, time: number): object {
+function full(row: SessionRow, defaults: ModelDefaults, time: number): object {
   const {
     key,
     sessionId,

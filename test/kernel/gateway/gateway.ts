@@ -24,26 +24,10 @@ export interface TestGateway extends AsyncDisposable {
 }
 
 const emptyPorts: HealthPorts = {
-  agents: () => [
-    {
-      agentId: "main",
-      isDefault: true,
-      heartbeat: {
-        enabled: true,
-        every: "30m",
-        everyMs: 1_800_000,
-        prompt: "Read HEARTBEAT.md.",
-        target: "none",
-        ackMaxChars: 300,
-      },
-    },
-  ],
-  defaultAgentId: () => "main",
-  heartbeatSeconds: () => 1_800,
-  channels: async () => ({ channels: {}, order: [], labels: {}, summary: [] }),
+  config: () => ({ agents: { defaults: { model: "mock/mock-1", contextTokens: 128_000 } } }),
+  channels: async () => ({ channels: {}, channelOrder: [], channelLabels: {} }),
   sessions: () => [],
   sessionsPath: (agentId) => `/state/agents/${agentId}/sessions.json`,
-  sessionDefaults: () => ({ model: "mock-1", contextTokens: 128_000 }),
   notes: () => ({}),
 };
 

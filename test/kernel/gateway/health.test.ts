@@ -24,20 +24,13 @@ test("health has the recorded shape and lists the newest sessions first", async 
     channels: {},
     channelOrder: [],
     channelLabels: {},
-    heartbeatSeconds: 1_800,
+    heartbeatSeconds: 0,
     defaultAgentId: "main",
     agents: [
       {
         agentId: "main",
         isDefault: true,
-        heartbeat: {
-          enabled: true,
-          every: "30m",
-          everyMs: 1_800_000,
-          prompt: expect.any(String),
-          target: "none",
-          ackMaxChars: 300,
-        },
+        heartbeat: { enabled: false, every: "disabled", everyMs: null },
         sessions: payload.sessions,
       },
     ],
@@ -60,9 +53,8 @@ test("health is kept for a minute, unless a probe is asked for", async () => {
     asked.push(probe);
     return {
       channels: { telegram: { running: true } },
-      order: ["telegram"],
-      labels: { telegram: "Telegram" },
-      summary: ["Telegram: ok"],
+      channelOrder: ["telegram"],
+      channelLabels: { telegram: "Telegram" },
     };
   };
   await using gateway = await startGateway({
@@ -107,7 +99,7 @@ test("a probe that fails is an error and leaves the last health as it was", asyn
   const channels: HealthPorts["channels"] = () =>
     broken
       ? Promise.reject(new Error("platform down"))
-      : Promise.resolve({ channels: {}, order: [], labels: {}, summary: [] });
+      : Promise.resolve({ channels: {}, channelOrder: [], channelLabels: {} });
   // The clock stands: the one that connected also has it looked at anew.
   const at = Date.now();
   await using gateway = await startGateway({ ports: { channels }, now: () => at });
@@ -127,7 +119,7 @@ test("status has the recorded shape, and its details are for administrators", as
   expect(full).toMatchObject({
     heartbeat: {
       defaultAgentId: "main",
-      agents: [{ agentId: "main", enabled: true, every: "30m", everyMs: 1_800_000 }],
+      agents: [{ agentId: "main", enabled: false, every: "disabled", everyMs: null }],
     },
     channelSummary: [],
     queuedSystemEvents: [],
