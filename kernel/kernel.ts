@@ -1,13 +1,13 @@
 import type { Config, ConfigPaths } from "@rclaw/plugin-sdk/services/config";
 import { logFileOf } from "@rclaw/plugin-sdk/services/log-file";
 import type { LockHolder } from "@rclaw/plugin-sdk/services/sessions";
-import { type Caller, type Command, type Logger, type PluginContext, type Scope } from "@rclaw/plugin-sdk";
+import type { Command, Logger, PluginContext } from "@rclaw/plugin-sdk";
 import type { ServiceName, Services } from "@rclaw/plugin-sdk/services/service";
 import type { CallExtras } from "@rclaw/plugin-sdk/services/terminal";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import { operationMethods } from "@rclaw/plugin-sdk/services/operations";
 import { declareGroups, type MethodGroup } from "./gateway/lazy-methods.ts";
-import { addKernelMethods, createMethods } from "./gateway/methods.ts";
+import { addKernelMethods, createMethods, ownCaller, ownerScopes } from "./gateway/methods.ts";
 import { createHookBus } from "./hooks/bus.ts";
 import { Lifetime } from "./lifetime.ts";
 import { createLog } from "./log.ts";
@@ -49,20 +49,11 @@ export interface Kernel {
   gatewayConfig(): Config["gateway"];
   resolveSecret(value: string): Promise<string>;
   pageUrl(url: string): string;
-  /** What answers now, in words. */
-  defaultModel(): Promise<string>;
   warnings(): readonly string[];
   /** Takes down the plugin an error came from; false when it came from nowhere we know. */
   blame(error: unknown): boolean;
 }
 
-const allScopes: readonly Scope[] = [
-  "operator.admin",
-  "operator.read",
-  "operator.write",
-  "operator.approvals",
-  "operator.pairing",
-];
 const commandConn = "command";
 
 /** Puts the parts together in the order they need each other. Nothing of a plugin runs here. */
@@ -186,15 +177,8 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     params: unknown,
     { signal, onAccepted }: CallExtras = {},
   ): Promise<unknown> {
-    const caller: Caller = methods.vouch({
-      kind: "command",
-      principal: "command",
-      role: "operator",
-      scopes: allScopes,
-      connId: commandConn,
-      caps: ["tool-events"],
-      isOwner: true,
-    });
+    const person = { ...ownCaller("command", ownerScopes), connId: commandConn, caps: ["tool-events"] };
+    const caller = methods.vouch(person);
     return methods.call(method, params, {
       caller,
       signal: signal ?? life.signal,
@@ -224,18 +208,6 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     pageUrl(url) {
       const { token } = credentials();
       return `${url.replace(/^ws/, "http")}/${token ? `#token=${encodeURIComponent(token)}` : ""}`;
-    },
-    async defaultModel() {
-      try {
-        const { provider, model, reason } = (await call("models.default", {})) as {
-          provider: string;
-          model: string;
-          reason: string;
-        };
-        return `${provider}/${model}${reason ? ` (${reason})` : ""}`;
-      } catch (error) {
-        return `none answers: ${(error as Error).message}`;
-      }
     },
     warnings: () => [...plugins.warnings(), ...sessions.warnings()],
     blame: (error) => plugins.blame(error),

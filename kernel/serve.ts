@@ -21,8 +21,8 @@ export async function serve(options: GlobalOptions, args: readonly string[]): Pr
     if (options.json) process.stdout.write(`${JSON.stringify({ ...at, pid: process.pid, stateDir })}\n`);
     else {
       const { showStart } = await kernel.service("terminal");
-      const [model, warnings] = [await kernel.defaultModel(), kernel.warnings()];
-      await showStart({ ...at, version: options.version, page, model, configFile, stateDir, warnings });
+      const { version } = options;
+      await showStart({ ...at, ...kernel, version, page, configFile, stateDir, warnings: kernel.warnings() });
     }
     if (options.openUi) await (await kernel.service("terminal")).openPage(page);
     const code = await stopped.done;

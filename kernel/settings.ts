@@ -1,4 +1,4 @@
-import type { JsonSchema, Logger, Manifest } from "@rclaw/plugin-sdk";
+import type { Logger, Manifest } from "@rclaw/plugin-sdk";
 import { RclawError } from "@rclaw/plugin-sdk";
 import type {
   Config,
@@ -12,6 +12,7 @@ import { type Catalog, configPathOf, entryPathOf } from "./plugins/catalog.ts";
 import type { Redactor } from "./redact.ts";
 import { compile, describeIssues } from "@rclaw/plugin-sdk/schema/check";
 import { withDefaults } from "@rclaw/plugin-sdk/schema/defaults";
+import { plainSecrets } from "@rclaw/plugin-sdk/schema/secrets";
 
 export interface SettingsOptions {
   readonly service: ConfigService;
@@ -68,7 +69,7 @@ export async function openSettings({
     for (const secret of [...own, env["RUSTY_CLAW_GATEWAY_TOKEN"]])
       if (secret && !secret.startsWith("secret:")) redactor.add(secret);
     for (const { path, schema } of pluginSchemas())
-      for (const secret of writeOnlyValues(schema, valueAt(config, path))) redactor.add(secret);
+      for (const secret of plainSecrets(schema, valueAt(config, path))) redactor.add(secret.value);
   }
 
   async function takeOver(next: LoadedConfig, changed: readonly string[]): Promise<void> {
@@ -147,19 +148,4 @@ function isEnabled(config: Config, manifest: Manifest, builtIn: boolean): boolea
     settings !== undefined &&
     valueAt(withDefaults(manifest.configSchema ?? {}, settings), "enabled") !== false
   );
-}
-
-function* writeOnlyValues(schema: JsonSchema, value: unknown): Generator<string> {
-  if (typeof value === "string") {
-    if (schema["writeOnly"] === true && !value.startsWith("secret:")) yield value;
-    return;
-  }
-  if (typeof value !== "object" || value === null) return;
-  const properties = (schema["properties"] as Record<string, JsonSchema> | undefined) ?? {};
-  const extra = schema["additionalProperties"];
-  for (const [key, item] of Object.entries(value)) {
-    const sub =
-      properties[key] ?? (typeof extra === "object" && extra !== null ? (extra as JsonSchema) : undefined);
-    if (sub) yield* writeOnlyValues(sub, item);
-  }
 }

@@ -144,6 +144,12 @@ export function addKernelMethods(methods: Methods, list: readonly KernelMethod[]
   }
 }
 
+/** Whoever the machine belongs to. */
+export const ownerScopes: readonly Scope[] = [
+  ...(["operator.admin", "operator.read", "operator.write"] as const),
+  ...(["operator.approvals", "operator.pairing"] as const),
+];
+
 /** The gateway itself, where it asks its own methods for something. */
 export function ownCaller(principal: string, scopes: readonly Scope[]): Caller {
   return { kind: "command", principal, role: "operator", scopes, caps: [], isOwner: true };

@@ -1,51 +1,35 @@
-import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
-import type { Lanes, Runtime } from "@rclaw/plugin-sdk/services/lanes";
-import type { Secrets, Storage } from "@rclaw/plugin-sdk/services/storage";
-import { runtimeOf } from "@rclaw/plugin-sdk/services/runtime-choice";
 import { existsSync } from "node:fs";
 import path from "node:path";
-import { isDeepStrictEqual } from "node:util";
-import {
-  isRclawError,
-  type Logger,
-  type Manifest,
-  type Plugin,
-  type PluginContext,
-  RclawError,
-} from "@rclaw/plugin-sdk";
+import type { Logger, Manifest, Plugin, PluginContext } from "@rclaw/plugin-sdk";
+import type { ConfigPaths } from "@rclaw/plugin-sdk/services/config";
+import type { Lanes, Runtime } from "@rclaw/plugin-sdk/services/lanes";
+import type { FoundManifest, RefusedPlugin } from "@rclaw/plugin-sdk/services/plugin-admin";
+import { runtimeOf } from "@rclaw/plugin-sdk/services/runtime-choice";
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
 import { createWorkspaces } from "@rclaw/plugin-sdk/services/workspaces";
 import type { MethodGroup } from "../gateway/lazy-methods.ts";
 import type { Methods } from "../gateway/methods.ts";
-import { type HookBus, isGuardFailure } from "../hooks/bus.ts";
-import { Lifetime } from "../lifetime.ts";
-import { type Catalog, configPathOf, contributed, createCatalog, hooksOf } from "../plugins/catalog.ts";
-import { createPluginContext, type KernelPorts } from "../plugins/context.ts";
+import type { HookBus } from "../hooks/bus.ts";
+import type { Lifetime } from "../lifetime.ts";
+import { type Catalog, configPathOf, contributed, createCatalog } from "../plugins/catalog.ts";
+import { createPluginContext } from "../plugins/context.ts";
+import { createDeclarations } from "../plugins/declarations.ts";
 import { discoverBuiltIns, type Discovered, discoverInstalled, discoverLocked } from "../plugins/discover.ts";
-import {
-  adminMethods,
-  type FoundManifest,
-  type PluginAdminPorts,
-  type RefusedPlugin,
-} from "@rclaw/plugin-sdk/services/plugin-admin";
 import { createPluginHost } from "../plugins/host.ts";
-import { agentGate, rulesFor } from "../policy/gates/agent.ts";
-import { allowDenyGate } from "../policy/gates/allow-deny.ts";
-import { groupGate } from "../policy/gates/group.ts";
-import { hooksGate } from "../policy/gates/hooks.ts";
-import { profileGate } from "../policy/gates/profile.ts";
-import { sandboxGate } from "../policy/gates/sandbox.ts";
-import { nameLists } from "../policy/names.ts";
+import { createGates } from "../policy/gates/index.ts";
 import { createPolicy } from "../policy/pipeline.ts";
-import { createLookup, createRegistries, providerPort, toolPort } from "../ports.ts";
+import { createLookup, createRegistries } from "../ports.ts";
 import type { Redactor } from "../redact.ts";
 import { createCulprits } from "../runtime/culprits.ts";
 import { loadInProcess } from "../runtime/in-process.ts";
-import { parseKey } from "@rclaw/plugin-sdk/session-key";
 import { createServices } from "../services.ts";
 import { openSettings } from "../settings.ts";
 import { createNetwork } from "./network.ts";
+import { pluginAdmin } from "./plugin-admin.ts";
+import { createPluginChanges } from "./plugin-changes.ts";
+import { createPluginPorts } from "./plugin-ports.ts";
 import type { SessionParts } from "./sessions.ts";
+import { createVault } from "./vault.ts";
 
 export interface PluginPartsOptions {
   readonly paths: ConfigPaths;
@@ -61,9 +45,6 @@ export interface PluginPartsOptions {
   sessions(): SessionParts;
   isServing(): boolean;
 }
-
-const signatures = () => import("@rclaw/plugin-sdk/services/signatures");
-const secretName = /KEY|TOKEN|SECRET|PASSWORD/;
 
 /** Names no plugin may take: answered by the gateway itself before any plugin is asked. */
 const reservedRoutes = ["/healthz", "/readyz", "/health", "/ready", "/metrics"].map((path) => `GET ${path}`);
@@ -171,31 +152,8 @@ export async function createPluginParts(options: PluginPartsOptions) {
   });
   const lookup = createLookup({ catalog: () => catalog, host, registries });
 
-  const listOf = nameLists(isBuiltIn);
-  const policy = createPolicy({
-    hooks,
-    log,
-    gates: [
-      profileGate((agentId) => rulesFor(settings.config(), agentId), listOf),
-      allowDenyGate(() => settings.config().tools ?? {}, listOf),
-      agentGate(() => settings.config(), listOf),
-      groupGate({
-        groupOf(sessionKey) {
-          const { kind, channel, rest } = parseKey(sessionKey);
-          const groupId = rest.split(":")[2];
-          return kind === "group" && channel !== undefined && groupId !== undefined
-            ? { channel, groupId: decodeURIComponent(groupId) }
-            : undefined;
-        },
-        groups: (channel) => valueAt(settings.config(), `channels.${channel}.groups`) as never,
-        listOf,
-      }),
-      sandboxGate(async (folder, file) =>
-        (await services.get("files")).checkPath(folder, file, { closed: [paths.stateDir] }),
-      ),
-      hooksGate(hooks),
-    ],
-  });
+  const gates = createGates({ settings, services, hooks, stateDir: paths.stateDir, isBuiltIn });
+  const policy = createPolicy({ hooks, log, gates });
 
   const workspaces = createWorkspaces({
     config: () => settings.config(),
@@ -204,20 +162,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
     service: () => services.get("files"),
   });
 
-  let kept: { readonly storage: Storage; readonly secrets: Secrets } | undefined;
-  const opened = async (): Promise<NonNullable<typeof kept>> => {
-    const { createSecrets, createStorage } = await services.get("storage");
-    return (kept ??= {
-      storage: createStorage(paths.stateDir),
-      secrets: createSecrets({ stateDir: paths.stateDir, redactor }),
-    });
-  };
-  const secrets: Secrets = {
-    get: async (name) => (await opened()).secrets.get(name),
-    resolve: async (value) => (value.startsWith("secret:") ? (await opened()).secrets.resolve(value) : value),
-    set: async (...call) => (await opened()).secrets.set(...call),
-    reload: async () => (await opened()).secrets.reload(),
-  };
+  const vault = createVault({ services, stateDir: paths.stateDir, redactor });
   const network = createNetwork({ services, settings: () => settings, log, life, gateway: options.gateway });
 
   function failed(kind: "tools" | "routes", name: string, error: unknown): void {
@@ -225,177 +170,54 @@ export async function createPluginParts(options: PluginPartsOptions) {
     if (owner !== undefined) host.report(owner, `${kind.replace(/s$/, "")} ${name}`, error);
   }
 
-  const ports: KernelPorts = {
+  const ports = createPluginPorts({
     log,
+    env,
+    redactor,
+    methods,
     hooks,
-    registries,
-    provideMethod: (plugin, method) => methods.provide(plugin, method),
-    tools: toolPort({
-      catalog: () => catalog,
-      host,
-      lookup,
-      policy: {
-        ...policy,
-        callTool: (call, ...rest) =>
-          policy.callTool(call, ...rest).catch((error: unknown) => {
-            if (isBroken(error)) failed("tools", call.tool.name, error.cause ?? error);
-            throw error;
-          }),
-      },
-      log,
-      workspace: workspaces.of,
-      filesIn: workspaces.filesIn,
-    }),
-    channels: {
-      deliver: async (...call) => (await options.sessions().channels()).deliver(...call),
-      typing: async (...call) => (await options.sessions().channels()).typing(...call),
-    },
-    providers: providerPort(() => catalog, lookup),
-    callMethod: (plugin, signal, method, params, extras = {}) => {
-      const scope = methods.entry(method)?.scope;
-      const own = {
-        kind: "plugin",
-        principal: `plugin:${plugin}`,
-        role: "operator",
-        scopes: scope ? [scope] : [],
-        caps: [],
-        isOwner: false,
-      } as const;
-      if (extras.as && !methods.isVouched(extras.as))
-        throw new RclawError(
-          "PERMISSION_DENIED",
-          `plugin "${plugin}" calls ${method} for a caller it made up`,
-        );
-      return methods.call(method, params, {
-        caller: extras.as ?? own,
-        signal: extras.signal ?? signal,
-        ...(extras.onAccepted && { accept: extras.onAccepted }),
-      });
-    },
-    get sessions() {
-      return options.sessions().forPlugins(workspaces.of);
-    },
-    get runs() {
-      return options.sessions().runs;
-    },
     gateway: options.gateway,
-    secrets: {
-      ...secrets,
-      sign: async (name, request) => (await signatures()).sign(name, await secrets.get(name), request),
-      verify: async (name, request) => (await signatures()).verify(name, await secrets.get(name), request),
-    },
-    env(name) {
-      const value = env[name] || undefined;
-      if (value !== undefined && secretName.test(name)) redactor.add(value);
-      return value;
-    },
+    registries,
+    host,
+    lookup,
+    policy,
+    vault,
+    workspaces,
     networkFor: network.portFor,
-    storageFor: (plugin) => ({
-      get: async (key) => (await opened()).storage.for(plugin).get(key),
-      set: async (...call) => (await opened()).storage.for(plugin).set(...call),
-      where: async () => (await opened()).storage.for(plugin).where(),
-    }),
-  };
+    catalog: () => catalog,
+    sessions: () => options.sessions(),
+    failed,
+  });
 
-  const tryOut: PluginAdminPorts["tryOut"] = async (found, config, ask) => {
-    const apart = createRegistries();
-    const nowhere = { [Symbol.dispose]: () => undefined };
-    const nothing = { provideMethod: () => nowhere, hooks: { ...hooks, on: () => nowhere } };
-    const { manifest } = found;
-    await using lifetime = new Lifetime();
-    const kernel = { ...ports, ...nothing, registries: apart };
-    const plugin = await load(found);
-    await plugin.activate(createPluginContext({ manifest, version, config, lifetime, kernel }));
-    const channels = apart.channels.names().flatMap((id) => apart.channels.get(id) ?? []);
-    // Awaited here: the lifetime ends with this function, and what it asks with ends with the lifetime.
-    return await ask(channels, AbortSignal.any([life.signal, lifetime.signal]));
-  };
-
-  const declared = new Map<string, Lifetime>();
-  /** What an enabled plugin's manifest says, made known without running it. */
-  function declare({ manifest }: FoundManifest): void {
-    const lifetime = new Lifetime();
-    declared.set(manifest.id, lifetime);
-    for (const [name, access] of Object.entries(manifest.contributes.methods ?? {})) {
-      const { scope, ...role } = typeof access === "string" ? { scope: access } : { scope: null, ...access };
-      const entry = methods.declare({ name, scope, owner: manifest.id, ...role });
-      lifetime.defer(() => entry[Symbol.dispose]());
-    }
-    for (const hook of hooksOf(manifest)) {
-      const interest = hooks.declare({ ...hook, plugin: manifest.id });
-      lifetime.defer(() => interest[Symbol.dispose]());
-    }
-  }
+  const declarations = createDeclarations({ methods, hooks });
+  life.defer(() => declarations.removeAll());
 
   function declareAll(): void {
     reservedMethods = methods.names();
     catalog = draw();
     for (const [id, item] of catalog.plugins)
-      if (!catalog.conflicts.has(id) && isEnabled(item.manifest)) declare(item);
+      if (!catalog.conflicts.has(id) && isEnabled(item.manifest)) declarations.add(item);
   }
-
-  async function undeclare(id: string): Promise<void> {
-    await declared.get(id)?.[Symbol.asyncDispose]();
-    declared.delete(id);
-  }
-
-  let applied = settings.config();
-  /** A changed configuration restarts exactly the plugins that read what changed. */
-  async function apply(): Promise<void> {
-    const before = applied;
-    applied = settings.config();
-    const after = applied;
-    for (const [id, item] of catalog.plugins) {
-      if (catalog.conflicts.has(id)) continue;
-      const enabled = isEnabled(item.manifest);
-      if (!enabled) {
-        await host.deactivate(id);
-        await undeclare(id);
-        continue;
-      }
-      if (!declared.has(id)) declare(item);
-      const own = configPathOf(item.manifest);
-      const touched = !isDeepStrictEqual(valueAt(before, own), valueAt(after, own));
-      const wasUp = host.status(id).state !== "inactive";
-      if (touched && wasUp) await host.deactivate(id);
-      if (!runsByItself(item.manifest) && !(touched && wasUp)) continue;
-      await host
-        .activate(id)
-        .catch((error: unknown) =>
-          log.error({ err: error, plugin: id }, "plugin did not start after a configuration change"),
-        );
-    }
-  }
-  settings.onChange(apply);
-  life.defer(() => Promise.all([...declared.keys()].map(undeclare)));
 
   async function swap(id: string): Promise<boolean> {
     const found = catalog.plugins.get(id);
     return (found && host.isActive(id) && (await lanes?.swap(found, runtime(found)))) ?? false;
   }
 
-  /** Looks at the plugins folder again: what is new becomes known, what is gone ends, what changed starts anew. */
-  async function rescan(): Promise<readonly string[]> {
-    const before = catalog;
-    installed = await discover();
-    catalog = draw();
-    const ids = [...new Set([...before.plugins.keys(), ...catalog.plugins.keys()])].filter(
-      (id) =>
-        !isDeepStrictEqual(before.plugins.get(id), catalog.plugins.get(id)) ||
-        before.conflicts.get(id) !== catalog.conflicts.get(id),
-    );
-    const broken: unknown[] = [];
-    for (const id of ids) {
-      // A version that does not come to life leaves the one before where it is, and the others alone.
-      if (await swap(id).catch((error: unknown) => broken.push(error))) continue;
-      await host.deactivate(id);
-      await undeclare(id);
-    }
-    // Their settings were nobody's until now, or are nobody's any longer.
-    await settings.takeOver(await settings.reload(), []);
-    if (broken.length > 0) throw broken[0];
-    return ids;
-  }
+  const changes = createPluginChanges({
+    settings,
+    host,
+    declarations,
+    log,
+    catalog: () => catalog,
+    isEnabled,
+    runsByItself,
+    async discover() {
+      installed = await discover();
+      catalog = draw();
+    },
+    swap,
+  });
   const refused = (): readonly RefusedPlugin[] => [
     ...builtIns.refused,
     ...installed.refused,
@@ -408,7 +230,7 @@ export async function createPluginParts(options: PluginPartsOptions) {
     host,
     lookup,
     registries,
-    secrets,
+    secrets: vault.secrets,
     workspaces,
     catalog: () => catalog,
     /** Something of a plugin broke while it was asked. */
@@ -434,43 +256,37 @@ export async function createPluginParts(options: PluginPartsOptions) {
       await Promise.allSettled(waiting.map(({ manifest }) => host.activate(manifest.id)));
     },
     groups: [
-      {
-        owner: "kernel plugins",
-        scopes: adminMethods,
-        load: async () =>
-          (await services.get("plugin-admin")).pluginMethods({
-            plugins: () => catalog.plugins,
-            refused,
-            rescan,
-            configPathOf,
-            status: host.status,
-            activate: host.activate,
-            deactivate: host.deactivate,
-            swap,
-            version,
-            config: () => settings.config(),
-            configure: (values) => settings.configure(values),
-            setSecret: (name, value) => secrets.set(name, value),
-            reloadSecrets: () => secrets.reload(),
-            tryOut,
-            isServing: options.isServing,
-            forget: async (found) => {
-              await (await opened()).storage.remove(found.manifest.id);
-              await (await openLanes()).forget(found);
-            },
-            use: (id) => lanes?.use(id),
-            log,
-            stateDir: paths.stateDir,
-            store: () => services.get("plugin-store"),
-            lanes: () => services.get("lanes"),
-            fetchSource: network.fetchSource,
-            tell: options.gateway.send,
-            isService(id) {
-              if (!isBuiltIn(id) || !catalog.plugins.get(id)?.manifest.contributes.services) return undefined;
-              return { id, enabled: true, state: services.isLoaded(id) ? "active" : "inactive", restarts: 0 };
-            },
-          }),
-      },
+      pluginAdmin({
+        services,
+        settings,
+        ports,
+        signal: life.signal,
+        load,
+        plugins: () => catalog.plugins,
+        refused,
+        rescan: changes.rescan,
+        configPathOf,
+        status: host.status,
+        activate: host.activate,
+        deactivate: host.deactivate,
+        swap,
+        version,
+        setSecret: (name, value) => vault.secrets.set(name, value),
+        reloadSecrets: () => vault.secrets.reload(),
+        isServing: options.isServing,
+        forget: async (found) => {
+          await vault.forget(found.manifest.id);
+          await (await openLanes()).forget(found);
+        },
+        use: (id) => lanes?.use(id),
+        log,
+        stateDir: paths.stateDir,
+        fetchSource: network.fetchSource,
+        isService(id) {
+          if (!isBuiltIn(id) || !catalog.plugins.get(id)?.manifest.contributes.services) return undefined;
+          return { id, enabled: true, state: services.isLoaded(id) ? "active" : "inactive", restarts: 0 };
+        },
+      }),
       network.group,
     ] satisfies MethodGroup[],
     warnings(): string[] {
@@ -490,9 +306,4 @@ export async function createPluginParts(options: PluginPartsOptions) {
       return true;
     },
   };
-}
-
-/** A tool that broke or never answered is in trouble; one that says no is not. */
-function isBroken(error: unknown): error is RclawError {
-  return isRclawError(error) && /TIMEOUT|PLUGIN_FAILED/.test(error.code) && !isGuardFailure(error);
 }

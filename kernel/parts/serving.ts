@@ -2,13 +2,13 @@ import { randomBytes } from "node:crypto";
 import { configMethodScopes, type ConfigPaths } from "@rclaw/plugin-sdk/services/config";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Caller, type Logger, RclawError } from "@rclaw/plugin-sdk";
-import { defaultAgentOf } from "@rclaw/plugin-sdk/services/agents";
+import { sessionDefaultsOf } from "@rclaw/plugin-sdk/services/agents";
 import { type Devices, deviceMethods } from "@rclaw/plugin-sdk/services/devices";
 import type { ChannelStates, HealthService } from "@rclaw/plugin-sdk/services/health";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import type { AuthRules } from "../gateway/auth.ts";
 import type { MethodGroup } from "../gateway/lazy-methods.ts";
-import { type Methods, ownCaller } from "../gateway/methods.ts";
+import { type Methods, ownCaller, ownerScopes } from "../gateway/methods.ts";
 import { createGateway, type Gateway } from "../gateway/server.ts";
 import type { HookBus } from "../hooks/bus.ts";
 import type { Lifetime } from "../lifetime.ts";
@@ -44,10 +44,7 @@ export interface Started {
 
 const drainMs = 10_000;
 /** Whoever shows the gateway's secret as a bearer may what it lets a client of the socket do. */
-const ownerOverHttp: Caller = {
-  ...{ kind: "client", principal: "client:http", role: "operator", caps: [], isOwner: true },
-  scopes: ["operator.admin", "operator.read", "operator.write", "operator.approvals", "operator.pairing"],
-};
+const ownerOverHttp = { ...ownCaller("client:http", ownerScopes), kind: "client" } as const;
 
 /** The kernel's own; for hello-ok, with those that plugins may send. */
 const ownEvents = [
@@ -251,7 +248,7 @@ export function createServing(options: ServingOptions) {
         uptimeMs: Date.now() - startedAt,
         configPath: paths.configFile,
         stateDir: paths.stateDir,
-        sessionDefaults: sessionDefaults(settings),
+        sessionDefaults: sessionDefaultsOf(settings.config()),
         authMode: settings.config().gateway?.auth?.mode ?? "token",
       }),
     });
@@ -337,18 +334,5 @@ export function createServing(options: ServingOptions) {
       await (await opening)?.close();
       gateway = undefined;
     },
-  };
-}
-
-function sessionDefaults(settings: Settings): object {
-  const { session } = settings.config();
-  const mainKey = session?.mainKey ?? "main";
-  const scope = session?.scope ?? "per-sender";
-  const defaultAgentId = defaultAgentOf(settings.config());
-  return {
-    defaultAgentId,
-    mainKey,
-    mainSessionKey: scope === "global" ? "global" : `agent:${defaultAgentId}:${mainKey}`,
-    scope,
   };
 }

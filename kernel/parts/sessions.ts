@@ -4,6 +4,7 @@ import path from "node:path";
 import { type Channel, type Logger, type PluginContext } from "@rclaw/plugin-sdk";
 import { defaultAgentOf, modelDefaultsOf } from "@rclaw/plugin-sdk/services/agents";
 import { channelMethods, type LiveChannels } from "@rclaw/plugin-sdk/services/channels";
+import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import type { MethodGroup } from "../gateway/lazy-methods.ts";
 import type { Lifetime } from "../lifetime.ts";
 import type { ServiceLoader } from "../services.ts";
@@ -11,12 +12,11 @@ import { type Methods, ownCaller } from "../gateway/methods.ts";
 import type { HookBus } from "../hooks/bus.ts";
 import type { Lookup } from "../ports.ts";
 import type { KeyRules } from "@rclaw/plugin-sdk/session-key";
-import { canonicalKey, parseKey } from "@rclaw/plugin-sdk/session-key";
+import { canonicalKey } from "@rclaw/plugin-sdk/session-key";
 import {
   type LiveStore,
   type Lock,
   type LockInfo,
-  type SessionEvents,
   sessionMethods,
 } from "@rclaw/plugin-sdk/services/sessions";
 import type { Redactor } from "../redact.ts";
@@ -112,35 +112,12 @@ export function createSessionParts(options: SessionPartsOptions) {
       .catch((error: unknown) => log.warn({ err: error, sessionKey }, "a run was not stopped"));
   }
 
-  const ending = new Map<string, number>();
-  /** Counted before the transcript is archived; its file is small or the person has waited for worse. */
-  async function countMessages(sessionKey: string): Promise<void> {
-    const entries = (await opened?.tail(sessionKey, Number.MAX_SAFE_INTEGER)) ?? [];
-    ending.set(sessionKey, entries.filter(({ type }) => type === "message").length);
+  async function loadStoreMethods(): Promise<readonly KernelMethod[]> {
+    const live = await store();
+    const { sessionLifecycle } = await options.services.get("sessions");
+    const events = sessionLifecycle({ store: live, hooks, stopRuns });
+    return live.methods({ defaults: () => modelDefaultsOf(settings.config()), events });
   }
-
-  const events: SessionEvents = {
-    async beforeReset(sessionKey, { entry, reason }) {
-      await stopRuns(sessionKey);
-      await countMessages(sessionKey);
-      const sessionFile = opened?.sessionFile(sessionKey);
-      const event = { reason, ...(sessionFile !== undefined && { sessionFile }) };
-      const sessionId = entry && { sessionId: entry.sessionId };
-      await hooks.run("before_reset", event, { ...agentOf(sessionKey), sessionKey, ...sessionId });
-    },
-    async beforeDelete(sessionKey, { emitHooks }) {
-      await stopRuns(sessionKey);
-      if (emitHooks) await countMessages(sessionKey);
-    },
-    // The next session starts when somebody writes to it, and whoever runs it says so then.
-    onEnd(sessionKey, before) {
-      const messageCount = ending.get(sessionKey);
-      ending.delete(sessionKey);
-      if (!before || messageCount === undefined) return;
-      const { sessionId } = before;
-      void hooks.run("session_end", { sessionId, messageCount }, { ...agentOf(sessionKey), sessionId });
-    },
-  };
 
   const runs: PluginContext["runs"] = {
     accept: async (run) => (await store()).runs.accept(run),
@@ -184,8 +161,7 @@ export function createSessionParts(options: SessionPartsOptions) {
       {
         owner: "kernel sessions",
         scopes: sessionMethods,
-        load: async () =>
-          (await store()).methods({ defaults: () => modelDefaultsOf(settings.config()), events }),
+        load: loadStoreMethods,
       },
       { owner: "kernel channels", scopes: channelMethods, load: async () => (await channels()).methods() },
     ] satisfies MethodGroup[],
@@ -206,9 +182,4 @@ export function createSessionParts(options: SessionPartsOptions) {
       await lock?.release();
     },
   };
-}
-
-function agentOf(sessionKey: string): { agentId?: string } {
-  const { agentId } = parseKey(sessionKey);
-  return agentId === undefined ? {} : { agentId };
 }

@@ -1,3 +1,4 @@
+import type { Config } from "./config.ts";
 import { valueAt } from "./value-at.ts";
 
 /** The agent there is when the configuration names none. */
@@ -64,6 +65,15 @@ export function modelDefaultsOf(config: unknown): ModelDefaults {
     ...(provider && { modelProvider: provider }),
     ...(typeof size === "number" && { contextTokens: size }),
   };
+}
+
+/** Where conversations go by default, as clients are told when they connect. */
+export function sessionDefaultsOf(config: Pick<Config, "session">): object {
+  const defaultAgentId = defaultAgentOf(config);
+  const mainKey = config.session?.mainKey ?? "main";
+  const scope = config.session?.scope ?? "per-sender";
+  const mainSessionKey = scope === "global" ? "global" : `agent:${defaultAgentId}:${mainKey}`;
+  return { defaultAgentId, mainKey, mainSessionKey, scope };
 }
 
 function isEntry(item: unknown): item is Readonly<Record<string, unknown>> & { readonly id: string } {

@@ -15,6 +15,15 @@ export const channelMethods = {
   "pairing.revoke": "operator.pairing",
 } as const;
 
+/** The hook bus, for those who are part of the gateway. */
+export interface RunHooks {
+  run<Name extends HookName>(
+    name: Name,
+    event: Hooks[Name]["event"],
+    context: Hooks[Name]["context"],
+  ): Promise<Partial<Exclude<Hooks[Name]["result"], void>>>;
+}
+
 /** What the kernel lends the channels. */
 export interface ChannelPorts {
   /** The live channel, its plugin activated when need be. */
@@ -26,13 +35,7 @@ export interface ChannelPorts {
       options: { caller: Caller; signal: AbortSignal; accept?(payload: unknown): void },
     ): Promise<unknown>;
   };
-  readonly hooks: {
-    run<Name extends HookName>(
-      name: Name,
-      event: Hooks[Name]["event"],
-      context: Hooks[Name]["context"],
-    ): Promise<Partial<Exclude<Hooks[Name]["result"], void>>>;
-  };
+  readonly hooks: RunHooks;
   config(): Readonly<Record<string, unknown>>;
   keys(): KeyRules;
   readonly log: Logger;

@@ -2,6 +2,7 @@ import type { Logger, PluginContext } from "../plugin.ts";
 import type { Session, SessionEntry, TranscriptEntry } from "../session.ts";
 import type { KeyRules } from "../session-key.ts";
 import type { ModelDefaults } from "./agents.ts";
+import type { RunHooks } from "./channels.ts";
 import type { KernelMethod } from "./method.ts";
 
 export const sessionMethods = {
@@ -119,8 +120,17 @@ export interface LiveStore {
   close(): Promise<void>;
 }
 
+/** What takes part in the end of a session. */
+export interface LifecyclePorts {
+  readonly store: Pick<LiveStore, "tail" | "sessionFile">;
+  readonly hooks: RunHooks;
+  /** A run that still writes would bring the session back. */
+  stopRuns(sessionKey: string): Promise<void>;
+}
+
 /** Service "sessions": transcripts, the journal they are safe in, and the lock on the state folder. */
 export interface SessionsService {
+  sessionLifecycle(ports: LifecyclePorts): SessionEvents;
   openStore(options: SessionStoreOptions): Promise<LiveStore>;
   /** Takes the state folder for this process, or throws GATEWAY_LOCKED naming who has it. */
   acquireLock(stateDir: string, info: LockInfo): Promise<Lock>;

@@ -24,13 +24,21 @@ export interface TerminalPorts {
   resolveSecret(value: string): Promise<string>;
 }
 
+export interface HelpScreen {
+  readonly version: string;
+  /** Names with a line on each. */
+  readonly commands: ReadonlyMap<string, string>;
+  readonly json: boolean;
+}
+
 /** A gateway that is ready, for the person who started it. */
 export interface StartScreen {
   readonly version: string;
   /** The chat page's address, with what it needs to let this person in. */
   readonly page: string;
   readonly tlsFingerprint?: string;
-  readonly model: string;
+  /** Calls a method on the kernel of this process. */
+  call(method: string, params: unknown): Promise<unknown>;
   readonly configFile: string;
   readonly stateDir: string;
   readonly warnings: readonly string[];
@@ -44,6 +52,7 @@ export interface TerminalService {
     help: boolean,
     ports: TerminalPorts,
   ): Promise<number>;
+  showHelp(help: HelpScreen): Promise<void>;
   showStart(started: StartScreen): Promise<void>;
   /** Opens the page in this person's browser. */
   openPage(page: string): Promise<void>;

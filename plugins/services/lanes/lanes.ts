@@ -11,6 +11,7 @@ import { type Cell, createCell } from "./cell.ts";
 import { endGaveWay, tellGaveWay } from "./gave-way.ts";
 import { limitsOf } from "./limits-of.ts";
 import { type CagedLink, createLink } from "./link.ts";
+import { plainSecrets } from "@rclaw/plugin-sdk/schema/secrets";
 
 const idleMs = 45_000;
 /** One moves a part of what lies on half-empty pages. */
@@ -170,32 +171,12 @@ function mayShare({ manifest: { contributes, permissions = {} } }: FoundManifest
 
 /** A caged plugin never sees a secret, so its settings may only name one. */
 function refusePlainSecrets({ id, configSchema = {} }: Manifest, config: unknown): void {
-  for (const at of plainSecrets(configSchema, config))
+  for (const { at } of plainSecrets(configSchema, config))
     throw new RclawError(
       "CONFIG_INVALID",
       `the setting "${at}" of plugin "${id}" holds a secret in plain text, which a caged plugin must not see. Store it apart: rclaw plugin add ${id}`,
       { details: { plugin: id } },
     );
-}
-
-/** Dotted places of secrets that stand in the settings themselves. */
-function* plainSecrets(schema: unknown, value: unknown, at = ""): Generator<string> {
-  if (typeof schema !== "object" || schema === null) return;
-  const {
-    writeOnly,
-    properties = {},
-    additionalProperties,
-    items,
-  } = schema as Readonly<Record<string, unknown>>;
-  if (writeOnly === true && typeof value === "string" && value !== "" && !value.startsWith("secret:"))
-    yield at;
-  if (typeof value !== "object" || value === null) return;
-  for (const [key, member] of Object.entries(value)) {
-    const own = Array.isArray(value)
-      ? items
-      : ((properties as Readonly<Record<string, unknown>>)[key] ?? additionalProperties);
-    yield* plainSecrets(own, member, at === "" ? key : `${at}.${key}`);
-  }
 }
 
 const secretName = /KEY|TOKEN|SECRET|PASSWORD/;

@@ -1,4 +1,5 @@
 import { defineService } from "@rclaw/plugin-sdk/services/service";
+import { sessionLifecycle } from "./lifecycle.ts";
 import { acquireLock, readLock } from "./lock.ts";
 import { sessionMethods } from "./methods.ts";
 import { SessionStore } from "./store.ts";
@@ -6,6 +7,7 @@ import { SessionStore } from "./store.ts";
 export default defineService("sessions", {
   acquireLock,
   readLock,
+  sessionLifecycle,
   async openStore(options) {
     const store = await SessionStore.open(options);
     return {

@@ -7,15 +7,15 @@ import { look } from "./look.ts";
 const label = 11;
 
 /** What a person reads when the gateway is ready: where to go, what answers, and what to type next. */
-export function showStart({
+export async function showStart({
   version,
   page,
   tlsFingerprint,
-  model,
+  call,
   configFile,
   stateDir,
   warnings,
-}: StartScreen): void {
+}: StartScreen): Promise<void> {
   const { colour, width } = look();
   const paint = (code: string, text: string): string => (colour ? `\u001B[${code}m${text}\u001B[0m` : text);
   const row = (name: string, value: string, code = "2"): string =>
@@ -29,7 +29,7 @@ export function showStart({
     `  ${paint("4;36", page)}`,
     "",
     ...(tlsFingerprint === undefined ? [] : [row("TLS", `SHA-256 ${tlsFingerprint}`)]),
-    row("Model", model),
+    row("Model", await modelNow(call)),
     row("Config", short(configFile)),
     row("Data", short(stateDir)),
     ...warnings.map((warning) => row("Warning", warning, "33")),
@@ -50,4 +50,17 @@ export function showStart({
 function short(file: string): string {
   const home = homedir();
   return file === home || file.startsWith(home + path.sep) ? `~${file.slice(home.length)}` : file;
+}
+
+async function modelNow(call: StartScreen["call"]): Promise<string> {
+  try {
+    const { provider, model, reason } = (await call("models.default", {})) as {
+      readonly provider: string;
+      readonly model: string;
+      readonly reason: string;
+    };
+    return `${provider}/${model}${reason ? ` (${reason})` : ""}`;
+  } catch (error) {
+    return `none answers: ${(error as Error).message}`;
+  }
 }
