@@ -109,6 +109,7 @@ test("what is no job at all is left for the refusal", () => {
   for (const raw of [null, [], "job", 7]) expect(tidyJob(raw)).toBe(raw);
   expect(tidyJob({ name: "bad" })).toEqual({ name: "bad", wakeMode: "now", enabled: true });
   expect(tidyJob({ payload: 5, schedule: "daily" })).toMatchObject({ payload: 5, schedule: "daily" });
+  expect(tidyJob({ payload: { kind: {}, text: "x" } })).toMatchObject({ payload: { kind: {} } });
 });
 
 test("jobs for the full hour are spread over its first minutes, others are not", () => {

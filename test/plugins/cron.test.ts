@@ -412,6 +412,36 @@ test("jobs are found by words, state, kind and agent, in any order and page", as
   expect(await revision({ limit: 200 })).not.toBe(before);
 });
 
+test("a client of protocol 4 changes the job that it saw, and none that was changed meanwhile", async () => {
+  await using on = await bench();
+  const id = await add(on, { schedule: { kind: "every", everyMs: hour }, text: "x" });
+  const [listed] = ((await on.call("cron.list", { limit: 200 })) as { jobs: Asked[] }).jobs;
+  const seen = listed?.["configRevision"];
+  expect(await on.call("cron.get", { id })).toMatchObject({ configRevision: seen });
+  const update = (expectedConfigRevision: unknown, patch: object): Promise<unknown> =>
+    on.call("cron.update", { id, expectedConfigRevision, patch });
+  // That it ran changes nothing about what it is.
+  await on.call("cron.run", { id });
+  const changed = (await update(seen, { enabled: false })) as Asked;
+  expect(changed).toMatchObject({
+    enabled: false,
+    configRevision: expect.stringMatching(/^sha256:/) as string,
+  });
+  await expect(update(seen, { name: "late" })).rejects.toMatchObject({
+    code: "INVALID_REQUEST",
+    message:
+      "cron job definition no longer matches the loaded version; review the latest version before retrying",
+    details: {
+      code: "CRON_JOB_CHANGED",
+      expectedConfigRevision: seen,
+      actualConfigRevision: changed["configRevision"],
+    },
+  });
+  expect(await update(changed["configRevision"], { name: "new" })).toMatchObject({ name: "new" });
+  // Those of protocol 3 are shown what they know.
+  expect(await on.call("cron.update", { id, patch: {} })).not.toHaveProperty("configRevision");
+});
+
 test("a job is changed in part, and an impossible change leaves it as it was", async () => {
   await using on = await bench();
   const id = await add(on, {

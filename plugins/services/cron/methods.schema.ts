@@ -174,7 +174,10 @@ const cronJobPatch = Type.Object(
 
 const byId = { id: name };
 const byJobId = { jobId: name };
-const patched = { patch: cronJobPatch };
+const patched = {
+  patch: cronJobPatch,
+  expectedConfigRevision: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+};
 const runMode = Type.Optional(Type.Union([Type.Literal("due"), Type.Literal("force")]));
 
 export const cronUpdateParams = Type.Union([

@@ -18,7 +18,7 @@ import {
 } from "./methods.schema.ts";
 import { tidyJob, tidyPatch } from "./normalize.ts";
 import { without } from "./outcome.ts";
-import { jobsPage, runsPage } from "./pages.ts";
+import { configRevision, jobsPage, runsPage, withRevision } from "./pages.ts";
 import { nextRun, refusalOf } from "./schedule.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { Store } from "./store.ts";
@@ -41,6 +41,8 @@ interface CronAnswer {
 }
 
 type Named = { readonly id: string } | { readonly jobId: string };
+
+type Update = Named & { readonly patch: CronPatch; readonly expectedConfigRevision?: string };
 
 const idOf = (params: Named): string => ("id" in params ? params.id : params.jobId);
 
@@ -81,13 +83,14 @@ export function cronMethods({
     return job;
   }
 
-  async function update(params: Named & { readonly patch: CronPatch }): Promise<unknown> {
-    const { patch } = params;
+  async function update(params: Update): Promise<unknown> {
+    const { patch, expectedConfigRevision } = params;
     refuseTimes(patch.schedule);
     const id = idOf(params);
     const job = await store.grow(async (draft) => {
       const before = draft.get(id);
       if (!before) throw unknownJob(id);
+      refuseOutdated(before, expectedConfigRevision);
       const patched = patchJob(before, patch, now());
       const isMoved = patch.schedule !== undefined || patch.enabled !== undefined;
       const lacksTime = patched.enabled && patched.state.nextRunAtMs === undefined;
@@ -96,7 +99,7 @@ export function cronMethods({
       return next;
     });
     changed(job, "updated");
-    return job;
+    return expectedConfigRevision === undefined ? job : withRevision(job);
   }
 
   function changed({ id: jobId, state: { nextRunAtMs } }: CronJob, action: "added" | "updated"): void {
@@ -148,13 +151,13 @@ export function cronMethods({
         nextWakeAtMs: (isEnabled ? scheduler.nextWake() : undefined) ?? null,
       }),
     },
-    "cron.get": { schema: cronIdParams, answer: async (params) => get(idOf(params as Named)) },
+    "cron.get": { schema: cronIdParams, answer: async (params) => withRevision(get(idOf(params as Named))) },
     "cron.runs": { schema: cronRunsParams, answer: async (params) => runs(params as CronRunsQuery) },
     "cron.add": { tidy: tidyJob, schema: cronAddParams, answer: (params) => add(params as CronAdd) },
     "cron.update": {
       tidy: tidyUpdate,
       schema: cronUpdateParams,
-      answer: (params) => update(params as Parameters<typeof update>[0]),
+      answer: (params) => update(params as Update),
     },
     "cron.remove": { schema: cronIdParams, answer: (params) => remove(idOf(params as Named)) },
     "cron.run": {
@@ -167,6 +170,17 @@ export function cronMethods({
 function tidyUpdate(params: unknown): unknown {
   const hasPatch = typeof params === "object" && params !== null && "patch" in params;
   return hasPatch ? { ...params, patch: tidyPatch(params.patch) } : params;
+}
+
+/** Whoever changes what they saw must not undo what somebody else changed meanwhile. */
+function refuseOutdated(job: CronJob, expectedConfigRevision: string | undefined): void {
+  const actualConfigRevision = configRevision(job);
+  if (expectedConfigRevision === undefined || expectedConfigRevision === actualConfigRevision) return;
+  throw new RclawError(
+    "INVALID_REQUEST",
+    "cron job definition no longer matches the loaded version; review the latest version before retrying",
+    { details: { code: "CRON_JOB_CHANGED", expectedConfigRevision, actualConfigRevision } },
+  );
 }
 
 /** OpenClaw throws here rather than refusing, and its clients know the words that come of it. */

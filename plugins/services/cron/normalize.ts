@@ -114,6 +114,8 @@ function tidyPayload(given: Fields): Fields {
   delete payload["provider"];
   const said = lower(given["kind"]);
   if (said !== undefined) payload["kind"] = kinds[said] ?? said;
+  // A kind that is no word is for the schema to refuse.
+  else if (given["kind"]) payload["kind"] = given["kind"];
   else if (word(given["message"]) !== undefined) payload["kind"] = "agentTurn";
   else if (word(given["text"]) !== undefined) payload["kind"] = "systemEvent";
   else if (["model", "thinking", "timeoutSeconds"].some((field) => field in given))

@@ -20,7 +20,7 @@ export function jobsPage(
   const { slice, page } = cut(found, query, found.length || 50);
   if (!isLater(query)) return { jobs: slice, ...page };
   const shown = slice.map((job) => ({
-    ...(query.compact ? compact(job) : job),
+    ...(query.compact ? compact(job) : withRevision(job)),
     effectiveAgentId: agentOf(job),
   }));
   return { jobs: shown, snapshotRevision: revisionOf(found), ...page };
@@ -34,9 +34,16 @@ function isLater({ limit, agentId, compact: isCompact, includeDeliveryPreviews }
   return limit === 200 || (agentId ?? isCompact ?? includeDeliveryPreviews) !== undefined;
 }
 
-function revisionOf(jobs: readonly CronJob[]): string {
-  return `sha256:${createHash("sha256").update(JSON.stringify(jobs)).digest("base64url")}`;
+function revisionOf(what: unknown): string {
+  return `sha256:${createHash("sha256").update(JSON.stringify(what)).digest("base64url")}`;
 }
+
+/** What a client of protocol 4 names when it changes a job; how the job ran since does not change it. */
+export function configRevision({ updatedAtMs: _updatedAtMs, state: _state, ...definition }: CronJob): string {
+  return revisionOf(definition);
+}
+
+export const withRevision = (job: CronJob): object => ({ ...job, configRevision: configRevision(job) });
 
 /** Runs, the latest first unless asked otherwise; those of all jobs carry the jobs' names. */
 export function runsPage(
