@@ -218,12 +218,16 @@ function full(row: SessionRow, defaults: ModelDefaults, time: number): object {
     totalTokens = null,
     thinkingLevel,
     verboseLevel,
+    reasoningLevel,
+    elevatedLevel,
+    systemSent,
     abortedLastRun,
   } = row;
   const contextTokens =
     typeof row["contextTokens"] === "number" ? row["contextTokens"] : (defaults.contextTokens ?? null);
   const canShare = totalTokens !== null && contextTokens !== null && contextTokens > 0;
   return {
+    ...(key.startsWith("agent:") && { agentId: agentOf(key, "") }),
     key,
     kind: kindOf(key),
     sessionId,
@@ -231,16 +235,34 @@ function full(row: SessionRow, defaults: ModelDefaults, time: number): object {
     age: time - updatedAt,
     ...(thinkingLevel !== undefined && { thinkingLevel }),
     ...(verboseLevel !== undefined && { verboseLevel }),
+    ...(reasoningLevel !== undefined && { reasoningLevel }),
+    ...(elevatedLevel !== undefined && { elevatedLevel }),
+    ...(systemSent !== undefined && { systemSent }),
     ...(abortedLastRun !== undefined && { abortedLastRun }),
     ...(inputTokens !== undefined && { inputTokens }),
     ...(outputTokens !== undefined && { outputTokens }),
     totalTokens,
+    totalTokensFresh: totalTokens !== null && row.totalTokensFresh !== false,
     remainingTokens: canShare ? Math.max(0, contextTokens - totalTokens) : null,
     percentUsed: canShare ? Math.min(999, Math.round((totalTokens / contextTokens) * 100)) : null,
     model: row.modelOverride ?? row["model"] ?? defaults.model ?? null,
     contextTokens,
-    flags: [],
+    flags: flagsOf(row),
   };
+}
+
+/** What is set in a session, in the words that OpenClaw's command line shows. */
+function flagsOf(row: SessionRow): readonly string[] {
+  const { thinkingLevel, verboseLevel, reasoningLevel, elevatedLevel, systemSent, abortedLastRun } = row;
+  const levels = { think: thinkingLevel, verbose: verboseLevel, reasoning: reasoningLevel };
+  return [
+    ...Object.entries({ ...levels, elevated: elevatedLevel }).flatMap(([name, level]) =>
+      typeof level === "string" && level !== "" ? [`${name}:${level}`] : [],
+    ),
+    ...(systemSent === true ? ["system"] : []),
+    ...(abortedLastRun === true ? ["aborted"] : []),
+    `id:${row.sessionId}`,
+  ];
 }
 
 function kindOf(key: string): "direct" | "group" | "global" | "unknown" {

@@ -8,6 +8,8 @@ const rows = Array.from({ length: 30 }, (_, i) => ({
   sessionId: `s${i}`,
   updatedAt: 1_000_000 + ((i * 7) % 30),
   totalTokens: 64_000,
+  thinkingLevel: "low",
+  systemSent: true,
 }));
 const ports: Partial<HealthPorts> = { sessions: () => rows };
 
@@ -136,6 +138,13 @@ test("status has the recorded shape, and its details are for administrators", as
     percentUsed: 50,
     remainingTokens: 64_000,
     model: "mock-1",
+  });
+  const { agentId, sessionId, flags, totalTokensFresh, systemSent } = full.sessions.recent[0];
+  expect({ agentId, flags, totalTokensFresh, systemSent }).toEqual({
+    agentId: expect.stringMatching(/^(?:main|work)$/),
+    flags: ["think:low", "system", `id:${sessionId}`],
+    totalTokensFresh: true,
+    systemSent: true,
   });
   expect(full.sessions.recent.map(({ kind }: { kind: string }) => kind)).toEqual(
     expect.arrayContaining(["direct", "group"]),
