@@ -172,6 +172,7 @@ export const deleteParams = Type.Object(
     expectedSessionId: Type.Optional(name),
     deleteTranscript: flag,
     emitLifecycleHooks: flag,
+    archivedOnly: flag,
   },
   closed,
 );

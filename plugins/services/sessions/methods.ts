@@ -70,6 +70,7 @@ export function sessionMethods({
     readonly expectedSessionId?: string;
   }): string {
     const { key: given, agentId, expectedSessionId } = params;
+    if (given.trim() === "") throw new RclawError("INVALID_REQUEST", "key required");
     const isShort = agentId !== undefined && !/^(agent:|global$|unknown$)/i.test(given.trim());
     const key = store.canonical(isShort ? `agent:${agentId.trim().toLowerCase()}:${given.trim()}` : given);
     if (expectedSessionId !== undefined && store.find(key)?.sessionId !== expectedSessionId)
@@ -108,11 +109,16 @@ export function sessionMethods({
   }
 
   async function remove(params: Static<typeof deleteParams>, caller: Caller): Promise<unknown> {
-    const { deleteTranscript = true, emitLifecycleHooks = true } = params;
+    const { deleteTranscript = true, emitLifecycleHooks = true, archivedOnly = false } = params;
     refuseWebchat(caller, "delete");
     const key = keyOf(params);
     if (isMain(key)) throw new RclawError("INVALID_REQUEST", `Cannot delete the main session (${key}).`);
     const before = store.find(key);
+    if (archivedOnly && before?.["archived"] !== true)
+      throw new RclawError(
+        "INVALID_REQUEST",
+        `Session ${key} is not archived. Archive it first, then delete it.`,
+      );
     if (before) await events.beforeDelete?.(key, { entry: before, emitHooks: emitLifecycleHooks });
     const { deleted, archived } = await whenFree(key, (signal) =>
       store.delete(key, { deleteTranscript }, signal),

@@ -377,6 +377,25 @@ test.each([
   await store.close();
 });
 
+test("a blank key is none, and only what is archived is deleted from the archive", async () => {
+  using temp = tempFolder();
+  const store = await openStore(temp.dir);
+  const call = methodsOf(store);
+  for (const method of ["sessions.patch", "sessions.reset", "sessions.delete", "sessions.compact"])
+    await expect(call(method, { key: "  " }), method).rejects.toMatchObject({
+      code: "INVALID_REQUEST",
+      message: "key required",
+    });
+  await call("sessions.patch", { key: "old" });
+  const fromArchive = { key: "old", archivedOnly: true };
+  await expect(call("sessions.delete", fromArchive)).rejects.toThrow(
+    "Session agent:main:old is not archived. Archive it first, then delete it.",
+  );
+  await call("sessions.patch", { key: "old", archived: true });
+  expect(await call("sessions.delete", fromArchive)).toMatchObject({ deleted: true });
+  await store.close();
+});
+
 test("who spawned a subagent is written once", async () => {
   using temp = tempFolder();
   const store = await openStore(temp.dir);
