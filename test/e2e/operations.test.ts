@@ -85,6 +85,22 @@ test("what does not exist answers as OpenClaw does where it is not set up", asyn
     ["push.test", { nodeId: "phone" }, "node phone has no APNs registration (connect iOS node first)"],
     ["push.test", { nodeId: " " }, "nodeId required"],
     ["push.test", {}, "invalid push.test params: must have required property 'nodeId'"],
+    [
+      "push.test",
+      { nodeId: "phone", environment: 5 },
+      "invalid push.test params: at /environment: must be string; at /environment: must be equal to one of the allowed values",
+    ],
+    [
+      "agent",
+      { message: "x", idempotencyKey: "k", inputProvenance: { kind: "a" } },
+      "invalid agent params: at /inputProvenance/kind: must be equal to one of the allowed values",
+    ],
+    ["chat.send", { sessionKey: "main", message: "", idempotencyKey: "k" }, "message or attachment required"],
+    [
+      "chat.send",
+      { sessionKey: "main", message: "a\0b", idempotencyKey: "k" },
+      "message must not contain null bytes",
+    ],
   ];
   for (const [method, params, message] of refusals) {
     const { error } = await client.request(method, params);

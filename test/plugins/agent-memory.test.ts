@@ -73,9 +73,11 @@ test("a stamp is written in the person's time zone and hidden from them again", 
 
 test("input is one form of Unicode without control characters", () => {
   expect(cleanInput("e\u0301\u0007 a\tb\n", "x")).toBe("é a\tb\n");
-  expect(() => cleanInput("\0", "chat.send")).toThrow(
-    "invalid chat.send params: message must not contain null bytes",
+  expect(() => cleanInput("\0", "agent")).toThrow(
+    "invalid agent params: message must not contain null bytes",
   );
+  // As OpenClaw says it, to the letter.
+  expect(() => cleanInput("\0", "chat.send")).toThrow(/^message must not contain null bytes$/);
 });
 
 test("commands and stop words are whole messages", () => {

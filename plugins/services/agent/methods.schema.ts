@@ -11,11 +11,7 @@ const attachments = Type.Optional(Type.Array(Type.Unknown()));
 const provenance = Type.Optional(
   Type.Object(
     {
-      kind: Type.Union([
-        Type.Literal("external_user"),
-        Type.Literal("inter_session"),
-        Type.Literal("internal_system"),
-      ]),
+      kind: Type.String({ enum: ["external_user", "inter_session", "internal_system"] }),
       sourceSessionKey: text,
       sourceChannel: text,
       sourceTool: text,
@@ -94,6 +90,11 @@ export const chatSendParams = Type.Object(
     originatingThreadId: text,
     systemInputProvenance: provenance,
     systemProvenanceReceipt: text,
+    // Of 2026.9. Whom a message mentions, and which one it answers, is for its people alone.
+    agentId: name,
+    mentions: Type.Optional(Type.Array(Type.Unknown(), { maxItems: 10 })),
+    replyToId: name,
+    queueMode: Type.Optional(Type.String({ enum: ["steer", "followup", "collect", "interrupt"] })),
   },
   strict,
 );
@@ -117,7 +118,13 @@ export const chatHistoryParams = Type.Object(
 );
 
 export const chatAbortParams = Type.Object(
-  { sessionKey: Type.String({ minLength: 1 }), runId: Type.Optional(runId) },
+  {
+    sessionKey: Type.String({ minLength: 1 }),
+    runId: Type.Optional(runId),
+    // Of 2026.9; there are no runs beside the conversation that could be preserved.
+    agentId: name,
+    preserveSideRuns: flag,
+  },
   strict,
 );
 

@@ -73,6 +73,17 @@ export function agentMethods({
     }
   }
 
+  /** Clients of protocol 4 name the agent beside a short key. */
+  function keyFor({ sessionKey, agentId }: { sessionKey: string; agentId?: string }, method: string): string {
+    const isShort = agentId !== undefined && !/^(?:agent:|global$|unknown$)/i.test(sessionKey.trim());
+    const key = canonical(
+      isShort ? `agent:${agentId.trim().toLowerCase()}:${sessionKey.trim()}` : sessionKey,
+      method,
+    );
+    if (agentId === undefined || !key.startsWith("agent:") || agentOf(key) === agentIdOf(agentId)) return key;
+    throw new RclawError("INVALID_REQUEST", "session key agent does not match agentId");
+  }
+
   function knownAgent(asked: string | undefined): string {
     const agentId = asked?.trim() ? agentIdOf(asked) : settings.defaultAgent;
     if (settings.agents.has(agentId)) return agentId;
@@ -199,7 +210,7 @@ export function agentMethods({
   }
 
   async function chatSend({ params, caller }: MethodCall<ChatCall>): Promise<unknown> {
-    const sessionKey = ofKnownAgent(canonical(params.sessionKey, "chat.send"), "chat.send");
+    const sessionKey = ofKnownAgent(keyFor(params, "chat.send"), "chat.send");
     if (isStop(params.message)) return aborted(runs.abort(sessionKey, undefined, "stop"));
     const fields = params as unknown as Record<string, unknown>;
     const { deliver, originatingChannel: channel } = fields;
@@ -209,6 +220,7 @@ export function agentMethods({
       caller,
     );
     if (!duplicate) {
+      if (fields["queueMode"] === "interrupt") runs.abort(sessionKey, undefined, "rpc");
       runs.start(run, { request, caller });
       return { runId: run.id, status: "started" };
     }
@@ -248,8 +260,10 @@ export function agentMethods({
     };
   }
 
-  async function chatAbort({ params }: MethodCall<{ sessionKey: string; runId?: string }>): Promise<unknown> {
-    const key = canonical(params.sessionKey, "chat.abort");
+  async function chatAbort({
+    params,
+  }: MethodCall<{ sessionKey: string; runId?: string; agentId?: string }>): Promise<unknown> {
+    const key = keyFor(params, "chat.abort");
     if (params.runId !== undefined && runs.isLiveElsewhere(key, params.runId)) {
       throw new RclawError("INVALID_REQUEST", "runId does not match sessionKey");
     }

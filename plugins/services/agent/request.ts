@@ -1,6 +1,6 @@
 import { type Block, type CompletionRequest, type Logger, RclawError, type Run } from "@rclaw/plugin-sdk";
 import { type ChatCommand, parseCommand } from "./commands.ts";
-import { cleanInput, type Speaker } from "./text.ts";
+import { cleanInput, inWordsOf, type Speaker } from "./text.ts";
 
 export type Thinking = NonNullable<CompletionRequest["thinking"]>;
 type Image = Extract<Block, { type: "image" }>;
@@ -50,7 +50,8 @@ export function requestOf(
   const fromPlugin = isFromPlugin(principal);
   const text = cleanInput(string(params, method === "wake" ? "text" : "message") ?? "", method);
   const images = imagesOf(params["attachments"], method, log);
-  if (text.trim() === "" && images.length === 0) throw invalid(method, nothingIn(params));
+  if (text.trim() === "" && images.length === 0)
+    throw new RclawError("INVALID_REQUEST", inWordsOf(method, nothingIn(params)));
   // Accepting it would be a promise to keep it.
   if (isTooLong(text, images))
     throw invalid(method, "the message is larger than 7.75 MiB with its attachments; send less at once");

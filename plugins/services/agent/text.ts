@@ -11,9 +11,14 @@ export function cleanInput(message: string, method: string): string {
   }
   const text = message.normalize("NFC");
   if (text.includes("\0"))
-    throw new RclawError("INVALID_REQUEST", `invalid ${method} params: message must not contain null bytes`);
+    throw new RclawError("INVALID_REQUEST", inWordsOf(method, "message must not contain null bytes"));
   // oxlint-disable-next-line no-control-regex -- control characters are the point
   return text.replaceAll(/[\u0001-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g, "");
+}
+
+/** OpenClaw's gateway says what is wrong with a chat's message without the method's name. */
+export function inWordsOf(method: string, what: string): string {
+  return method === "chat.send" ? what : `invalid ${method} params: ${what}`;
 }
 
 const weekday = "(?:Sun|Mon|Tue|Wed|Thu|Fri|Sat)";

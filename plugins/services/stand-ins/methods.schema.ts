@@ -13,7 +13,7 @@ export const pushParams = Type.Object(
     nodeId: Type.String({ minLength: 1, maxLength: 256 }),
     title: text,
     body: text,
-    environment: Type.Optional(Type.Union([Type.Literal("sandbox"), Type.Literal("production")])),
+    environment: Type.Optional(Type.String({ enum: ["sandbox", "production"] })),
   },
   strict,
 );
