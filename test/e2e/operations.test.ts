@@ -260,3 +260,27 @@ test("rclaw methods lists what the gateway answers", async () => {
   expect(code).toBe(0);
   expect(stdout).toMatch(/^logs\.tail +operator +operator\.read +operations +2026\.2\.17$/m);
 });
+
+test("what a client names as a lock or an index is not read out to it, and a device is not read at all", async () => {
+  await using state = await tempState();
+  await using product = await startProduct({ stateDir: state.dir });
+  const client = await product.connect();
+  const file = path.join(state.dir, "note.txt");
+  await writeFile(file, "hunter2 is my password");
+  const refusals = [
+    [file, "it is no JSON"],
+    [path.join(state.dir, "nowhere.lock"), `${path.join(state.dir, "nowhere.lock")} is not there`],
+    ["/dev/zero", "/dev/zero is no regular file"],
+    [state.dir, `${state.dir} is no regular file`],
+  ] as const;
+  for (const [named, message] of refusals)
+    for (const [method, params] of [
+      ["plugins.ci", { lock: named }],
+      ["plugins.search", { query: "x", index: named }],
+    ] as const) {
+      const { error } = await client.request(method, params);
+      expect(error?.message, method).toContain(message);
+      expect(JSON.stringify(error)).not.toMatch(/hunter2|ENOENT|EISDIR/);
+    }
+  await client.close();
+});

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { type Caller, defineMethod, isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
@@ -217,7 +217,7 @@ export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
     const store = await options.store();
     const registry = await registryOf(options.config(), signal);
     const ports = await portsFor(caller, signal, registry === undefined ? "*" : hostOf(registry));
-    const text = lock === undefined ? undefined : await readLock(path.resolve(baseDir, lock));
+    const text = lock === undefined ? undefined : await readList(path.resolve(baseDir, lock));
     const result = await store.ci(ports, text, {
       builtIns: builtIns(),
       baseDir: lock === undefined ? options.stateDir : path.dirname(path.resolve(baseDir, lock)),
@@ -315,7 +315,7 @@ export function storeMethods(options: StoreMethodPorts): KernelMethod[] {
               "an index of one's own is read for operator.admin only",
             );
           const store = await options.store();
-          const file = index === undefined ? undefined : await readLock(path.resolve(baseDir, index));
+          const file = index === undefined ? undefined : await readList(path.resolve(baseDir, index));
           const list =
             file === undefined
               ? store.builtInIndex([...options.plugins().values()], options.version)
@@ -352,10 +352,20 @@ function hostOf(address: string): string {
   return `${hostname}:${port || (protocol === "https:" ? 443 : 80)}`;
 }
 
-async function readLock(file: string): Promise<string> {
-  return readFile(file, "utf8").catch((error: unknown) => {
-    throw new RclawError("NOT_FOUND", `${file} cannot be read: ${(error as Error).message}`, {
-      cause: error,
-    });
-  });
+/** As much as the larger of the two may be; a device or a pipe might never end. */
+const maxListBytes = 16 * 1_024 * 1_024;
+
+/** A lock or an index, from where a person says that it is. */
+async function readList(file: string): Promise<string> {
+  const refuse = (reason: string, cause?: unknown): never => {
+    throw new RclawError("NOT_FOUND", `${file} ${reason}`, { cause });
+  };
+  const failed = (error: unknown): never => {
+    const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    return refuse(isMissing ? "is not there" : "cannot be read", error);
+  };
+  const stats = await stat(file).catch(failed);
+  if (!stats.isFile()) refuse("is no regular file");
+  if (stats.size > maxListBytes) refuse(`is larger than ${maxListBytes} bytes`);
+  return readFile(file, "utf8").catch(failed);
 }

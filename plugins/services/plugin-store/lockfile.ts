@@ -28,7 +28,8 @@ export function parseLock(text: string, file: string): PluginLock {
   try {
     raw = JSON.parse(text);
   } catch (error) {
-    refuse((error as Error).message, error);
+    // The parser's own words quote the text, which may be any file's.
+    refuse("it is no JSON", error);
   }
   const issues = schema.issues(raw);
   if (issues.length > 0) refuse(describeIssues(issues));

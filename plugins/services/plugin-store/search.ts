@@ -21,8 +21,9 @@ export function readIndex(text: string): PluginIndex {
   let raw: unknown;
   try {
     raw = JSON.parse(text);
-  } catch (error) {
-    refuse((error as Error).message);
+  } catch {
+    // The parser's own words quote the text, which may be any file's.
+    refuse("it is no JSON");
   }
   const issues = schema.issues(raw);
   if (issues.length > 0) refuse(describeIssues(issues));
