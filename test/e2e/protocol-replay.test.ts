@@ -35,7 +35,9 @@ const noHeartbeat: Differences = {
   "health: /agents/0/heartbeat/* is missing": "heartbeats come later",
 };
 const config: Differences = {
-  "config.get: /*": "the file of this gateway, and its defaults, have other sections",
+  "config.get: /parsed/*": "the file of this gateway has other sections",
+  "config.get: /resolved/*": "as above",
+  "config.get: /config/*": "and so have its defaults",
 };
 const streams: Differences = {
   "chat:delta: /deltaText is new": "demanded by protocol 4; clients of 3 ignore it",
@@ -49,21 +51,32 @@ const places: Differences = {
   "cron.status: /storePath is *": "jobs stand in the plugin's own storage",
   "tts.status: /prefsPath is *": "so does what was chosen about speech",
   "skills.status: /*Dir is *": "the folders of this test",
-  "logs.tail: /* is *": "the log of this gateway",
+  "logs.tail: /file is *": "the log of this gateway",
+  "logs.tail: /cursor is *": "as above",
+  "logs.tail: /size is *": "as above",
+  "logs.tail: /lines/* is *": "as above",
   "sessions.usage: /*Date is *": "today is another day",
 };
 const noneShipped: Differences = {
   "skills.status: /skills has 0 instead of 2": "no skills ship with rclaw",
 };
 const ownThings: Differences = {
-  "tools.catalog: /groups*": "the tools that are here",
+  "tools.catalog: /groups has 6 instead of 11": "the tools that are here",
+  "tools.catalog: /groups/*/tools/*/description is *": "in the words of this gateway",
+  "tools.catalog: /groups/0/tools has 3 instead of 4": "there is no apply_patch",
+  "tools.catalog: /groups/1/tools has 1 instead of 2": "there is no process",
+  "tools.catalog: /groups/2/*": "other tools come after those for files and commands",
+  "tools.catalog: /groups/3/*": "as above",
+  "tools.catalog: /groups/4/*": "as above",
+  "tools.catalog: /groups/5/*": "as above",
   "tts.status: /* is new": "what releases after it have on top",
   "tts.status: /edgeEnabled is false instead of true": "no speech is made here, so no provider is ready",
   "tts.providers: /providers/2/configured is false instead of true": "as above",
   "device.pair.list: /paired has 6 instead of 5": "the device that signed no nonce was let in here",
   "doctor.memory.status: /embedding/error is *": "there is no memory search, with or without a key",
   "config.schema: /schema/* is new": "of the schema only the first level was kept, and others stand there",
-  "config.schema: /uiHints/*": "the hints of these keys",
+  "config.schema: /uiHints/* is new": "the hints of these keys",
+  "config.schema: /uiHints/wizard is missing": "what was set up with is not written down",
 };
 const counting = "system events wait for the next message of any kind, there only for one of chat.send";
 const page = (port: number): Record<string, string> => ({ origin: `http://127.0.0.1:${port}` });
@@ -129,7 +142,7 @@ const cases: Readonly<Record<string, Case | Elsewhere>> = {
     differs: {
       ...noHeartbeat,
       ...config,
-      "system-presence: /* is *": "who was there before",
+      "system-presence: /*/text is *": "the gateway's version, which other members are masked for",
       ...places,
       'cron.add: /message is "schedule.at is in the past: *': "the text names the time",
       ...noneShipped,

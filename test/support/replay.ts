@@ -384,7 +384,7 @@ const volatile = new Set([
 ]);
 const isVolatile = (name: string): boolean => volatile.has(name) || name.endsWith("AtMs");
 /** How many there are depends on what is installed: the first stands for all, by its shape. */
-const openLists = new Set(["methods", "events", "models", "paths"]);
+const openLists = new Set(["methods", "events", "models", "paths", "presence"]);
 
 /** What `actual` lacks, has on top, or has differently. Volatile and masked members only need the same type. */
 function compare(label: string, actual: unknown, wanted: unknown, masked: readonly string[] = []): string[] {
@@ -396,7 +396,7 @@ function compare(label: string, actual: unknown, wanted: unknown, masked: readon
         const here = `${path}/${name}`;
         const loose = isLoose || isVolatile(name) || masked.includes(name);
         if (!Object.hasOwn(now, name)) found.push(`${label}: ${here} is missing`);
-        else if (!loose || !isStructure(value)) walk(now[name], value, here, loose);
+        else if (!loose || !isStructure(value) || openLists.has(name)) walk(now[name], value, here, loose);
       }
       for (const name of Object.keys(now))
         if (!Object.hasOwn(then, name)) found.push(`${label}: ${path}/${name} is new`);
