@@ -41,6 +41,8 @@ export const isAnswer = ajv.compile({
 const string = { type: "string" };
 const number = { type: "number" };
 const list = { type: "array" };
+const flag = { type: "boolean" };
+const map = { type: "object" };
 const object = (properties: object, required = Object.keys(properties)): object => ({
   type: "object",
   required,
@@ -71,5 +73,36 @@ export const results = new Map(
     "pairing.list": object({ requests: list }),
     "config.get": object({ hash: string, valid: { type: "boolean" } }),
     "device.pair.list": object({ pending: list, paired: list }),
+    "node.pair.list": object({ pending: list, paired: list }),
+    "node.list": object({ ts: number, nodes: list }),
+    "node.describe": object({ ts: number, nodeId: string, connected: flag }),
+    "agents.list": object({ defaultId: string, mainKey: string, scope: string, agents: list }),
+    "agents.files.list": object({ agentId: string, workspace: string, files: list }),
+    "agents.files.get": object({ agentId: string, workspace: string, file: map }),
+    "agents.files.set": object({ ok: { const: true }, agentId: string, file: map }),
+    "agent.identity.get": object({ agentId: string, name: string, avatar: string }),
+    "tools.catalog": object({ agentId: string, profiles: list, groups: list }),
+    "skills.status": object({ workspaceDir: string, managedSkillsDir: string, skills: list }),
+    "skills.bins": object({ bins: list }),
+    "cron.list": object({ jobs: list, total: number, offset: number, hasMore: flag }),
+    "cron.runs": object({ entries: list, total: number, offset: number, hasMore: flag }),
+    "cron.status": object({ enabled: flag, storePath: string, jobs: number }),
+    "exec.approvals.get": object({ path: string, exists: flag, hash: string, file: map }),
+    "exec.approval.request": object({ id: string, createdAtMs: number, expiresAtMs: number }),
+    "voicewake.get": object({ triggers: list }),
+    "voicewake.set": object({ triggers: list }),
+    "tts.status": object({ enabled: flag, provider: string, prefsPath: string }),
+    "tts.providers": object({ providers: list, active: string }),
+    "talk.config": object({ config: map }),
+    "usage.status": object({ updatedAt: number, providers: list }),
+    "usage.cost": object({ updatedAt: number, days: number, daily: list, totals: map }),
+    "sessions.usage": object({ sessions: list, totals: map, aggregates: map }),
+    "sessions.resolve": object({ ok: flag }),
+    "config.schema": object({ schema: map, uiHints: map, version: string, generatedAt: string }),
+    "logs.tail": object({ file: string, cursor: number, size: number, lines: list }),
+    "chat.inject": object({ ok: { const: true }, messageId: string }),
+    "system-event": object({ ok: { const: true } }),
+    wake: object({ ok: flag }),
+    "set-heartbeats": object({ ok: { const: true }, enabled: flag }),
   }).map(([method, schema]) => [method, ajv.compile(schema)]),
 );

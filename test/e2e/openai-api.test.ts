@@ -326,6 +326,16 @@ test("responses: a text file comes with the message, in the person's name", asyn
 test.each([
   ["/v1/responses", {}, "model: Invalid input: expected string, received undefined"],
   ["/v1/responses", { model: 5, input: "x" }, "model: Invalid input: expected string, received number"],
+  [
+    "/v1/responses",
+    { model: "openclaw", input: "x", user: 5 },
+    "user: Invalid input: expected string, received number",
+  ],
+  [
+    "/v1/responses",
+    { model: "openclaw", input: "x", stream: "yes" },
+    "stream: Invalid input: expected boolean, received string",
+  ],
   ["/v1/responses", { model: "openclaw" }, "input: Invalid input"],
   ["/v1/responses", { model: "openclaw", input: 5 }, "input: Invalid input"],
   ["/v1/responses", { model: "openclaw", input: [] }, "Missing user message in `input`."],

@@ -185,9 +185,7 @@ function wording(issues: readonly Issue[], body: unknown): string {
   const missing = first.keyword === "required" ? /'(.+)'/.exec(first.message)?.[1] : undefined;
   const path = missing === undefined ? first.path : `${first.path}/${missing}`;
   const name = path.slice(1).replaceAll("/", ".");
-  const isChoice =
-    name === "input" || issues.some((issue) => issue.keyword === "anyOf" && issue.path === path);
-  if (isChoice) return `${name}: Invalid input`;
+  if (name === "input") return `${name}: Invalid input`;
   const expected = missing === undefined ? first.message.replace(/^must be /, "") : "string";
   const value = name === "" ? body : (body as Part)[name];
   return `${name}: Invalid input: expected ${expected}, received ${kindOf(value)}`;
