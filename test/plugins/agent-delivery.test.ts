@@ -22,7 +22,10 @@ test("an answer that is to be delivered goes where the session's people were las
 });
 
 test("without such a place, and for a channel that nobody knows, it is refused before it is accepted", async () => {
-  await using bench = await agentBench({ channels: [fakeChannel("telegram")] });
+  await using bench = await agentBench({
+    providers: [scriptedProvider(["It is."])],
+    channels: [fakeChannel("telegram")],
+  });
   const refused = (params: object, method = "agent") =>
     expect(bench.call(method, { ...call, idempotencyKey: JSON.stringify(params), ...params })).rejects;
   await refused({}).toThrow(/^delivery channel is required: pass --channel/);
@@ -34,5 +37,10 @@ test("without such a place, and for a channel that nobody knows, it is refused b
   await refused({ originatingChannel: "x", originatingTo: "1" }, "chat.send").toThrow(
     /^invalid chat.send params: unknown channel: x$/,
   );
+  await refused({ deliver: false, channel: "carrier-pigeon" }).toThrow("unknown channel: carrier-pigeon");
+  await refused({ deliver: false, channel: "telegram", replyChannel: "x" }).toThrow("unknown channel: x");
   expect(bench.context.runs.unsettled()).toEqual([]);
+  // An app says where it was asked, also where that is nothing that is here.
+  const params = { ...call, deliver: false, channel: "WhatsApp", idempotencyKey: "app" };
+  expect(await bench.call("agent", params)).toMatchObject({ status: "ok" });
 });

@@ -26,6 +26,7 @@ import {
   wakeParams,
 } from "./methods.schema.ts";
 import { type Models, noModel } from "./models.ts";
+import { refuseUnknownChannel } from "./named-channel.ts";
 import { invalid, isFromPlugin, requestOf, type RunRequest, withOwner } from "./request.ts";
 import type { Outcome, Runs } from "./runs.ts";
 import type { SystemLines } from "./system-lines.ts";
@@ -97,19 +98,6 @@ export function agentMethods({
     throw invalid(method, `unknown agent id "${agentId}"`);
   }
 
-  /** Nobody is told that a run was accepted whose answer could never arrive. */
-  async function refuseUnknownChannel(
-    method: string,
-    { deliver, channel }: { deliver: unknown; channel: unknown },
-    { principal }: Caller,
-  ): Promise<void> {
-    if (deliver !== true || typeof channel !== "string" || isFromPlugin(principal)) return;
-    const id = channel.trim().toLowerCase();
-    if (id === "" || id === "webchat" || id === "last") return;
-    const status = (await context.methods.call("channels.status", {})) as { channelOrder: readonly string[] };
-    if (!status.channelOrder.includes(channel)) throw invalid(method, `unknown channel: ${channel}`);
-  }
-
   async function accept(
     asked: Omit<Run, "acceptedAt" | "state" | "principal">,
     { principal, isOwner }: Caller,
@@ -161,7 +149,9 @@ export function agentMethods({
     const sessionKey = await sessionFor(params);
     const fields = params as unknown as Record<string, unknown>;
     const { deliver, channel, replyChannel = channel } = fields;
-    await refuseUnknownChannel("agent", { deliver, channel: replyChannel }, caller);
+    await refuseUnknownChannel(context, "agent", { deliver, channel: replyChannel, caller });
+    if (channel !== replyChannel)
+      await refuseUnknownChannel(context, "agent", { deliver: false, channel, caller });
     const { run, request, duplicate } = await accept(
       { id: params.idempotencyKey, sessionKey, method: "agent", params: fields },
       caller,
@@ -214,7 +204,7 @@ export function agentMethods({
     if (isStop(params.message)) return aborted(runs.abort(sessionKey, undefined, "stop"));
     const fields = params as unknown as Record<string, unknown>;
     const { deliver, originatingChannel: channel } = fields;
-    await refuseUnknownChannel("chat.send", { deliver, channel }, caller);
+    await refuseUnknownChannel(context, "chat.send", { deliver, channel, caller });
     const { run, request, duplicate } = await accept(
       { id: params.idempotencyKey, sessionKey, method: "chat.send", params: fields },
       caller,
