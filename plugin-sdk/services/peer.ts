@@ -5,6 +5,7 @@ import { BlockList, isIP, isIPv6 } from "node:net";
 export interface Peer {
   /** IPv4 in dotted form even when it came in through an IPv6 socket. */
   readonly ip: string;
+  /** A proxy that is trusted speaks for others, also where it runs here and does not say for whom. */
   readonly isLoopback: boolean;
   /** On this machine, asked for by a loopback name, with no proxy in between. */
   readonly isLocal: boolean;
@@ -36,11 +37,11 @@ export function peerOf(
   const isTrusted = isForwarded && trustedProxies.length > 0 && inRanges(socketIp, trustedProxies);
   // A header that anybody can write counts for nothing unless a trusted proxy wrote it.
   const ip = isTrusted ? clientBehind(headers, socketIp, trustedProxies) : socketIp;
-  const isLoopback = isLoopbackIp(ip);
+  const isLoopback = isLoopbackIp(ip) && !isTrusted;
   return {
     ip,
     isLoopback,
-    isLocal: isLoopback && (!isForwarded || isTrusted) && isLoopbackHost(headers.host),
+    isLocal: isLoopback && !isForwarded && isLoopbackHost(headers.host),
     isUnattributed: isForwarded && !isTrusted && isLoopbackIp(socketIp),
     origin: headers.origin,
     host: headers.host,
@@ -58,7 +59,8 @@ function clientBehind(
 ): string {
   const chain = String(headers["x-forwarded-for"] ?? headers["x-real-ip"] ?? "").split(",");
   for (const hop of chain.toReversed()) {
-    const ip = plainIp(hop.trim().replace(/^\[(.*)\]$/, "$1"));
+    // Some proxies write the client's port as well.
+    const ip = plainIp(hop.trim().replace(/^\[(.*)\](?::\d+)?$|^([\d.]+):\d+$/, "$1$2"));
     if (isIP(ip) === 0) return socketIp;
     if (!inRanges(ip, trustedProxies)) return ip;
   }

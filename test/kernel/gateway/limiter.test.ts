@@ -150,6 +150,17 @@ test("a forwarded address is the nearest one that is not a trusted proxy", () =>
 });
 
 test.each([
+  ["203.0.113.9:4711", "203.0.113.9"],
+  ["[2001:db8::1]:443", "2001:db8::1"],
+  ["127.0.0.1", "127.0.0.1"],
+  ["unknown", "127.0.0.1"],
+  ["", "127.0.0.1"],
+])("what a trusted proxy of this machine hands on for %j is not of this machine", (chain, ip) => {
+  const peer = peerOf("127.0.0.1", { host: "localhost:1", "x-forwarded-for": chain }, ["127.0.0.1"]);
+  expect(peer).toMatchObject({ ip, isLoopback: false, isLocal: false, isUnattributed: false });
+});
+
+test.each([
   ["localhost:1", { host: "localhost", port: 1 }],
   ["[::1]:65535", { host: "[::1]", port: 65_535 }],
   ["Example.COM", { host: "example.com", port: undefined }],
