@@ -40,7 +40,7 @@ export function checkDevice(
   { nonce, now, mayOmitNonce }: { nonce: string; now: number; mayOmitNonce: boolean },
 ): DeviceFault | undefined {
   const key = publicKey(device.publicKey);
-  const raw = key?.export({ format: "jwk" }).x;
+  const raw = rawOf(key);
   if (!key || !raw) return { message: "device public key invalid", reason: "device-public-key" };
   if (createHash("sha256").update(Buffer.from(raw, "base64url")).digest("hex") !== device.id) {
     return { message: "device identity mismatch", reason: "device-id-mismatch" };
@@ -61,6 +61,15 @@ export function checkDevice(
   const isSigned =
     signature.length === 64 && payloads.some((payload) => verify(null, Buffer.from(payload), key, signature));
   return isSigned ? undefined : { message: "device signature invalid", reason: "device-signature" };
+}
+
+/** A public key as devices are known by it: base64url of the raw bytes, however it was written. */
+export function rawPublicKey(text: string): string | undefined {
+  return rawOf(publicKey(text));
+}
+
+function rawOf(key: KeyObject | undefined): string | undefined {
+  return key?.export({ format: "jwk" }).x;
 }
 
 /** base64url of the raw 32 bytes, or PEM; undefined for anything that is no Ed25519 key. */

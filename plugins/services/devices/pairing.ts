@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { Scope } from "@rclaw/plugin-sdk";
+import { rawPublicKey } from "@rclaw/plugin-sdk/device";
 import { coversScopes, type DeviceAtDoor, type DeviceRole } from "@rclaw/plugin-sdk/services/devices";
 import type { Paired, Pending, Token } from "./files.ts";
 
@@ -34,10 +35,11 @@ export function obstacle(device: DeviceAtDoor, paired: Paired | undefined): Reas
 
 /** Whatever came over the wire is kept for a long time, so it is kept short. */
 export function bounded(device: DeviceAtDoor): DeviceAtDoor {
-  const { displayName, deviceFamily, clientId, platform } = device;
+  const { displayName, deviceFamily, clientId, platform, publicKey } = device;
   const cut = (text: string): string => text.slice(0, maxText);
   return {
     ...device,
+    publicKey: rawPublicKey(publicKey) ?? cut(publicKey),
     clientId: cut(clientId),
     platform: cut(platform),
     ...(displayName !== undefined && { displayName: cut(displayName) }),

@@ -1,5 +1,7 @@
+import { createPublicKey } from "node:crypto";
 import type { DeviceAtDoor } from "@rclaw/plugin-sdk/services/devices";
 import { expect, test } from "vitest";
+import { createDevice } from "../../support/ws-client.ts";
 import { byDevice, granted, openDesk, phone, refused } from "./setup.ts";
 
 test("a stranger waits for the owner, who is told once and decides", async () => {
@@ -157,6 +159,14 @@ test("SEC-029 a device agrees to no more than it has itself, and a plugin to not
   const { deviceId: _none, ...stranger } = plugin;
   await expect(approve(stranger)).rejects.toMatchObject({ message: "missing scope: operator.admin" });
   await approve(byDevice("other", ["operator.admin"]));
+});
+
+test("a key is kept as its 32 bytes, whatever its device writes around it", async () => {
+  await using desk = await openDesk();
+  const { key, publicKey } = createDevice();
+  const pem = createPublicKey(key).export({ type: "spki", format: "pem" }).toString();
+  await desk.devices.admit({ ...phone, publicKey: `${pem}\n${"x".repeat(40_000)}` });
+  expect((await desk.call("device.pair.list")).pending).toMatchObject([{ publicKey }]);
 });
 
 test("who fills the list pushes out the oldest requests, and the list stays short", async () => {
