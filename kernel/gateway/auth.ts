@@ -65,6 +65,8 @@ export interface Authority {
   judge(given: GivenSecret, peer: Peer): Promise<SecretVerdict>;
   /** The attempt as a whole failed or succeeded. */
   count(peer: Peer, ok: boolean): void;
+  /** From `judge` to `count`, for everybody who is counted together. */
+  inTurn<T>(peer: Peer, attempt: () => Promise<T>): Promise<T>;
 }
 
 export interface AuthorityOptions {
@@ -107,14 +109,14 @@ export function createAuthority({ rules, tailnetUser, now }: AuthorityOptions): 
       if (mode !== "trusted-proxy") return compare(rules(), mode, given);
       // The command line of this machine does not come through the proxy.
       const isDirect = peer.isLocal && peer.origin === undefined && rules().token !== undefined;
-      return isDirect ? compare(rules(), "token", given) : judgeProxy(rules(), peer);
+      const vouched = judgeProxy(rules(), peer);
+      return isDirect && !vouched.ok ? compare(rules(), "token", given) : vouched;
     },
     count(peer, ok) {
       const key = keyOf(peer);
-      if (key === undefined) return;
-      if (ok) limiter.succeed(key);
-      else limiter.fail(key);
+      if (key !== undefined) limiter[ok ? "succeed" : "fail"](key);
     },
+    inTurn: (peer, attempt) => limiter.inTurn(keyOf(peer), attempt),
   };
 }
 

@@ -11,13 +11,14 @@ import type { BearerVerdict } from "@rclaw/plugin-sdk/services/http";
 export async function judgeBearer(request: IncomingMessage, authority: Authority): Promise<BearerVerdict> {
   const { rules } = authority;
   const peer = peerOf(request.socket.remoteAddress, request.headers, rules.trustedProxies ?? []);
-  const given = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? "")?.[1];
-  const verdict = await authority.judge({ token: given, password: given }, peer);
-  if (verdict.ok) {
-    authority.count(peer, true);
-    return { ok: true };
-  }
-  if (verdict.reason === "rate_limited") return { ok: false, retryAfterMs: verdict.retryAfterMs ?? 0 };
-  if (given !== undefined) authority.count(peer, false);
-  return { ok: false };
+  // node:http reads a byte as a character; a password may have others than ASCII, and spaces.
+  const header = Buffer.from(request.headers.authorization ?? "", "latin1").toString();
+  const given = /^Bearer +(\S.*)$/i.exec(header)?.[1];
+  return authority.inTurn(peer, async () => {
+    const verdict = await authority.judge({ token: given, password: given }, peer);
+    if (!verdict.ok && verdict.reason === "rate_limited")
+      return { ok: false, retryAfterMs: verdict.retryAfterMs ?? 0 };
+    if (verdict.ok || given !== undefined) authority.count(peer, verdict.ok);
+    return { ok: verdict.ok };
+  });
 }

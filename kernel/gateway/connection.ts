@@ -221,7 +221,9 @@ export class Connection {
     const context = { connId: this.id, nonce, peer, authority, allowedOrigins, devices, now };
     const result =
       method === "connect"
-        ? await shakeHands(params ?? {}, context).catch((error: unknown) => this.#unable(error))
+        ? await authority
+            .inTurn(peer, () => shakeHands(params ?? {}, context))
+            .catch((error: unknown) => this.#unable(error))
         : refusal("INVALID_REQUEST", "invalid handshake: first request must be connect");
     if (!this.#isConnecting()) return;
     if (!result.ok) {

@@ -81,10 +81,14 @@ export async function shakeHands(params: unknown, context: HandshakeContext): Pr
   const scopes = scopesOf(asked, role, secret);
   const verdict = await withDeviceToken(asked, role, scopes, secret, context);
   if (!verdict.ok) return unauthorized(asked, verdict, context);
-  authority.count(peer, true);
+  // A device's own token says nothing about who guesses the gateway's.
+  if (verdict.method !== "device-token") authority.count(peer, true);
 
   const admitted = await admit(asked, role, scopes, verdict, context);
   if (admitted && "ok" in admitted) return admitted;
+  // Looking up a device takes time, and the gateway's secret may have changed meanwhile.
+  const still = asked.device && secret.ok ? await authority.judge(asked.auth ?? {}, peer) : verdict;
+  if (!still.ok) return unauthorized(asked, still, context);
   return { ok: true, protocol, client: arrivalOf(asked, role, scopes, verdict, context, admitted) };
 }
 
@@ -124,15 +128,7 @@ function withoutDevice(
   // A device of its own would not help where a proxy has to vouch for it.
   if (!secret.ok && (isSecretGiven || /^(?:rate_limited|trusted_proxy)/.test(secret.reason)))
     return unauthorized(asked, secret, context);
-  return {
-    ok: false,
-    closeCode: 1008,
-    error: {
-      code: "NOT_PAIRED",
-      message: "device identity required",
-      details: { code: "DEVICE_IDENTITY_REQUIRED" },
-    },
-  };
+  return refused("device identity required", { code: "DEVICE_IDENTITY_REQUIRED" }, "NOT_PAIRED");
 }
 
 function deviceFailure(
@@ -222,15 +218,7 @@ async function admit(
   });
   if (admission.ok) return admission.grant;
   const { requestId, reason } = admission;
-  return {
-    ok: false,
-    closeCode: 1008,
-    error: {
-      code: "NOT_PAIRED",
-      message: "pairing required",
-      details: { code: "PAIRING_REQUIRED", requestId, reason },
-    },
-  };
+  return refused("pairing required", { code: "PAIRING_REQUIRED", requestId, reason }, "NOT_PAIRED");
 }
 
 function unauthorized(
@@ -284,10 +272,10 @@ function arrivalOf(
   };
 }
 
-function refused(message: string, details?: Readonly<Record<string, unknown>>): Refused {
-  return {
-    ok: false,
-    closeCode: 1008,
-    error: { code: "INVALID_REQUEST", message, ...(details && { details }) },
-  };
+function refused(
+  message: string,
+  details?: Readonly<Record<string, unknown>>,
+  code: "INVALID_REQUEST" | "NOT_PAIRED" = "INVALID_REQUEST",
+): Refused {
+  return { ok: false, closeCode: 1008, error: { code, message, ...(details && { details }) } };
 }

@@ -19,6 +19,8 @@ export interface Limiter {
   fail(key: string): void;
   /** A success ends the count, so that an honest client's typing errors do not add up. */
   succeed(key: string): void;
+  /** One attempt of a key after the other: side by side, all would be judged before the first is counted. */
+  inTurn<T>(key: string | undefined, attempt: () => Promise<T>): Promise<T>;
   readonly size: number;
 }
 
@@ -29,6 +31,7 @@ const maxKeys = 10_000;
 /** `rules` is asked every time: what is changed holds for locks that are on as well. */
 export function createLimiter(rules: () => LimiterRules, now: () => number): Limiter {
   const buckets = new Map<string, Bucket>();
+  const turns = new Map<string, Promise<unknown>>();
 
   const endOf = ({ lockedAt, since }: Bucket): number =>
     lockedAt === undefined ? since + rules().windowMs : lockedAt + rules().lockoutMs;
@@ -62,6 +65,17 @@ export function createLimiter(rules: () => LimiterRules, now: () => number): Lim
     },
     succeed(key) {
       buckets.delete(key);
+    },
+    inTurn(key, attempt) {
+      if (key === undefined) return attempt();
+      const result = (turns.get(key) ?? Promise.resolve()).then(attempt);
+      const settled = result.then(
+        () => undefined,
+        () => undefined,
+      );
+      turns.set(key, settled);
+      void settled.then(() => turns.get(key) === settled && turns.delete(key));
+      return result;
     },
     get size() {
       return buckets.size;
