@@ -27,7 +27,8 @@ export function deviceMethods(book: Book, inTurn: InTurn): KernelMethod[] {
     caller: Caller,
   ): Promise<{ device: Paired; token: Token }> {
     const device = (await book.tables()).paired.get(deviceId);
-    const token = device?.tokens?.[role];
+    // A role is the caller's word: `constructor` is no token, though every object has one.
+    const token = device?.tokens && Object.hasOwn(device.tokens, role) ? device.tokens[role] : undefined;
     if (!device || !token || !mayManage(caller, deviceId)) throw unknownRole();
     return { device, token };
   }

@@ -141,7 +141,7 @@ export function minted(
   return {
     token: randomBytes(32).toString("base64url"),
     role,
-    scopes: [...scopes].sort(),
+    scopes: [...new Set(scopes)].sort(),
     createdAtMs: before?.createdAtMs ?? now,
     ...(before && { rotatedAtMs: now }),
   };

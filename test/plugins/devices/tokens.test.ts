@@ -78,6 +78,23 @@ test("SEC-029 a token rotates within what was agreed to, by its device or an adm
   await rotate({}, byDevice("other", ["operator.admin"]));
 });
 
+test.each(["constructor", "__proto__", "toString"])("%s is no role, and damages nothing", async (role) => {
+  await using desk = await openDesk();
+  const before = granted(await desk.devices.admit(local));
+  for (const method of ["device.token.rotate", "device.token.revoke"])
+    await expect(desk.call(method, { deviceId: "phone", role })).rejects.toMatchObject(unknown);
+  await desk.reopen();
+  expect(granted(await desk.devices.admit(local))).toEqual(before);
+});
+
+test("a scope that is named twice is granted once", async () => {
+  await using desk = await openDesk();
+  granted(await desk.devices.admit(local));
+  const scopes = ["operator.read", "operator.read"];
+  const answer = await desk.call("device.token.rotate", { deviceId: "phone", role: "operator", scopes });
+  expect(answer.scopes).toEqual(["operator.read"]);
+});
+
 test("a device that rotates its token in a loop is stopped", async () => {
   await using desk = await openDesk();
   granted(await desk.devices.admit(local));
