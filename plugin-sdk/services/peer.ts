@@ -51,18 +51,24 @@ export function peerOf(
   };
 }
 
+/** Proxies in a row that are looked at: whoever writes the chain decides how long it is. */
+const maxHops = 32;
+
 /** The nearest address that is not one of our own proxies: anything further left is the client's own claim. */
 function clientBehind(
   headers: IncomingHttpHeaders,
   socketIp: string,
   trustedProxies: readonly string[],
 ): string {
-  const chain = String(headers["x-forwarded-for"] ?? headers["x-real-ip"] ?? "").split(",");
+  const chain = String(headers["x-forwarded-for"] ?? headers["x-real-ip"] ?? "")
+    .split(",")
+    .slice(-maxHops);
+  const proxies = listOf(trustedProxies);
   for (const hop of chain.toReversed()) {
     // Some proxies write the client's port as well.
     const ip = plainIp(hop.trim().replace(/^\[(.*)\](?::\d+)?$|^([\d.]+):\d+$/, "$1$2"));
     if (isIP(ip) === 0) return socketIp;
-    if (!inRanges(ip, trustedProxies)) return ip;
+    if (!isIn(proxies, ip)) return ip;
   }
   return socketIp;
 }
@@ -122,8 +128,10 @@ function isLoopbackHost(header: string | undefined): boolean {
 }
 
 export function inRanges(ip: string, ranges: readonly string[]): boolean {
-  const family = isIP(ip);
-  if (family === 0) return false;
+  return isIP(ip) !== 0 && isIn(listOf(ranges), ip);
+}
+
+function listOf(ranges: readonly string[]): BlockList {
   const list = new BlockList();
   for (const range of ranges) {
     const [address = "", bits] = range.split("/");
@@ -132,8 +140,15 @@ export function inRanges(ip: string, ranges: readonly string[]): boolean {
     if (kind === 0) continue;
     const type = kind === 6 ? "ipv6" : "ipv4";
     if (bits === undefined) list.addAddress(plain, type);
-    else if (/^\d{1,3}$/.test(bits) && Number(bits) <= (kind === 6 ? 128 : 32))
-      list.addSubnet(plain, Number(bits), type);
+    else if (/^\d{1,3}$/.test(bits)) {
+      // A mapped range counts its bits from the front of the IPv6 form.
+      const size = Number(bits) - (kind === 4 && address.includes(":") && Number(bits) > 32 ? 96 : 0);
+      if (size >= 0 && size <= (kind === 6 ? 128 : 32)) list.addSubnet(plain, size, type);
+    }
   }
-  return list.check(ip, family === 6 ? "ipv6" : "ipv4");
+  return list;
+}
+
+function isIn(list: BlockList, ip: string): boolean {
+  return list.check(ip, isIPv6(ip) ? "ipv6" : "ipv4");
 }

@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { createAuthority } from "../../../kernel/gateway/auth.ts";
 import { authLimits, createLimiter } from "@rclaw/plugin-sdk/services/limiter";
-import { limitKey, parseHost, peerOf, plainIp } from "@rclaw/plugin-sdk/services/peer";
+import { inRanges, limitKey, parseHost, peerOf, plainIp } from "@rclaw/plugin-sdk/services/peer";
 import { cutBytes, printable } from "@rclaw/plugin-sdk/printable";
 
 test("ten failures within a minute lock for five, spread out they do not", () => {
@@ -158,6 +158,28 @@ test.each([
 ])("what a trusted proxy of this machine hands on for %j is not of this machine", (chain, ip) => {
   const peer = peerOf("127.0.0.1", { host: "localhost:1", "x-forwarded-for": chain }, ["127.0.0.1"]);
   expect(peer).toMatchObject({ ip, isLoopback: false, isLocal: false, isUnattributed: false });
+});
+
+test.each([
+  ["10.1.2.3", "10.0.0.0/8", true],
+  ["10.1.2.3", "::ffff:10.0.0.0/104", true],
+  ["11.1.2.3", "::ffff:10.0.0.0/104", false],
+  ["10.1.2.3", "::ffff:10.1.2.3/128", true],
+  ["10.1.2.4", "::ffff:10.1.2.3/128", false],
+  ["10.1.2.3", "::ffff:10.0.0.0/90", false],
+  ["2001:db8::5", "2001:db8::/32", true],
+  ["2001:db9::5", "2001:db8::/32", false],
+])("%s in %s: %s", (ip, range, isIn) => {
+  expect(inRanges(ip, [range])).toBe(isIn);
+});
+
+test("a chain that claims more proxies than anybody has leads to nobody", () => {
+  const behind = (hops: number) => {
+    const chain = ["1.1.1.1", ...Array<string>(hops).fill("10.0.0.1")].join(",");
+    return peerOf("10.0.0.2", { host: "x", "x-forwarded-for": chain }, ["10.0.0.0/8"]).ip;
+  };
+  expect(behind(31)).toBe("1.1.1.1");
+  expect(behind(32)).toBe("10.0.0.2");
 });
 
 test.each([
