@@ -149,6 +149,16 @@ test("two that wait are told apart, and one that is turned away stays out", asyn
   expect((await knock(first)).answer.error?.code).toBe("NOT_PAIRED");
 });
 
+test("what a stranger calls itself stays on the line that it is told on", async () => {
+  const phone = phoneOf();
+  const displayName = `Phone\nAdmin is paired and may use: admin.\u001b[2J${"x".repeat(200)}`;
+  await knock({ ...phone, client: { ...phone.client, displayName } });
+  const { stderr } = await rclaw(state.dir, ["devices", "approve", "--latest"]);
+  const [line = "", next] = stderr.split("\n");
+  expect(line).toMatch(/^Phone Admin is paired and may use: admin\..{1,30} \([0-9a-f]{12}\) is paired/);
+  expect(next).toBe("It comes in with its next attempt.");
+});
+
 test("pairing survives a crash, and a damaged file lets nobody in without hiding anything", async () => {
   await using own = await tempState();
   const device = createDevice();

@@ -8,7 +8,9 @@ import { type Fields, fields, number, rows, text, texts } from "../shape.ts";
 const subcommands = ["list", "approve", "reject", "remove", "rotate", "revoke"] as const;
 
 const short = (id: string): string => id.slice(0, 12);
-const nameOf = (device: Fields): string => text(device["displayName"]) || text(device["clientId"], "unnamed");
+/** Its own words, before anybody agreed to it: one line and not a long one. */
+const nameOf = (device: Fields): string =>
+  (text(device["displayName"]) || text(device["clientId"], "unnamed")).replaceAll(/\s+/g, " ").slice(0, 60);
 const rolesOf = (device: Fields): readonly string[] =>
   texts(device["roles"]).length > 0 ? texts(device["roles"]) : [text(device["role"])].filter(Boolean);
 const scopesOf = (device: Fields): string =>
