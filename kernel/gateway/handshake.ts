@@ -78,7 +78,7 @@ export async function shakeHands(params: unknown, context: HandshakeContext): Pr
     ? deviceFailure(asked, role, context)
     : withoutDevice(asked, role, secret, context);
   if (failure) return failure;
-  const scopes = scopesOf(asked, role, secret);
+  const scopes = scopesOf(asked, role);
   const verdict = await withDeviceToken(asked, role, scopes, secret, context);
   if (!verdict.ok) return unauthorized(asked, verdict, context);
   // A device's own token says nothing about who guesses the gateway's.
@@ -160,11 +160,11 @@ function deviceFailure(
 }
 
 /** Unknown names grant nothing and are dropped; a node has no scopes at all. */
-function scopesOf({ client, scopes }: ConnectParams, role: DeviceRole, secret: SecretVerdict): Scope[] {
+function scopesOf({ client, scopes }: ConnectParams, role: DeviceRole): Scope[] {
   if (role === "node") return [];
-  // The Android app of early 2026 names none and means the chat; with the shared secret it could have asked.
+  // The Android app of early 2026 names none and means the chat; its secret or its token has to cover that.
   const isOldAndroid = isControlUi(client) && client.mode === "ui" && /^android\b/i.test(client.platform);
-  if (isOldAndroid && secret.ok && !scopes?.length) return ["operator.read", "operator.write"];
+  if (isOldAndroid && !scopes?.length) return ["operator.read", "operator.write"];
   return knownScopes.filter((scope) => scopes?.includes(scope));
 }
 

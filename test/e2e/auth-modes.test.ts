@@ -147,6 +147,11 @@ test("the Android app of early 2026 names no scopes, and gets those of a chat", 
   expect((await client.request("chat.history", { sessionKey: "main" })).ok).toBe(true);
   expect((await client.request("config.schema")).error?.message).toBe("missing scope: operator.admin");
   await client.close();
+  // It comes back with the token that it was given, and still names none.
+  const back = await connectClient(product.url, { ...app, token: answer.payload.auth.deviceToken });
+  expect((await back.client.request("chat.history", { sessionKey: "main" })).ok).toBe(true);
+  expect((await back.client.request("config.schema")).error?.message).toBe("missing scope: operator.admin");
+  await back.client.close();
   // Whoever is no phone gets nothing for naming nothing.
   const other = { ...app, device: createDevice(), client: { ...app.client, platform: "linux" } };
   expect((await attempt(product, other)).payload.auth.scopes).toEqual([]);
