@@ -10,7 +10,9 @@ import type { BearerVerdict } from "@rclaw/plugin-sdk/services/http";
  */
 export async function judgeBearer(request: IncomingMessage, authority: Authority): Promise<BearerVerdict> {
   const { rules } = authority;
-  const peer = peerOf(request.socket.remoteAddress, request.headers, rules.trustedProxies ?? []);
+  // A login of the tailnet opens the socket only, where the origin of every page is looked at.
+  const { "tailscale-user-login": _login, ...headers } = request.headers;
+  const peer = peerOf(request.socket.remoteAddress, headers, rules.trustedProxies ?? []);
   // node:http reads a byte as a character; a password may have others than ASCII, and spaces.
   const header = Buffer.from(request.headers.authorization ?? "", "latin1").toString();
   const given = /^Bearer +(\S.*)$/i.exec(header)?.[1];

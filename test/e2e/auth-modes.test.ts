@@ -100,6 +100,12 @@ describe("people of the tailnet", () => {
     expect(await refusal("100.64.0.7", "eve@example.com")).toBe("device identity required");
     expect(await refusal("100.64.0.8", "ada@example.com")).toBe("device identity required");
     expect(await refusal("$(reboot)", "ada@example.com")).toBe("device identity required");
+    // Plain HTTP asks for the token all the same.
+    const headers = from("100.64.0.7", "ada@example.com");
+    const numbers = async (more: object) =>
+      (await fetch(`http://127.0.0.1:${product.port}/metrics`, { headers: { ...headers, ...more } })).status;
+    expect(await numbers({})).toBe(401);
+    expect(await numbers({ authorization: `Bearer ${token}` })).toBe(200);
     // The token still opens the door.
     expect((await attempt(product, { token, headers: from("100.64.0.8", "x") })).ok).toBe(true);
   });
