@@ -106,6 +106,9 @@ export function createAuthority({ rules, tailnetUser, now }: AuthorityOptions): 
       if (retryAfterMs > 0) return { ok: false, reason: "rate_limited", retryAfterMs };
       if (await isFromTailnet(peer)) return { ok: true, method: "tailscale" };
       const { mode } = rules();
+      // A gateway that was open to the network listens there until it restarts, whatever the file says by now.
+      if (mode === "none" && !isLoopbackIp(peer.socketIp))
+        return { ok: false, reason: "token_missing_config" };
       if (mode !== "trusted-proxy") return compare(rules(), mode, given);
       // The command line of this machine does not come through the proxy.
       const isDirect = peer.isLocal && peer.origin === undefined && rules().token !== undefined;

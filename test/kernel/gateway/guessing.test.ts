@@ -1,6 +1,8 @@
 import { request } from "node:http";
 import { expect, test } from "vitest";
 import { type Client, createDevice, openClient, connectClient, signDevice } from "../../support/ws-client.ts";
+import { createAuthority } from "../../../kernel/gateway/auth.ts";
+import { peerOf } from "@rclaw/plugin-sdk/services/peer";
 import { openDesk } from "../../plugins/devices/setup.ts";
 import { startGateway, token } from "./gateway.ts";
 
@@ -101,4 +103,14 @@ test("a token that is changed while its device is looked up lets nobody in", asy
   expect(late.answer.error?.details?.["authReason"]).toBe("token_mismatch");
   const next = await connectClient(gateway.url, { device, token: "second-token" });
   expect(next.answer.ok).toBe(true);
+});
+
+test("without a secret only this machine is let in, also while the gateway still listens for others", async () => {
+  const authority = createAuthority({ rules: () => ({ mode: "none" }), now: Date.now });
+  const from = (ip: string) => authority.judge({}, peerOf(ip, { host: "localhost:1" }, []));
+  expect(await from("127.0.0.1")).toEqual({ ok: true, method: "none" });
+  expect(await from("::1")).toEqual({ ok: true, method: "none" });
+  expect(await from("::ffff:127.0.0.1")).toEqual({ ok: true, method: "none" });
+  expect(await from("192.0.2.7")).toEqual({ ok: false, reason: "token_missing_config" });
+  expect(await from("2001:db8::7")).toEqual({ ok: false, reason: "token_missing_config" });
 });
