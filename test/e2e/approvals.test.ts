@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startFresh } from "../support/fresh.ts";
 import { ask, type Product, rclaw, startProduct, type TempState, tempState } from "../support/product.ts";
 import { type Client, createDevice, type Frame } from "../support/ws-client.ts";
 
@@ -321,12 +322,11 @@ describe("SEC-112: a command on a node", () => {
 });
 
 test("the rules of who may run what are written by whoever read them last, and outlive a restart", async () => {
-  await using folder = await tempState();
-  const first = await startProduct({ stateDir: folder.dir });
+  await using first = await startFresh();
   const admin = await first.connect();
   const before = await ask(admin, "exec.approvals.get");
   expect(before).toEqual({
-    path: expect.stringContaining(folder.dir),
+    path: expect.stringContaining(first.stateDir),
     exists: true,
     hash: expect.stringMatching(/^[0-9a-f]{64}$/),
     file: { version: 1, socket: { path: expect.any(String) }, defaults: {}, agents: {} },
@@ -352,6 +352,6 @@ test("the rules of who may run what are written by whoever read them last, and o
   );
   expect(JSON.stringify(after)).not.toContain("hidden-socket-token");
   await first.kill();
-  await using second = await startProduct({ stateDir: folder.dir });
+  await using second = await startProduct({ stateDir: first.stateDir });
   expect(await ask(await second.connect(), "exec.approvals.get")).toEqual(after);
 });

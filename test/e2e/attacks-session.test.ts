@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startFresh } from "../support/fresh.ts";
 import { ask, type Product, say, startProduct, type TempState, tempState } from "../support/product.ts";
 import type { Client } from "../support/ws-client.ts";
 import { nastyKeys } from "./fuzz-frames.ts";
@@ -123,13 +124,12 @@ test("SEC-150: text that a page would run comes back as text", async () => {
 });
 
 test("SEC-152: a transcript that somebody touched is not believed, and the gateway says so", async () => {
-  await using state = await tempState();
-  const first = await startProduct({ stateDir: state.dir });
+  await using first = await startFresh();
   const before = await first.connect();
   for (const word of ["one", "two", "three"]) await say(before, word, { sessionKey: "agent:main:touched" });
   expect(await first.stop()).toBe(0);
 
-  const transcripts = path.join(state.dir, "sessions/transcripts");
+  const transcripts = path.join(first.stateDir, "sessions/transcripts");
   const [name = ""] = await readdir(transcripts);
   const lines = (await readFile(path.join(transcripts, name), "utf8")).trim().split("\n");
   const at = lines.findIndex((line) => line.includes("] two"));
@@ -146,7 +146,7 @@ test("SEC-152: a transcript that somebody touched is not believed, and the gatew
   );
   await writeFile(path.join(transcripts, name), `${lines.join("\n")}\n`);
 
-  await using second = await startProduct({ stateDir: state.dir });
+  await using second = await startProduct({ stateDir: first.stateDir });
   const after = await second.connect();
   const { messages } = await ask(after, "chat.history", { sessionKey: "agent:main:touched" });
   const told = JSON.stringify(messages);
@@ -159,6 +159,6 @@ test("SEC-152: a transcript that somebody touched is not believed, and the gatew
     quarantined: expect.any(Number),
   });
   expect(
-    (await filesBelow(path.join(state.dir, "sessions"))).some((file) => file.includes("quarantine")),
+    (await filesBelow(path.join(first.stateDir, "sessions"))).some((file) => file.includes("quarantine")),
   ).toBe(true);
 });

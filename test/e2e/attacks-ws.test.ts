@@ -4,6 +4,7 @@ import net from "node:net";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { residentBytes } from "../support/memory.ts";
+import { startFresh } from "../support/fresh.ts";
 import { ask, type Product, startProduct, type TempState, tempState, token } from "../support/product.ts";
 import {
   connectClient,
@@ -96,11 +97,7 @@ test("SEC-005 SEC-013: a proxy's headers excuse no page, and from a stranger the
     connectClient(product.url, { token, headers: { "x-real-ip": "203.0.113.7" } }),
   ).rejects.toThrow("403");
 
-  await using folder = await tempState();
-  await using other = await startProduct({
-    stateDir: folder.dir,
-    config: { gateway: { trustedProxies: ["127.0.0.1"] } },
-  });
+  await using other = await startFresh({ config: { gateway: { trustedProxies: ["127.0.0.1"] } } });
   const { answer } = await connectClient(other.url, {
     token,
     headers: { origin: "https://evil.example", ...forwarded },
@@ -119,11 +116,7 @@ test("SEC-005 SEC-013: a proxy's headers excuse no page, and from a stranger the
 });
 
 test("SEC-006: a wildcard among the allowed origins is no configuration, and allows nobody", async () => {
-  await using folder = await tempState();
-  await using other = await startProduct({
-    stateDir: folder.dir,
-    config: { gateway: { controlUi: { allowedOrigins: ["*"] } } },
-  });
+  await using other = await startFresh({ config: { gateway: { controlUi: { allowedOrigins: ["*"] } } } });
   const client = await other.connect();
   const { valid, issues } = await ask(client, "config.get");
   expect(valid).toBe(false);
@@ -136,8 +129,7 @@ test("SEC-006: a wildcard among the allowed origins is no configuration, and all
 });
 
 test("SEC-010: a page that guesses is locked out, right token or not; programs on this machine go on", async () => {
-  await using folder = await tempState();
-  await using other = await startProduct({ stateDir: folder.dir });
+  await using other = await startFresh();
   const guess = async (guessed: string): Promise<Frame> =>
     (await connectClient(other.url, { token: guessed, headers: { origin: "http://localhost:8080" } })).answer;
   for (let i = 0; i < 10; i++)

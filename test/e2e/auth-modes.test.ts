@@ -1,6 +1,7 @@
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
+import { startFresh } from "../support/fresh.ts";
 import { type Product, startProduct, type TempState, tempState, token } from "../support/product.ts";
 import { connectClient, type ConnectOptions, createDevice, type Frame } from "../support/ws-client.ts";
 
@@ -119,9 +120,7 @@ describe("people of the tailnet", () => {
 });
 
 test("with a password, the token is worth nothing and the password is counted", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({
-    stateDir: state.dir,
+  await using product = await startFresh({
     env: { RUSTY_CLAW_GATEWAY_TOKEN: "" },
     config: { gateway: { auth: { mode: "password", password: "correct horse battery staple" } } },
   });
@@ -137,8 +136,7 @@ test("with a password, the token is worth nothing and the password is counted", 
 });
 
 test("the Android app of early 2026 names no scopes, and gets those of a chat", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({ stateDir: state.dir });
+  await using product = await startFresh();
   const app = {
     token,
     scopes: [],

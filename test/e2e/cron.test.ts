@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { startModelPeer } from "../support/aimock.ts";
 import { startTelegramPeer } from "../support/crabline.ts";
+import { startFresh } from "../support/fresh.ts";
 import { ask, startProduct, tempState } from "../support/product.ts";
 import type { Client, Frame } from "../support/ws-client.ts";
 
@@ -15,8 +16,7 @@ const cronEvent = (client: Client, action: string, jobId?: string): Promise<Fram
   );
 
 test("a job is added, listed, changed, run and removed in the frames that OpenClaw answered with", async () => {
-  await using state = await tempState();
-  await using gateway = await startProduct({ stateDir: state.dir });
+  await using gateway = await startFresh();
   const client = await gateway.connect();
   const empty = { jobs: [], total: 0, offset: 0, hasMore: false, nextOffset: null };
   expect(await ask(client, "cron.list")).toEqual({ ...empty, limit: 50 });
@@ -26,7 +26,7 @@ test("a job is added, listed, changed, run and removed in the frames that OpenCl
   });
   expect(await ask(client, "cron.status")).toEqual({
     enabled: true,
-    storePath: `${state.dir}/plugins/cron/storage.json`,
+    storePath: `${gateway.stateDir}/plugins/cron/storage.json`,
     jobs: 0,
     nextWakeAtMs: null,
   });
@@ -59,7 +59,7 @@ test("a job is added, listed, changed, run and removed in the frames that OpenCl
   });
   expect((await ask(client, "cron.status")).nextWakeAtMs).toBe(nextRunAtMs);
   // What was acknowledged is on the disk where the answer says.
-  expect(await state.read("plugins/cron/storage.json")).toContain(id);
+  expect(await gateway.state.read("plugins/cron/storage.json")).toContain(id);
 
   const off = await ask(client, "cron.update", { id, patch: { enabled: false } });
   expect(off).toEqual({ ...job, enabled: false, updatedAtMs: off.updatedAtMs, state: {} });
@@ -95,8 +95,7 @@ test("a job is added, listed, changed, run and removed in the frames that OpenCl
 });
 
 test("what makes no sense is refused in OpenClaw's words", async () => {
-  await using state = await tempState();
-  await using gateway = await startProduct({ stateDir: state.dir });
+  await using gateway = await startFresh();
   const client = await gateway.connect();
   const refused = async (method: string, params: unknown): Promise<Frame["error"]> =>
     (await client.request(method, params)).error;
@@ -187,8 +186,7 @@ test("a job that came due while the gateway was away runs once when it is back, 
 });
 
 test("a task runs in a session of its own, anew each time, and its answer stands in the log", async () => {
-  await using state = await tempState();
-  await using gateway = await startProduct({ stateDir: state.dir });
+  await using gateway = await startFresh();
   const client = await gateway.connect();
   const { id } = await ask(client, "cron.add", {
     schedule: { kind: "every", everyMs: 86_400_000 },

@@ -5,6 +5,7 @@ import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { lastWords, type ModelPeer, startModelPeer } from "../support/aimock.ts";
 import { startTelegramPeer } from "../support/crabline.ts";
+import { startFresh } from "../support/fresh.ts";
 import { ask, processesWith, rclaw, startProduct, tempState, token } from "../support/product.ts";
 import { hasSandbox } from "../support/sandbox.ts";
 import type { Client, Frame } from "../support/ws-client.ts";
@@ -90,8 +91,7 @@ test("REL-31: SIGTERM lets running answers finish, tells the clients, and leaves
 });
 
 test("while it stops nothing new is taken, and a client is told to come back", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({ stateDir: state.dir, ...model.anthropic() });
+  await using product = await startFresh(model.anthropic());
   const client = await product.connect();
   await send(client, "first", "r1");
   await client.find(isPiece);
@@ -110,8 +110,7 @@ test("while it stops nothing new is taken, and a client is told to come back", a
 });
 
 test("a second signal ends it at once", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({ stateDir: state.dir, ...model.anthropic() });
+  await using product = await startFresh(model.anthropic());
   const client = await product.connect();
   await send(client, "endless", "r1");
   await client.find(isPiece);
@@ -126,18 +125,16 @@ test("a second signal ends it at once", async () => {
 });
 
 test("npm start passes a signal on to the gateway and waits for it", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({ stateDir: state.dir, npm: true });
+  await using product = await startFresh({ npm: true });
   const client = await product.connect();
   product.signal("SIGTERM");
   expect(await client.closed).toEqual({ code: 1012, reason: "service restart" });
   expect(await product.gone).toBe(0);
-  expect(await processesWith(state.dir)).toEqual([]);
+  expect(await processesWith(product.stateDir)).toEqual([]);
 });
 
 test.runIf(hasSandbox)("Ctrl-C under npm start lets a running answer end its command", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({ stateDir: state.dir, npm: true });
+  await using product = await startFresh({ npm: true });
   const client = await product.connect();
   await send(client, "run `sleep 1; echo awake`", "r1");
   await client.find(({ event, payload }) => event === "agent" && payload.stream === "tool");
@@ -168,18 +165,17 @@ test("REL-42: a port that is taken is named, and nothing is left behind", async 
 });
 
 test("two gateways do not share a state folder, not even when both start at once", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({ stateDir: state.dir });
-  const second = await rclaw(state.dir, ["gateway", "--port", "0", "--json"]);
+  await using product = await startFresh();
+  const second = await rclaw(product.stateDir, ["gateway", "--port", "0", "--json"]);
   expect(second).toMatchObject({ code: 1, stdout: "" });
   expect(second.stderr).toContain(
-    `a gateway (pid ${product.pid}) already runs on ${state.dir} at ${product.url}`,
+    `a gateway (pid ${product.pid}) already runs on ${product.stateDir} at ${product.url}`,
   );
   expect(second.stderr).toMatch(/\[GATEWAY_LOCKED\]\n$/);
   expect((await ask(await product.connect(), "health")).ok).toBe(true);
   await product.kill();
 
-  const race = await Promise.allSettled([1, 2, 3].map(() => startProduct({ stateDir: state.dir })));
+  const race = await Promise.allSettled([1, 2, 3].map(() => startProduct({ stateDir: product.stateDir })));
   const winners = race.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
   try {
     expect(winners).toHaveLength(1);
@@ -233,8 +229,7 @@ test.concurrent("an answer that takes longer than the gateway waits goes on afte
 test
   .runIf(hasSandbox)
   .concurrent("a command that runs on is ended with the gateway, and its child as well", async () => {
-    await using state = await tempState();
-    await using product = await startProduct({ stateDir: state.dir, ...model.anthropic() });
+    await using product = await startFresh(model.anthropic());
     const client = await product.connect();
     await send(client, "run a long command", "r1");
     const sleeping = (): Promise<readonly number[]> => processesWith(`86400.${process.pid}`);

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startFresh } from "../support/fresh.ts";
 import {
   ask,
   type Product,
@@ -317,11 +318,7 @@ describe("what a node tells", () => {
 });
 
 test("what the operator allows counts at once, and the book of nodes outlives a restart", async () => {
-  await using folder = await tempState();
-  const first = await startProduct({
-    stateDir: folder.dir,
-    config: { gateway: { nodes: { denyCommands: ["system.run"] } } },
-  });
+  await using first = await startFresh({ config: { gateway: { nodes: { denyCommands: ["system.run"] } } } });
   const { node, device } = await connectNode({ commands: ["system.run", "camera.snap"] }, first);
   const operator = await first.connect();
   const commands = async (): Promise<readonly string[]> =>
@@ -348,7 +345,7 @@ test("what the operator allows counts at once, and the book of nodes outlives a 
   const paired = await ask(operator, "node.pair.approve", { requestId: request.requestId });
   await Promise.all([node.close(), operator.close()]);
   await first.kill();
-  await using second = await startProduct({ stateDir: folder.dir });
+  await using second = await startProduct({ stateDir: first.stateDir });
   const again = await second.connect();
   const { token } = paired.node;
   expect(await ask(again, "node.pair.verify", { nodeId: "old", token })).toEqual({
@@ -360,6 +357,6 @@ test("what the operator allows counts at once, and the book of nodes outlives a 
     displayName: "New",
   });
   expect((await ask(again, "node.list")).nodes).toMatchObject([{ nodeId: device.id, connected: false }]);
-  const listed = await rclaw(folder.dir, ["nodes", "list"]);
+  const listed = await rclaw(first.stateDir, ["nodes", "list"]);
   expect(listed.stdout).toContain("Test Node");
 });

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { appendFile, chmod, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { expect, test, vi } from "vitest";
+import { startFresh } from "../support/fresh.ts";
 import { ask, rclaw, startProduct, tempState, token } from "../support/product.ts";
 import { createDevice } from "../support/ws-client.ts";
 
@@ -42,13 +43,11 @@ test("the log is read by its bytes, and goes on where an earlier answer ended", 
 });
 
 test("the log is moved, and sent to stderr, while the gateway runs", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({
-    stateDir: state.dir,
+  await using product = await startFresh({
     config: { logging: { level: "debug", file: "elsewhere/my.log" } },
   });
   const client = await product.connect();
-  const file = path.join(state.dir, "elsewhere/my.log");
+  const file = path.join(product.stateDir, "elsewhere/my.log");
   const change = async (raw: string) =>
     ask(client, "config.patch", { raw, baseHash: (await ask(client, "config.get")).hash });
   const complaint = "names a secret that is not there";
@@ -66,8 +65,7 @@ test("the log is moved, and sent to stderr, while the gateway runs", async () =>
 });
 
 test("what does not exist answers as OpenClaw does where it is not set up", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({ stateDir: state.dir });
+  await using product = await startFresh();
   const client = await product.connect();
 
   expect(await ask(client, "secrets.reload")).toEqual({ ok: true, warningCount: 0 });
@@ -109,8 +107,7 @@ test("what does not exist answers as OpenClaw does where it is not set up", asyn
 });
 
 test("SEC-042 an update is skipped with its reason, and asking for it in a loop is stopped", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({ stateDir: state.dir });
+  await using product = await startFresh();
   const device = createDevice();
   const client = await product.connect({ device });
 
@@ -161,10 +158,9 @@ test("the gateway keeps its identity over a restart, and only its owner can read
 });
 
 test("a damaged identity is not replaced behind its owner's back, and a mended one counts at once", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({ stateDir: state.dir });
+  await using product = await startFresh();
   const client = await product.connect();
-  const file = path.join(state.dir, "identity/device.json");
+  const file = path.join(product.stateDir, "identity/device.json");
   await mkdir(path.dirname(file), { recursive: true });
   await writeFile(file, "{ half");
   const { error } = await client.request("gateway.identity.get");
@@ -210,8 +206,7 @@ test("a secret that was changed by hand counts after secrets.reload, and a broke
 });
 
 test("SEC-032 each method wants the scope that the table names", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({ stateDir: state.dir });
+  await using product = await startFresh();
   const reader = await product.connect({ scopes: ["operator.read"] });
   for (const method of [
     "update.run",

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
+import { startFresh } from "../support/fresh.ts";
 import { ask, rclaw, startProduct, tempState } from "../support/product.ts";
 
 test("heartbeats are switched in OpenClaw's words, and there has been none", async () => {
-  await using state = await tempState();
-  const gateway = await startProduct({ stateDir: state.dir });
+  await using gateway = await startFresh();
   const client = await gateway.connect();
   expect((await client.request("last-heartbeat")).payload).toBeNull();
   expect(await ask(client, "set-heartbeats", { enabled: false })).toEqual({ ok: true, enabled: false });
@@ -14,7 +14,7 @@ test("heartbeats are switched in OpenClaw's words, and there has been none", asy
   expect((await client.request("set-heartbeats", { enabled: "yes" })).error?.message).toBe(
     "invalid set-heartbeats params: enabled (boolean) required",
   );
-  expect(JSON.parse(await state.read("plugins/heartbeat/storage.json"))).toEqual({ enabled: false });
+  expect(JSON.parse(await gateway.state.read("plugins/heartbeat/storage.json"))).toEqual({ enabled: false });
   const reader = await gateway.connect({ scopes: ["operator.read"] });
   expect((await reader.request("set-heartbeats", { enabled: true })).error?.message).toBe(
     "missing scope: operator.admin",
@@ -24,8 +24,7 @@ test("heartbeats are switched in OpenClaw's words, and there has been none", asy
 });
 
 test("a system event shows in presence when it is a machine's, and else waits for the next prompt", async () => {
-  await using state = await tempState();
-  await using gateway = await startProduct({ stateDir: state.dir });
+  await using gateway = await startFresh();
   const client = await gateway.connect();
   expect((await client.request("system-event", {})).error).toEqual({
     code: "INVALID_REQUEST",
@@ -39,7 +38,7 @@ test("a system event shows in presence when it is a machine's, and else waits fo
   expect(await ask(client, "wake", { mode: "next-heartbeat", text: "hi" })).toEqual({ ok: true });
   await ask(client, "chat.send", { sessionKey: "main", message: "hello", idempotencyKey: "hello" });
   await client.find(({ event, payload }) => event === "chat" && payload.state === "final");
-  const transcripts = (await state.filesWith("UTC] the door bell rang")).filter((file) =>
+  const transcripts = (await gateway.state.filesWith("UTC] the door bell rang")).filter((file) =>
     file.endsWith(".jsonl"),
   );
   expect(transcripts).not.toEqual([]);

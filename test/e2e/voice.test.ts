@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { startFresh } from "../support/fresh.ts";
 import { ask, type Product, startProduct, tempState } from "../support/product.ts";
 import { type Client, createDevice } from "../support/ws-client.ts";
 
@@ -40,8 +41,7 @@ test("a node learns the wake words right after its greeting, and of every change
 });
 
 test("talk mode reaches phones and desks, and a page needs a phone for it", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({ stateDir: state.dir, config: {} });
+  await using product = await startFresh({ config: {} });
   const page = await product.connect({
     client: { id: "webchat-ui", mode: "webchat" },
     headers: { origin: "http://localhost" },
@@ -62,9 +62,7 @@ test("talk mode reaches phones and desks, and a page needs a phone for it", asyn
 });
 
 test("SEC-143 the keys of speech go to whoever has the scope, and to nobody else", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({
-    stateDir: state.dir,
+  await using product = await startFresh({
     config: {
       talk: { provider: "elevenlabs", providers: { elevenlabs: { apiKey: "c4n4ry", voiceId: "v" } } },
     },

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { createCleaner, type Rules } from "../../plugins/services/link-cleaner/clean.ts";
-import { ask, rclaw, startProduct, tempState } from "../support/product.ts";
+import { startFresh } from "../support/fresh.ts";
+import { ask, rclaw } from "../support/product.ts";
 import { cages, shipped } from "./lanes/shipped.ts";
 
 const clean = createCleaner({});
@@ -47,12 +48,11 @@ describe.each(cages)("%s", (cage) => {
 });
 
 test("it is off until somebody switches it on", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({ stateDir: state.dir });
+  await using product = await startFresh();
   const client = await product.connect();
   const status = async (): Promise<{ enabled: boolean; state: string }> =>
     (await ask(client, "plugins.info", { id: "link-cleaner" })) as { enabled: boolean; state: string };
   expect(await status()).toMatchObject({ enabled: false });
-  expect(await rclaw(state.dir, ["plugin", "enable", "link-cleaner"])).toMatchObject({ code: 0 });
+  expect(await rclaw(product.stateDir, ["plugin", "enable", "link-cleaner"])).toMatchObject({ code: 0 });
   expect(await status()).toMatchObject({ enabled: true });
 });

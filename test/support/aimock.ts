@@ -1,4 +1,5 @@
 import { type ChatCompletionRequest, type FixtureOpts, LLMock } from "@copilotkit/aimock";
+import { ending } from "./ends.ts";
 
 type Reply = Parameters<LLMock["on"]>[1];
 
@@ -31,7 +32,7 @@ export async function startModelPeer(): Promise<ModelPeer> {
   const agents = (model: string) => ({
     defaults: { model, userTimezone: "UTC", retry: { attempts: 3, baseDelayMs: 20, maxDelayMs: 5_000 } },
   });
-  return {
+  return ending<ModelPeer>({
     url: mock.url,
     mock,
     answer(text, reply, then, options) {
@@ -59,7 +60,7 @@ export async function startModelPeer(): Promise<ModelPeer> {
       env: { OPENAI_API_KEY: openaiKey },
     }),
     [Symbol.asyncDispose]: () => mock.stop(),
-  };
+  });
 }
 
 /** What the last tool of a request answered. */

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { type BrowserContext, type BrowserContextOptions, chromium } from "playwright-core";
+import { ending } from "./ends.ts";
 
 const program = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 export const hasBrowser = existsSync(program);
@@ -32,11 +33,11 @@ export async function startBrowser(
       "--disable-sync",
     ],
   });
-  return {
+  return ending({
     context,
     async [Symbol.asyncDispose]() {
       await context.close();
       await rm(profile, { recursive: true, force: true, maxRetries: 3 });
     },
-  };
+  });
 }

@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { ending } from "./ends.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -36,7 +37,7 @@ export async function startChatPeer(channel: "matrix" | "mattermost"): Promise<C
   const recorderPath = path.join(folder, "calls.jsonl");
   const server = await startCrablineServer({ channel, recorderPath });
   const manifest = server.manifest as unknown as Manifest;
-  return {
+  return ending<ChatPeer>({
     baseUrl: manifest.baseUrl,
     botUserId: manifest.botUserId,
     token: manifest.accessToken ?? manifest.botToken ?? "",
@@ -60,5 +61,5 @@ export async function startChatPeer(channel: "matrix" | "mattermost"): Promise<C
       await server.close();
       await rm(folder, { recursive: true, force: true });
     },
-  };
+  });
 }

@@ -3,6 +3,7 @@ import http, { type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { ending } from "./ends.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -56,7 +57,7 @@ export async function startTelegramPeer(): Promise<TelegramPeer> {
       .map((line) => JSON.parse(line) as { path: string; body: Fields; type: string })
       .filter((event) => event.type === "api" && event.path.endsWith(`/${method}`))
       .map(({ body }) => body);
-  return {
+  return ending<TelegramPeer>({
     apiRoot: wire.url,
     token: botToken,
     calls,
@@ -80,7 +81,7 @@ export async function startTelegramPeer(): Promise<TelegramPeer> {
       await server.close();
       await rm(folder, { recursive: true, force: true });
     },
-  };
+  });
 }
 
 interface Wire extends Pick<TelegramPeer, "confirmed" | "redeliver" | "tap"> {

@@ -5,12 +5,13 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, vi } from "vitest";
 import { builtProduct } from "./build.ts";
+import { ending } from "./ends.ts";
 import { type Client, connectClient, type ConnectOptions, type Frame } from "./ws-client.ts";
 
 // Whoever starts processes, and builds them first, waits for a machine that may be busy.
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 });
 
-/** A test that ran out of time has not cleaned up after itself. */
+/** Also those that were not ready yet when their test ran out of time. */
 const running = new Set<ChildProcess>();
 afterAll(() => {
   for (const child of running) child.kill("SIGKILL");
@@ -74,7 +75,7 @@ export interface TempState extends AsyncDisposable {
 
 export async function tempState(): Promise<TempState> {
   const dir = await mkdtemp(path.join(tmpdir(), "rclaw-test-"));
-  return {
+  return ending<TempState>({
     dir,
     read: (file) => readFile(path.join(dir, file), "utf8"),
     async filesWith(text) {
@@ -90,7 +91,7 @@ export async function tempState(): Promise<TempState> {
       return holds.flat().sort();
     },
     [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true, maxRetries: 3 }),
-  };
+  });
 }
 
 export async function startProduct(options: ProductOptions): Promise<Product> {
@@ -119,7 +120,9 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
       if (end >= 0) resolve(text.slice(0, end));
     });
   });
+  const late = setTimeout(() => child.kill("SIGKILL"), 60_000).unref();
   const line = await Promise.race([ready, gone.then(() => undefined)]);
+  clearTimeout(late);
   if (line === undefined) throw new Error(`the gateway ended before it was ready: ${errors}`);
   const { url, port, pid } = JSON.parse(line) as { url: string; port: number; pid: number };
   const end = (signal: NodeJS.Signals): Promise<number | NodeJS.Signals> => {
@@ -127,7 +130,7 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
     return gone;
   };
   const clients: Client[] = [];
-  return {
+  return ending<Product>({
     url,
     http: url.replace(/^ws/, "http"),
     port,
@@ -151,7 +154,7 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
       for (const { ws } of clients) ws.terminate();
       await end("SIGKILL");
     },
-  };
+  });
 }
 
 function writeConfig(stateDir: string, config: object): Promise<void> {

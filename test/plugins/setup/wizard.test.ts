@@ -1,7 +1,8 @@
 import { stat } from "node:fs/promises";
 import path from "node:path";
 import { expect, test } from "vitest";
-import { ask, type Product, startProduct, tempState } from "../../support/product.ts";
+import { startFresh } from "../../support/fresh.ts";
+import { ask, type Product } from "../../support/product.ts";
 import type { Client } from "../../support/ws-client.ts";
 
 const key = "sk-ant-CANARY-0123456789abcdefghij";
@@ -27,8 +28,7 @@ async function start(product: Product, params: object = {}) {
 }
 
 test("a provider is set up step by step, its key stored as a secret, and its model chosen", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({ stateDir: state.dir });
+  await using product = await startFresh();
   const { client, sessionId, turn } = await start(product, { mode: "local", workspace: "/tmp/elsewhere" });
 
   expect(turn).toMatchObject({ done: false, status: "running", step: { type: "note", executor: "client" } });
@@ -48,12 +48,12 @@ test("a provider is set up step by step, its key stored as a secret, and its mod
   expect(secret.step).toMatchObject({ type: "text", title: "API key", sensitive: true });
   const sure = await answer(later, sessionId, secret.step, ` ${key} `);
   expect(sure.step.type).toBe("confirm");
-  expect(await state.filesWith(key)).toEqual([]);
+  expect(await product.state.filesWith(key)).toEqual([]);
 
   const model = await answer(later, sessionId, sure.step, true);
   expect(model.step.type).toBe("select");
-  expect(await state.filesWith(key)).toEqual(["secrets.json"]);
-  expect((await stat(path.join(state.dir, "secrets.json"))).mode & 0o777).toBe(0o600);
+  expect(await product.state.filesWith(key)).toEqual(["secrets.json"]);
+  expect((await stat(path.join(product.stateDir, "secrets.json"))).mode & 0o777).toBe(0o600);
 
   const last = await answer(later, sessionId, model.step, "anthropic/claude-opus-5");
   expect(last.step).toMatchObject({ type: "note", title: "Done" });
@@ -68,8 +68,7 @@ test("a provider is set up step by step, its key stored as a secret, and its mod
 });
 
 test("there is one wizard at a time, and a cancelled one makes room", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({ stateDir: state.dir });
+  await using product = await startFresh();
   const { client, sessionId } = await start(product);
 
   expect((await client.request("wizard.start", {})).error).toMatchObject({
@@ -85,9 +84,8 @@ test("there is one wizard at a time, and a cancelled one makes room", async () =
 });
 
 test("who does not agree changes nothing", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({ stateDir: state.dir });
-  const before = await state.read("config.json");
+  await using product = await startFresh();
+  const before = await product.state.read("config.json");
   const { client, sessionId, turn } = await start(product);
 
   let next = await answer(client, sessionId, turn.step);
@@ -96,13 +94,12 @@ test("who does not agree changes nothing", async () => {
   next = await answer(client, sessionId, next.step, false);
   expect(next.step).toMatchObject({ type: "note", message: "Nothing was changed." });
   expect(await answer(client, sessionId, next.step)).toEqual({ done: true, status: "done" });
-  expect(await state.read("config.json")).toBe(before);
-  expect(await state.filesWith(key)).toEqual([]);
+  expect(await product.state.read("config.json")).toBe(before);
+  expect(await product.state.filesWith(key)).toEqual([]);
 });
 
 test("an answer to another step, or one that cannot be, leaves the question where it is", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({ stateDir: state.dir });
+  await using product = await startFresh();
   const { client, sessionId, turn } = await start(product);
   const which = await answer(client, sessionId, turn.step);
 
@@ -122,9 +119,7 @@ test("an answer to another step, or one that cannot be, leaves the question wher
 });
 
 test("settings that the platform refuses are asked for again, and never stored", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({
-    stateDir: state.dir,
+  await using product = await startFresh({
     // Nobody listens there.
     config: { channels: { telegram: { apiRoot: "http://127.0.0.1:9" } } },
   });
@@ -139,12 +134,11 @@ test("settings that the platform refuses are asked for again, and never stored",
   expect(next.step.message).not.toContain(token);
   next = await answer(client, sessionId, next.step);
   expect(next.step).toMatchObject({ type: "text", sensitive: true });
-  expect(await state.filesWith(token)).toEqual([]);
+  expect(await product.state.filesWith(token)).toEqual([]);
 });
 
 test("what belongs to another machine, or does not exist, ends at once and says why", async () => {
-  await using state = await tempState();
-  await using product = await startProduct({ stateDir: state.dir });
+  await using product = await startFresh();
   const { client, turn } = await start(product, { mode: "remote" });
   expect(turn).toMatchObject({ done: true, status: "error", error: expect.stringContaining("gateway.mode") });
 
