@@ -1,20 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { startFresh } from "../support/fresh.ts";
-import { ask, type Product, rclaw, startProduct, type TempState, tempState } from "../support/product.ts";
+import { describe, expect, test } from "vitest";
+import { freshForAll, startFresh } from "../support/fresh.ts";
+import { ask, rclaw, startProduct } from "../support/product.ts";
 import { type Client, createDevice, type Frame } from "../support/ws-client.ts";
 
 /** Approvals against the whole product, with the frames and the words that OpenClaw's gateway was recorded with. */
-let state: TempState;
-let product: Product;
 
-beforeAll(async () => {
-  state = await tempState();
-  product = await startProduct({ stateDir: state.dir });
-});
-afterAll(async () => {
-  await product[Symbol.asyncDispose]();
-  await state[Symbol.asyncDispose]();
-});
+const product = freshForAll();
 
 const approver = (): Promise<Client> =>
   product.connect({ scopes: ["operator.approvals"], client: { id: "cli", mode: "cli" } });
@@ -169,12 +160,12 @@ describe("SEC-073: a command that waits for somebody's consent", () => {
     const requester = await approver();
     const answer = requester.request("exec.approval.request", { command: "make all", timeoutMs: 60_000 });
     const { id } = (await requested(requester, "make all")).payload;
-    const listed = await rclaw(state.dir, ["approvals", "list"]);
+    const listed = await rclaw(product.stateDir, ["approvals", "list"]);
     expect(listed.stdout).toContain(`${id}  make all`);
-    const allowed = await rclaw(state.dir, ["approvals", "allow", id.slice(0, 8), "--always"]);
+    const allowed = await rclaw(product.stateDir, ["approvals", "allow", id.slice(0, 8), "--always"]);
     expect(allowed).toMatchObject({ code: 0, stderr: "Allowed: make all\n" });
     expect((await answer).payload.decision).toBe("allow-always");
-    expect((await rclaw(state.dir, ["approvals", "deny", "nothing"])).code).toBe(1);
+    expect((await rclaw(product.stateDir, ["approvals", "deny", "nothing"])).code).toBe(1);
     await requester.close();
   });
 });

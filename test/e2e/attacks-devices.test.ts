@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ask, type Product, startProduct, type TempState, tempState, token } from "../support/product.ts";
+import { beforeAll, describe, expect, test } from "vitest";
+import { freshForAll } from "../support/fresh.ts";
+import { ask, token } from "../support/product.ts";
 import {
   type Client,
   connectClient,
@@ -10,20 +11,13 @@ import {
 } from "../support/ws-client.ts";
 
 /** Rows of the attack table about devices: what they may is what the owner agreed to, whatever they say. */
-let state: TempState;
-let product: Product;
-let owner: Client;
 /** What a client on another machine calls the gateway; it is not paired without being asked about. */
 const elsewhere = { host: "gateway.example:18789" };
 
+const product = freshForAll();
+let owner: Client;
 beforeAll(async () => {
-  state = await tempState();
-  product = await startProduct({ stateDir: state.dir });
   owner = await product.connect({ scopes: ["operator.admin", "operator.pairing"] });
-});
-afterAll(async () => {
-  await product[Symbol.asyncDispose]();
-  await state[Symbol.asyncDispose]();
 });
 
 async function attempt(options: ConnectOptions): Promise<Frame> {

@@ -1,7 +1,7 @@
 import { cp, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { type Product, startProduct, type TempState, tempState, token } from "../support/product.ts";
 
 /** Rows of the attack table that come over HTTP, against the whole product. */
@@ -30,11 +30,6 @@ beforeAll(async () => {
       plugins: { entries: { "open-door": { enabled: true, runtime: "in-process" } } },
     },
   });
-});
-
-afterAll(async () => {
-  await product?.[Symbol.asyncDispose]();
-  await state?.[Symbol.asyncDispose]();
 });
 
 interface Sent {

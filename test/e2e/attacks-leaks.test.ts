@@ -106,9 +106,7 @@ beforeAll(async () => {
   await product.stop();
 }, 60_000);
 afterAll(async () => {
-  await product[Symbol.asyncDispose]();
   peer.close();
-  await state[Symbol.asyncDispose]();
 });
 
 /** Every method, with params that work and params that do not. */

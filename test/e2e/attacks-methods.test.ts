@@ -1,19 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ask, type Product, startProduct, type TempState, tempState, token } from "../support/product.ts";
+import { describe, expect, test } from "vitest";
+import { freshForAll } from "../support/fresh.ts";
+import { ask, startProduct, tempState, token } from "../support/product.ts";
 import { type Client, connectClient, createDevice, type Frame } from "../support/ws-client.ts";
 
 /** Rows of the attack table that concern who may call and see what, against the whole product. */
-let state: TempState;
-let product: Product;
 
-beforeAll(async () => {
-  state = await tempState();
-  product = await startProduct({ stateDir: state.dir });
-});
-afterAll(async () => {
-  await product[Symbol.asyncDispose]();
-  await state[Symbol.asyncDispose]();
-});
+const product = freshForAll();
 
 describe("SEC-026 SEC-028: who may call what", () => {
   test("who names no scopes, or names none that exist, gets none", async () => {

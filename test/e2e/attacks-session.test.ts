@@ -1,6 +1,6 @@
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { startFresh } from "../support/fresh.ts";
 import { ask, type Product, say, startProduct, type TempState, tempState } from "../support/product.ts";
 import type { Client } from "../support/ws-client.ts";
@@ -19,10 +19,6 @@ beforeAll(async () => {
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   product = await startProduct({ stateDir });
   client = await product.connect();
-});
-afterAll(async () => {
-  await product[Symbol.asyncDispose]();
-  await folder[Symbol.asyncDispose]();
 });
 
 const filesBelow = async (folder: string): Promise<string[]> =>

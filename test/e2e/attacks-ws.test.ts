@@ -2,10 +2,10 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import net from "node:net";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { residentBytes } from "../support/memory.ts";
-import { startFresh } from "../support/fresh.ts";
-import { ask, type Product, startProduct, type TempState, tempState, token } from "../support/product.ts";
+import { freshForAll, startFresh } from "../support/fresh.ts";
+import { ask, token } from "../support/product.ts";
 import {
   connectClient,
   type ConnectOptions,
@@ -22,20 +22,10 @@ import {
  * and load.test.ts, SEC-040 broadcast.test.ts; SEC-027, SEC-029
  * and SEC-030 attacks-devices.test.ts.
  */
-let state: TempState;
-let product: Product;
 const page = (origin: string): ConnectOptions => ({ token, headers: { origin } });
 
-beforeAll(async () => {
-  state = await tempState();
-  product = await startProduct({
-    stateDir: state.dir,
-    config: { gateway: { controlUi: { allowedOrigins: ["https://chat.example.org"] } } },
-  });
-});
-afterAll(async () => {
-  await product[Symbol.asyncDispose]();
-  await state[Symbol.asyncDispose]();
+const product = freshForAll({
+  config: { gateway: { controlUi: { allowedOrigins: ["https://chat.example.org"] } } },
 });
 
 /** The answer to connect, and how the socket ended when it was refused. */
@@ -324,7 +314,7 @@ test("SEC-044: what a stranger says of itself stays on its line of the log", asy
     auth: { token: "x\n" },
   });
   await refused.closed;
-  const log = await readFile(`${state.dir}/logs/gateway.log`, "utf8");
+  const log = await readFile(`${product.stateDir}/logs/gateway.log`, "utf8");
   expect(log).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
   for (const line of log.trim().split("\n")) {
     expect(line.length).toBeLessThan(16_500);

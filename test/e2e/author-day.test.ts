@@ -2,43 +2,37 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { type ModelPeer, startModelPeer, toolResult } from "../support/aimock.ts";
+import { beforeAll, expect, test } from "vitest";
+import { toolResult } from "../support/aimock.ts";
 import { builtProduct } from "../support/build.ts";
-import { type Product, rclaw, startProduct, type TempState, tempState, token } from "../support/product.ts";
+import { freshForAll } from "../support/fresh.ts";
+import { rclaw, type TempState, tempState, token } from "../support/product.ts";
 
 const poll = { timeout: 30_000, interval: 100 };
-let state: TempState;
+const product = freshForAll({ model: "anthropic" });
 let home: TempState;
-let model: ModelPeer;
-let product: Product;
-let folder: string;
 
+let folder: string;
 beforeAll(async () => {
-  state = await tempState();
-  home = await tempState();
-  model = await startModelPeer();
+  const { model } = product;
   const greeting = { name: "my_greeter", arguments: JSON.stringify({ whom: "Ada" }) };
   model.mock.on({ userMessage: "greet Ada", hasToolResult: false }, { toolCalls: [greeting] });
   model.mock.on({ userMessage: "greet Ada", hasToolResult: true }, (request) => ({
     content: `The tool said: ${toolResult(request)}`,
   }));
-  const { config, env } = model.anthropic();
-  product = await startProduct({ stateDir: state.dir, env, config });
+  home = await tempState();
   folder = path.join(home.dir, "my-greeter");
 });
-afterAll(async () => {
-  await product?.[Symbol.asyncDispose]();
-  await model?.[Symbol.asyncDispose]();
-  await home?.[Symbol.asyncDispose]();
-  await state?.[Symbol.asyncDispose]();
-});
 
-const run = (...args: string[]) => rclaw(state.dir, ["plugin", ...args], { env: model.anthropic().env });
+const run = (...args: string[]) =>
+  rclaw(product.stateDir, ["plugin", ...args], { env: product.model.anthropic().env });
 /** A conversation of its own each time: the model is asked anew. */
 const greet = async (session: string): Promise<string> =>
-  (await rclaw(state.dir, ["agent", "-m", "greet Ada", "--session", session], { env: model.anthropic().env }))
-    .stdout;
+  (
+    await rclaw(product.stateDir, ["agent", "-m", "greet Ada", "--session", session], {
+      env: product.model.anthropic().env,
+    })
+  ).stdout;
 
 /** `plugin dev` at work, and what it printed. */
 async function develop() {
@@ -47,9 +41,9 @@ async function develop() {
   const child = spawn(process.execPath, [program, "plugin", "dev", folder], {
     env: {
       PATH,
-      HOME: state.dir,
+      HOME: product.stateDir,
       NO_COLOR: "1",
-      RUSTY_CLAW_STATE_DIR: state.dir,
+      RUSTY_CLAW_STATE_DIR: product.stateDir,
       RUSTY_CLAW_GATEWAY_TOKEN: token,
     },
     stdio: ["ignore", "ignore", "pipe"],
@@ -106,8 +100,8 @@ test("plugin dev: every save runs in the gateway, a mistake does not, and nothin
   await edit("Good night, ${oops(", "Good evening, ${whom}");
   expect(await session.leave()).toBe(0);
   expect(session.shown()).toContain("my-greeter was taken out of the gateway again");
-  expect(await readdir(path.join(state.dir, "plugins"))).toEqual([]);
-  expect(await state.read("config.json")).not.toContain("my-greeter");
+  expect(await readdir(path.join(product.stateDir, "plugins"))).toEqual([]);
+  expect(await product.state.read("config.json")).not.toContain("my-greeter");
   expect((await run("info", "my-greeter")).code).toBe(1);
 });
 
@@ -133,8 +127,11 @@ test("it is installed, used, looked after, trusted and confined again", async ()
 });
 
 const locked = async (): Promise<{ digest: string; previous?: { digest: string } }> =>
-  (JSON.parse(await state.read("plugins/rclaw.lock")) as { plugins: { "my-greeter": { digest: string } } })
-    .plugins["my-greeter"];
+  (
+    JSON.parse(await product.state.read("plugins/rclaw.lock")) as {
+      plugins: { "my-greeter": { digest: string } };
+    }
+  ).plugins["my-greeter"];
 
 test("plugin dev of one that is installed from its folder: every build is an update of it", async () => {
   const before = await locked();
@@ -180,18 +177,18 @@ test("it is removed, and one that comes from elsewhere is not worked on in its p
   expect((await run("doctor", "my-greeter")).stdout).toContain("- my-greeter is off");
   expect((await run("remove", "my-greeter", "--yes")).code).toBe(0);
   expect((await run("info", "my-greeter")).code).toBe(1);
-  expect(await readdir(path.join(state.dir, "plugins"))).toEqual(["rclaw.lock"]);
+  expect(await readdir(path.join(product.stateDir, "plugins"))).toEqual(["rclaw.lock"]);
 
   expect((await run("pack", folder, "--out", home.dir)).code).toBe(0);
   const [packed = ""] = (await readdir(home.dir)).filter((name) => name.endsWith(".tgz"));
-  await rclaw(state.dir, ["config", "unset", "plugins.enabled"]);
+  await rclaw(product.stateDir, ["config", "unset", "plugins.enabled"]);
   expect((await run("add", path.join(home.dir, packed), "--yes")).code).toBe(0);
   const refused = await run("dev", folder);
   expect(refused.code).toBe(1);
   expect(refused.stderr).toContain(`"my-greeter" was installed from ${path.join(home.dir, packed)};`);
   expect(refused.stderr).toContain(`rclaw plugin add ${folder}, or take the other away`);
   expect((await run("remove", "my-greeter", "--yes")).code).toBe(0);
-  expect(await readdir(path.join(state.dir, "plugins"))).toEqual(["rclaw.lock"]);
-  const cached = await readdir(path.join(state.dir, "cache"), { recursive: true });
+  expect(await readdir(path.join(product.stateDir, "plugins"))).toEqual(["rclaw.lock"]);
+  const cached = await readdir(path.join(product.stateDir, "cache"), { recursive: true });
   expect(cached.sort()).toEqual(["components", "offers", "uses"]);
 });

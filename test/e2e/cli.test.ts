@@ -1,6 +1,6 @@
 import { readFile, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { lastWords, type ModelPeer, startModelPeer } from "../support/aimock.ts";
 import { startTelegramPeer, type TelegramPeer } from "../support/crabline.ts";
 import {
@@ -45,13 +45,6 @@ beforeAll(async () => {
     mode: 0o600,
   });
   product = await startProduct({ stateDir: state.dir, env });
-});
-
-afterAll(async () => {
-  await product?.[Symbol.asyncDispose]();
-  await telegram?.[Symbol.asyncDispose]();
-  await model?.[Symbol.asyncDispose]();
-  await state?.[Symbol.asyncDispose]();
 });
 
 test("a wrong bot token is tried, refused and kept nowhere", async () => {

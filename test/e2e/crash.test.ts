@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { lastWords, type ModelPeer, startModelPeer } from "../support/aimock.ts";
 import { type Call, startTelegramPeer, type TelegramPeer } from "../support/crabline.ts";
 import {
@@ -68,12 +68,6 @@ beforeAll(async () => {
     },
     slow,
   );
-});
-
-afterAll(async () => {
-  await telegram?.[Symbol.asyncDispose]();
-  await model?.[Symbol.asyncDispose]();
-  await state?.[Symbol.asyncDispose]();
 });
 
 /** Resolves when the model is asked about this round from now on. */

@@ -1,32 +1,15 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import {
-  ask,
-  type Product,
-  rclaw,
-  startProduct,
-  type TempState,
-  tempState,
-  token,
-} from "../support/product.ts";
+import { expect, test } from "vitest";
+import { freshForAll } from "../support/fresh.ts";
+import { ask, rclaw, startProduct, tempState, token } from "../support/product.ts";
 import { connectClient, type ConnectOptions, createDevice, type Frame } from "../support/ws-client.ts";
 
 /** As a proxy on this machine hands on a phone from elsewhere. */
 const elsewhere = { "x-forwarded-for": "192.0.2.7" };
 const config = { gateway: { trustedProxies: ["127.0.0.1"] } };
 
-let state: TempState;
-let product: Product;
-
-beforeAll(async () => {
-  state = await tempState();
-  product = await startProduct({ stateDir: state.dir, config });
-});
-afterAll(async () => {
-  await product?.[Symbol.asyncDispose]();
-  await state?.[Symbol.asyncDispose]();
-});
+const product = freshForAll({ config });
 
 const phoneOf = (device = createDevice()): ConnectOptions & { device: typeof device } => ({
   device,
@@ -64,12 +47,12 @@ test("a phone from elsewhere is paired on the command line, and comes back with 
   const asked = await owner.find(({ event }) => event === "device.pair.requested");
   expect(asked.payload).toMatchObject({ deviceId: phone.device.id, remoteIp: "192.0.2.7", silent: false });
 
-  const list = await rclaw(state.dir, ["devices"]);
+  const list = await rclaw(product.stateDir, ["devices"]);
   expect(list.stdout).toMatch(
     /^REQUEST .*\n\S+ +[0-9a-f]{12} +Phone +iOS 26 +operator +192\.0\.2\.7 +just now +read$/m,
   );
   expect(list.stderr).toContain("Next: rclaw devices approve\n");
-  const approved = await rclaw(state.dir, ["devices", "approve"]);
+  const approved = await rclaw(product.stateDir, ["devices", "approve"]);
   expect(approved.stderr).toContain(`Phone (${phone.device.id.slice(0, 12)}) is paired and may use: read.`);
   await owner.find(
     ({ event, payload }) => event === "device.pair.resolved" && payload.decision === "approved",
@@ -110,17 +93,17 @@ test("the command line rotates, revokes and removes by the first digits", async 
   const local: ConnectOptions = { device, token };
   await knock(local);
   const id = device.id.slice(0, 10);
-  const rotated = await rclaw(state.dir, ["devices", "rotate", id, "--scope", "read"]);
+  const rotated = await rclaw(product.stateDir, ["devices", "rotate", id, "--scope", "read"]);
   expect(rotated.stderr).toContain("The old token of cli (operator) is worth nothing now. The new one:");
   const fresh = rotated.stdout.trim();
   expect((await comeBack({ ...local, scopes: ["operator.read"] }, fresh)).answer.ok).toBe(true);
-  const revoked = await rclaw(state.dir, ["devices", "revoke", id]);
+  const revoked = await rclaw(product.stateDir, ["devices", "revoke", id]);
   expect(revoked.stderr).toBe("The token of cli (operator) is revoked and its connections end.\n");
-  const unasked = await rclaw(state.dir, ["devices", "remove", id]);
+  const unasked = await rclaw(product.stateDir, ["devices", "remove", id]);
   expect(unasked.code).toBe(2);
   expect(unasked.stderr).toContain("add --yes");
-  expect((await rclaw(state.dir, ["devices", "remove", id, "--yes"])).code).toBe(0);
-  const gone = await rclaw(state.dir, ["devices", "remove", id, "--yes"]);
+  expect((await rclaw(product.stateDir, ["devices", "remove", id, "--yes"])).code).toBe(0);
+  const gone = await rclaw(product.stateDir, ["devices", "remove", id, "--yes"]);
   expect(gone.stderr).toContain(`there is no device "${id}". See: rclaw devices list [NOT_FOUND]`);
 });
 
@@ -129,7 +112,7 @@ test("two hundred connections of one device at once make it one token", async ()
   const all = await Promise.all(Array.from({ length: 200 }, () => knock({ device, token })));
   const tokens = all.map(({ answer }) => answer.payload.auth.deviceToken);
   expect(new Set(tokens).size).toBe(1);
-  const paired = JSON.parse(await state.read("devices/paired.json"));
+  const paired = JSON.parse(await product.state.read("devices/paired.json"));
   expect(paired[device.id].tokens.operator.token).toBe(tokens[0]);
   for (const { client } of all) client.ws.terminate();
 });
@@ -139,11 +122,11 @@ test("two that wait are told apart, and one that is turned away stays out", asyn
   const requestOf = ({ answer }: { answer: Frame }) => String(answer.error?.details?.["requestId"]);
   const requestId = requestOf(await knock(first));
   const other = requestOf(await knock(second));
-  const unclear = await rclaw(state.dir, ["devices", "approve"]);
+  const unclear = await rclaw(product.stateDir, ["devices", "approve"]);
   expect(unclear.code).toBe(2);
   expect(unclear.stderr).toContain("2 devices wait; say which one, or add --latest");
-  expect((await rclaw(state.dir, ["devices", "reject", requestId.slice(0, 13)])).code).toBe(0);
-  const latest = await rclaw(state.dir, ["devices", "approve", "--latest", "--json"]);
+  expect((await rclaw(product.stateDir, ["devices", "reject", requestId.slice(0, 13)])).code).toBe(0);
+  const latest = await rclaw(product.stateDir, ["devices", "approve", "--latest", "--json"]);
   expect(JSON.parse(latest.stdout)).toMatchObject({ requestId: other });
   expect((await knock(second)).answer.ok).toBe(true);
   expect((await knock(first)).answer.error?.code).toBe("NOT_PAIRED");

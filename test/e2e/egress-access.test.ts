@@ -1,8 +1,7 @@
 import { once } from "node:events";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
-import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { buildComponent } from "../../plugins/services/cli/author/build-component.ts";
@@ -62,14 +61,12 @@ let state: TempState;
 let model: ModelPeer;
 let product: Product;
 let client: Client;
-let folder: string;
 
 beforeAll(async () => {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   place = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-  folder = await mkdtemp(path.join(os.tmpdir(), "rclaw-reacher-"));
-  const entry = path.join(folder, "plugin.ts");
+  const entry = path.join((await tempState()).dir, "plugin.ts");
   await writeFile(entry, reacher);
   state = await tempState();
   const home = path.join(state.dir, "plugins", manifest.id);
@@ -93,10 +90,6 @@ beforeAll(async () => {
   client = await product.connect();
 }, 120_000);
 afterAll(async () => {
-  await product?.[Symbol.asyncDispose]();
-  await model?.[Symbol.asyncDispose]();
-  await state?.[Symbol.asyncDispose]();
-  await rm(folder, { recursive: true, force: true });
   server.closeAllConnections();
   server.close();
 });
@@ -207,7 +200,6 @@ test.runIf(hasBrowser)("always, pressed on the chat page, is written, and the ne
     await page?.locator("#access").waitFor({ state: "hidden" });
     await second?.locator("#access").waitFor({ state: "hidden" });
   } finally {
-    await browser[Symbol.asyncDispose]();
   }
   expect(await grants()).toEqual([place]);
   expect(await reach()).toContain("the page");

@@ -1,10 +1,7 @@
-import { mkdtemp, rm } from "node:fs/promises";
 import http from "node:http";
-import { tmpdir } from "node:os";
-import path from "node:path";
 import { Ajv } from "ajv";
 import fc from "fast-check";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { type MemoryProbe, memoryProbe } from "../support/memory.ts";
 import { type Product, startProduct, type TempState, tempState, token } from "../support/product.ts";
 import { connectClient, createDevice, type Device, type Frame } from "../support/ws-client.ts";
@@ -22,7 +19,6 @@ const batchOfNodes = 8;
 const perConnection = 2_500;
 const maxGrowth = 24 * 1_048_576;
 
-let folder: string;
 let state: TempState;
 let probe: MemoryProbe;
 let product: Product;
@@ -34,18 +30,12 @@ const fault = (kind: string, example: unknown): void => {
 };
 
 beforeAll(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), "rclaw-fuzz-"));
   state = await tempState();
-  probe = memoryProbe(folder);
+  probe = memoryProbe((await tempState()).dir);
   product = await startProduct({ stateDir: state.dir, env: probe.env });
   const { client, answer } = await connectClient(product.url, { token });
   fuzz = await methodFuzz([...answer.payload.features.methods, "no.such.method"]);
   await client.close();
-});
-afterAll(async () => {
-  await product[Symbol.asyncDispose]();
-  await state[Symbol.asyncDispose]();
-  await rm(folder, { recursive: true, force: true });
 });
 
 interface Role {

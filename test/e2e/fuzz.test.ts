@@ -4,8 +4,9 @@ import { readdir } from "node:fs/promises";
 import net from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { Ajv } from "ajv";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Product, startProduct, type TempState, tempState, token } from "../support/product.ts";
+import { beforeAll, expect, test } from "vitest";
+import { freshForAll } from "../support/fresh.ts";
+import { token } from "../support/product.ts";
 import { residentBytes } from "../support/memory.ts";
 import { type Client, connectClient, type Frame, openClient } from "../support/ws-client.ts";
 import { isAnswer } from "./fuzz-answers.ts";
@@ -34,22 +35,15 @@ const isEvent = ajv.compile({
   ...closed,
 });
 
-let state: TempState;
-let product: Product;
-let methods: readonly string[];
 /** What is wrong with the answers; one of each kind is enough to read. */
 const faults = new Set<string>();
 
+const product = freshForAll();
+let methods: readonly string[];
 beforeAll(async () => {
-  state = await tempState();
-  product = await startProduct({ stateDir: state.dir });
   const { client, answer } = await connectClient(product.url, { token });
   methods = [...answer.payload.features.methods, "connect", "no.such.method"];
   await client.close();
-});
-afterAll(async () => {
-  await product[Symbol.asyncDispose]();
-  await state[Symbol.asyncDispose]();
 });
 
 function send({ ws }: Client, { data, binary, fragments }: FuzzFrame): void {
@@ -214,11 +208,13 @@ test("SEC-019 SEC-021: frames that come after connect are answered, and nobody e
 }, 160_000);
 
 test("nothing was left behind, written down as a failure or said to nobody", async () => {
-  const log = await state.read("logs/gateway.log");
+  const log = await product.state.read("logs/gateway.log");
   expect(log.split("\n").filter((line) => /"level":(?:50|60)/.test(line))).toEqual([]);
   const known =
     /^(?:config(?:\.last-good)?\.json(?:\.bak(?:\.\d)?)?|cache(?:\/offers(?:\/[0-9a-f-]+\.json)?)?|gateway\.lock|logs(?:\/gateway\.log(?:\.1)?)?|identity(?:\/device\.json)?|devices(?:\/(?:paired|pending)\.json)?|plugins(?:\/(?:agent|approvals|cron|heartbeat|messages|nodes|voice)(?:\/storage\.json)?|\/\.staging|\/\.store|\/rclaw\.lock)?|workspace.*|credentials(?:\/[a-z]+-[a-zA-Z]+\.json)?|sessions|sessions\/(?:sessions\.json|runs\.json|journal-\d+\.jsonl|transcripts)|sessions\/transcripts\/[0-9a-f]{32}\.(?:(?:reset|deleted)\.[\dTZ.-]+\.)?jsonl)$/;
-  expect((await readdir(state.dir, { recursive: true })).filter((file) => !known.test(file))).toEqual([]);
+  expect((await readdir(product.stateDir, { recursive: true })).filter((file) => !known.test(file))).toEqual(
+    [],
+  );
   expect(await product.stop()).toBe(0);
   expect(product.stderr()).toBe("");
 }, 30_000);

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type ModelPeer, startModelPeer } from "../support/aimock.ts";
-import { type Product, startProduct, type TempState, tempState, token } from "../support/product.ts";
+import { beforeAll, describe, expect, test } from "vitest";
+import { freshForAll } from "../support/fresh.ts";
+import { token } from "../support/product.ts";
 
 /** What OpenClaw 2026.2.26 answered, with ids, times and token counts masked and pages left out. */
 interface Exchange {
@@ -60,40 +60,19 @@ const always = {
 } as const;
 const headersCompared = ["content-type", "cache-control", "allow"] as const;
 
-let state: TempState;
-let model: ModelPeer;
-let product: Product;
-
-beforeAll(async () => {
-  state = await tempState();
-  model = await startModelPeer();
-  model.answer(
+const endpoints = { chatCompletions: { enabled: true }, responses: { enabled: true } };
+const product = freshForAll({
+  model: "openai-completions",
+  config: { gateway: { http: { endpoints } }, hooks: { enabled: true, token: "hook-test-token" } },
+});
+beforeAll(() =>
+  product.model.answer(
     "",
     { content: "Hello from the mock provider. This reply is streamed in several deltas." },
     undefined,
-    {
-      chunkSize: 7,
-      streamingProfile: { ttft: 5, tps: 500 },
-    },
-  );
-  const { config, env } = model.openai();
-  const endpoints = { chatCompletions: { enabled: true }, responses: { enabled: true } };
-  product = await startProduct({
-    stateDir: state.dir,
-    config: {
-      ...config,
-      gateway: { http: { endpoints } },
-      hooks: { enabled: true, token: "hook-test-token" },
-    },
-    env,
-  });
-});
-
-afterAll(async () => {
-  await product?.[Symbol.asyncDispose]();
-  await model?.[Symbol.asyncDispose]();
-  await state?.[Symbol.asyncDispose]();
-});
+    { chunkSize: 7, streamingProfile: { ttft: 5, tps: 500 } },
+  ),
+);
 
 const asked = ({ req: { method, path: at, auth, headers, body } }: Exchange, number: number): string => {
   const shown = body === undefined ? "" : ` ${typeof body === "string" ? body : JSON.stringify(body)}`;

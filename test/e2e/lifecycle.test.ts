@@ -2,7 +2,7 @@ import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { stat, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { lastWords, type ModelPeer, startModelPeer } from "../support/aimock.ts";
 import { startTelegramPeer } from "../support/crabline.ts";
 import { startFresh } from "../support/fresh.ts";
@@ -35,8 +35,6 @@ beforeAll(async () => {
     streamingProfile: { ttft: 10, tps: 20 },
   });
 });
-
-afterAll(() => model?.[Symbol.asyncDispose]());
 
 const send = (client: Client, message: string, idempotencyKey: string): Promise<unknown> =>
   ask(client, "chat.send", { sessionKey: "main", message, idempotencyKey });

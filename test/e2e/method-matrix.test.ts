@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { type DescribedMethod, render } from "../../scripts/methods.mjs";
-import { ask, type Product, startProduct, type TempState, tempState } from "../support/product.ts";
+import { freshForAll } from "../support/fresh.ts";
+import { ask } from "../support/product.ts";
 import { type Client, createDevice } from "../support/ws-client.ts";
 
 interface Fact {
@@ -23,20 +24,12 @@ const missing: Readonly<Record<string, string>> = {
   connect: "the handshake, which comes before every method",
 };
 
-let state: TempState;
-let product: Product;
+const product = freshForAll({ config: {} });
 let methods: readonly DescribedMethod[];
-
 beforeAll(async () => {
-  state = await tempState();
-  product = await startProduct({ stateDir: state.dir, config: {} });
   ({ methods } = (await ask(await product.connect(), "methods.list")) as {
     methods: readonly DescribedMethod[];
   });
-});
-afterAll(async () => {
-  await product[Symbol.asyncDispose]();
-  await state[Symbol.asyncDispose]();
 });
 
 const scopes = [

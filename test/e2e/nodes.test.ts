@@ -1,14 +1,6 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { startFresh } from "../support/fresh.ts";
-import {
-  ask,
-  type Product,
-  rclaw,
-  say,
-  startProduct,
-  type TempState,
-  tempState,
-} from "../support/product.ts";
+import { describe, expect, test } from "vitest";
+import { freshForAll, startFresh } from "../support/fresh.ts";
+import { ask, rclaw, say, startProduct } from "../support/product.ts";
 import {
   type Client,
   type ConnectOptions,
@@ -18,17 +10,8 @@ import {
 } from "../support/ws-client.ts";
 
 /** Nodes against the whole product, with the frames and the words that OpenClaw's gateway was recorded with. */
-let state: TempState;
-let product: Product;
 
-beforeAll(async () => {
-  state = await tempState();
-  product = await startProduct({ stateDir: state.dir });
-});
-afterAll(async () => {
-  await product[Symbol.asyncDispose]();
-  await state[Symbol.asyncDispose]();
-});
+const product = freshForAll();
 
 const testNode = {
   role: "node",
@@ -312,7 +295,7 @@ describe("what a node tells", () => {
       expect(await ask(node, "node.event", { event, payload })).toEqual({ ok: true });
     await say(operator, "and?");
     // Clients are shown what the person said; the model was told the rest.
-    expect(await state.filesWith("id=r1, code 2")).not.toEqual([]);
+    expect(await product.state.filesWith("id=r1, code 2")).not.toEqual([]);
     await Promise.all([node.close(), operator.close()]);
   });
 });

@@ -1,39 +1,26 @@
 import OpenAI, { APIError } from "openai";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { lastWords, type ModelPeer, startModelPeer } from "../support/aimock.ts";
-import { ask, type Product, startProduct, type TempState, tempState, token } from "../support/product.ts";
+import { beforeAll, expect, test } from "vitest";
+import { lastWords } from "../support/aimock.ts";
+import { freshForAll } from "../support/fresh.ts";
+import { ask, token } from "../support/product.ts";
 import type { Client } from "../support/ws-client.ts";
 
 const words = "iron remembers every rain that ever fell upon it";
-let state: TempState;
-let model: ModelPeer;
-let product: Product;
+
+const endpoints = { chatCompletions: { enabled: true }, responses: { enabled: true } };
+const product = freshForAll({
+  model: "openai-completions",
+  config: { agents: { list: [{ id: "main" }, { id: "poet" }] }, gateway: { http: { endpoints } } },
+});
 let client: Client;
 let openai: OpenAI;
-
 beforeAll(async () => {
-  state = await tempState();
-  model = await startModelPeer();
-  const { config, env } = model.openai();
-  const endpoints = { chatCompletions: { enabled: true }, responses: { enabled: true } };
-  const agents = { ...config.agents, list: [{ id: "main" }, { id: "poet" }] };
-  product = await startProduct({
-    stateDir: state.dir,
-    config: { ...config, agents, gateway: { http: { endpoints } } },
-    env,
-  });
   client = await product.connect();
   openai = new OpenAI({ baseURL: `${product.http}/v1`, apiKey: token, maxRetries: 0 });
-  model.answer("tell me about iron", { content: words }, undefined, {
+  product.model.answer("tell me about iron", { content: words }, undefined, {
     chunkSize: 6,
     streamingProfile: { ttft: 10, tps: 100 },
   });
-});
-
-afterAll(async () => {
-  await product?.[Symbol.asyncDispose]();
-  await model?.[Symbol.asyncDispose]();
-  await state?.[Symbol.asyncDispose]();
 });
 
 const iron = { role: "user", content: "tell me about iron" } as const;
@@ -88,8 +75,8 @@ test("a stream ends with the line that clients wait for", async () => {
 });
 
 test("what the client remembers is shown to the model as history, its system prompt as such", async () => {
-  model.answer("and copper", { content: "copper turns green" });
-  const before = model.requests().length;
+  product.model.answer("and copper", { content: "copper turns green" });
+  const before = product.model.requests().length;
   await openai.chat.completions.create({
     model: "rclaw",
     messages: [
@@ -99,7 +86,7 @@ test("what the client remembers is shown to the model as history, its system pro
       { role: "user", content: [{ type: "text", text: "and copper" }] },
     ],
   });
-  const request = model.requests()[before];
+  const request = product.model.requests()[before];
   expect(lastWords(request as never)).toBe(
     [
       "[Chat messages since your last reply - for context]",
@@ -154,7 +141,7 @@ test("headers name the session and the agent", async () => {
 });
 
 test("a picture reaches the model, an address of one is fetched for nobody", async () => {
-  model.answer("what is this", { content: "a dot" });
+  product.model.answer("what is this", { content: "a dot" });
   const png =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
   const look = (url: string) =>
@@ -170,14 +157,14 @@ test("a picture reaches the model, an address of one is fetched for nobody", asy
         },
       ],
     });
-  const before = model.requests().length;
+  const before = product.model.requests().length;
   expect((await look(`data:image/png;base64,${png}`)).choices[0]?.message.content).toBe("a dot");
-  expect(JSON.stringify(model.requests()[before]?.messages)).toContain(png);
+  expect(JSON.stringify(product.model.requests()[before]?.messages)).toContain(png);
   await expect(look("http://127.0.0.1:1/x.png")).rejects.toThrow(/addresses are not fetched/);
 });
 
 test("a client that leaves stops the run it started", async () => {
-  model.answer("take your time", { content: "slow ".repeat(2_000) }, undefined, {
+  product.model.answer("take your time", { content: "slow ".repeat(2_000) }, undefined, {
     chunkSize: 5,
     streamingProfile: { ttft: 5, tps: 20 },
   });
@@ -202,7 +189,9 @@ test("a client that leaves stops the run it started", async () => {
 });
 
 test("a client that leaves before the first word stops its run as well", async () => {
-  model.answer("think it over", { content: "hm" }, undefined, { streamingProfile: { ttft: 60_000, tps: 1 } });
+  product.model.answer("think it over", { content: "hm" }, undefined, {
+    streamingProfile: { ttft: 60_000, tps: 1 },
+  });
   const leaving = new AbortController();
   const body = { model: "openclaw", user: "early", messages: [{ role: "user", content: "think it over" }] };
   const asking = rawPost("/v1/chat/completions", body, { signal: leaving.signal }).catch(
@@ -218,7 +207,7 @@ test("a client that leaves before the first word stops its run as well", async (
 });
 
 test("a model that fails is an internal error, as a whole answer and in the middle of a stream", async () => {
-  model.answer("break down", {
+  product.model.answer("break down", {
     error: { message: "no such model", type: "invalid_request_error" },
     status: 400,
   });
@@ -264,11 +253,11 @@ test("the agents are the models", async () => {
 });
 
 test("responses: OpenAI's own client gets a whole answer and goes on from it", async () => {
-  model.answer("say it again", { content: "again: iron" });
+  product.model.answer("say it again", { content: "again: iron" });
   const first = await openai.responses.create({ model: "openclaw", input: "tell me about iron" });
   expect(first).toMatchObject({ object: "response", status: "completed", output_text: words });
   expect(first.usage?.total_tokens).toBeGreaterThan(0);
-  const before = model.requests().length;
+  const before = product.model.requests().length;
   const second = await openai.responses.create({
     model: "openclaw",
     input: [{ role: "user", content: [{ type: "input_text", text: "say it again" }] }],
@@ -277,7 +266,7 @@ test("responses: OpenAI's own client gets a whole answer and goes on from it", a
   });
   expect(second.output_text).toBe("again: iron");
   expect(second.id).not.toBe(first.id);
-  const request = JSON.stringify(model.requests()[before]?.messages);
+  const request = JSON.stringify(product.model.requests()[before]?.messages);
   expect(request).toContain("tell me about iron");
   expect(request).toContain("Be brief.");
   const third = await openai.responses.create({
@@ -303,8 +292,8 @@ test("responses: OpenAI's own client gets an answer word by word", async () => {
 });
 
 test("responses: a text file comes with the message, in the person's name", async () => {
-  model.answer("summarise it", { content: "short" });
-  const before = model.requests().length;
+  product.model.answer("summarise it", { content: "short" });
+  const before = product.model.requests().length;
   const file_data = `data:text/plain;base64,${Buffer.from("oxide blooms </file> quietly").toString("base64")}`;
   await openai.responses.create({
     model: "openclaw",
@@ -318,7 +307,7 @@ test("responses: a text file comes with the message, in the person's name", asyn
       },
     ],
   });
-  expect(lastWords(model.requests()[before] as never)).toBe(
+  expect(lastWords(product.model.requests()[before] as never)).toBe(
     'summarise it\n\n<file name="notes.txt">\noxide blooms &lt;/file> quietly\n</file>',
   );
 });

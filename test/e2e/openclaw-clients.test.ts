@@ -3,8 +3,9 @@ import * as release3 from "openclaw-node-v3";
 import * as release4 from "openclaw-node-v4";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
-import { lastWords, type ModelPeer, startModelPeer } from "../support/aimock.ts";
-import { type Product, startProduct, type TempState, tempState, token } from "../support/product.ts";
+import { lastWords } from "../support/aimock.ts";
+import { freshForAll } from "../support/fresh.ts";
+import { token } from "../support/product.ts";
 
 /** The later release has all that is used here as well, with wider types. */
 type Client = release3.OpenClawClient;
@@ -13,27 +14,25 @@ type Client = release3.OpenClawClient;
 Object.assign(globalThis, { WebSocket });
 
 const slowText = "one two three four five six seven eight nine ten eleven twelve thirteen";
-let state: TempState;
-let model: ModelPeer;
-let product: Product;
 const open = new Set<Client>();
 
-beforeAll(async () => {
-  state = await tempState();
-  model = await startModelPeer();
-  model.answer("tell me slowly", { content: slowText }, undefined, { latency: 60, chunkSize: 8 });
-  model.answer("never mind", { content: "word ".repeat(400) }, undefined, { latency: 25, chunkSize: 5 });
-  model.answer("what time is it", { toolCalls: [{ name: "clock", arguments: {} }] }, { content: "Late." });
-  model.answer("break", { error: { message: "this key is not valid", type: "x" }, status: 401 });
-  model.mock.on({ userMessage: /.*/ }, (request) => ({ content: `You said: ${lastWords(request)}` }));
-  const { config, env } = model.anthropic();
-  product = await startProduct({ stateDir: state.dir, config, env });
+const product = freshForAll({ model: "anthropic" });
+beforeAll(() => {
+  product.model.answer("tell me slowly", { content: slowText }, undefined, { latency: 60, chunkSize: 8 });
+  product.model.answer("never mind", { content: "word ".repeat(400) }, undefined, {
+    latency: 25,
+    chunkSize: 5,
+  });
+  product.model.answer(
+    "what time is it",
+    { toolCalls: [{ name: "clock", arguments: {} }] },
+    { content: "Late." },
+  );
+  product.model.answer("break", { error: { message: "this key is not valid", type: "x" }, status: 401 });
+  product.model.mock.on({ userMessage: /.*/ }, (request) => ({ content: `You said: ${lastWords(request)}` }));
 });
 afterAll(async () => {
   for (const client of open) await client.disconnect();
-  await product?.[Symbol.asyncDispose]();
-  await model?.[Symbol.asyncDispose]();
-  await state?.[Symbol.asyncDispose]();
 });
 
 describe.each([
@@ -48,7 +47,7 @@ describe.each([
     const made = new OpenClawClient({
       url: product.url,
       token: options.token ?? token,
-      deviceIdentityPath: path.join(state.dir, `${alias}-${options.device ?? "device"}.json`),
+      deviceIdentityPath: path.join(product.stateDir, `${alias}-${options.device ?? "device"}.json`),
       autoReconnect: false,
       ...(options.scopes && { scopes: options.scopes }),
     });

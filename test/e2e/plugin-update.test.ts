@@ -1,8 +1,7 @@
 import { once } from "node:events";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
-import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { buildComponent } from "../../plugins/services/cli/author/build-component.ts";
@@ -100,7 +99,7 @@ beforeAll(async () => {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   place = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-  folder = await mkdtemp(path.join(os.tmpdir(), "rclaw-lingers-"));
+  ({ dir: folder } = await tempState());
   state = await tempState();
   model = await startModelPeer();
   const { config, ...openai } = model.openai();
@@ -109,10 +108,6 @@ beforeAll(async () => {
   client = await product.connect();
 }, 60_000);
 afterAll(async () => {
-  await product?.[Symbol.asyncDispose]();
-  await model?.[Symbol.asyncDispose]();
-  await state?.[Symbol.asyncDispose]();
-  await rm(folder, { recursive: true, force: true });
   server.closeAllConnections();
   server.close();
 });

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { bodies, coreModule } from "../fixtures/attacks/core.ts";
 import { buildForAll } from "../plugins/lanes/three.ts";
 import { residentBytes } from "../support/memory.ts";
@@ -86,10 +86,6 @@ beforeAll(async () => {
     },
   });
   client = await product.connect();
-});
-afterAll(async () => {
-  await product?.[Symbol.asyncDispose]();
-  await state?.[Symbol.asyncDispose]();
 });
 
 test("a stranger answers, caged", async () => {

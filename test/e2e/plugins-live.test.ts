@@ -1,6 +1,6 @@
 import { cp, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { lastWords, type ModelPeer, startModelPeer } from "../support/aimock.ts";
 import { type Call, startTelegramPeer, type TelegramPeer } from "../support/crabline.ts";
 import {
@@ -52,12 +52,6 @@ describe("a channel", () => {
     };
     product = await startProduct({ stateDir: state.dir, env, config: { ...config, channels } });
     client = await product.connect();
-  });
-  afterAll(async () => {
-    await product?.[Symbol.asyncDispose]();
-    await telegram?.[Symbol.asyncDispose]();
-    await model?.[Symbol.asyncDispose]();
-    await state?.[Symbol.asyncDispose]();
   });
 
   const isConnected = async (): Promise<boolean> =>
@@ -165,10 +159,6 @@ describe("plugins that misbehave", () => {
       },
     });
     client = await product.connect();
-  });
-  afterAll(async () => {
-    await product?.[Symbol.asyncDispose]();
-    await state?.[Symbol.asyncDispose]();
   });
 
   test("do not keep the gateway from serving", async () => {

@@ -47,8 +47,6 @@ beforeAll(async () => {
   client = await product.connect();
 });
 afterAll(async () => {
-  await product?.[Symbol.asyncDispose]();
-  await state?.[Symbol.asyncDispose]();
   sockets.close();
   server.closeAllConnections();
   server.close();

@@ -1,6 +1,6 @@
 import { cp, mkdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import {
   ask,
   type Product,
@@ -63,10 +63,6 @@ beforeAll(async () => {
     },
   });
   client = await product.connect();
-});
-afterAll(async () => {
-  await product?.[Symbol.asyncDispose]();
-  await state?.[Symbol.asyncDispose]();
 });
 
 test("a stranger that takes a built-in's id is refused by name, and the built-in answers as ever", async () => {

@@ -1,35 +1,22 @@
-import { LLMock } from "@copilotkit/aimock";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Product, startProduct, type TempState, tempState, token } from "../support/product.ts";
+import { beforeAll, expect, test } from "vitest";
+import { freshForAll } from "../support/fresh.ts";
+import { token } from "../support/product.ts";
 import { streamFaults } from "../support/replay.ts";
 import { type Client, connectClient, type ConnectOptions, type Frame } from "../support/ws-client.ts";
 
 const said = "One answer for two clients, in pieces that are small enough to be counted.";
-const mock = new LLMock({ port: 0 });
-let state: TempState;
-let product: Product;
 
-beforeAll(async () => {
+const product = freshForAll({
+  model: "openai-completions",
+  config: {
+    models: { providers: { openai: { models: [{ id: "m" }] } } },
+    agents: { defaults: { model: "openai/m" } },
+  },
+});
+beforeAll(() => {
+  const { mock } = product.model;
   mock.onMessage("abort me", { content: said }, { chunkSize: 4, latency: 250 });
   mock.onMessage(/./, { content: said }, { chunkSize: 4, latency: 15 });
-  await mock.start();
-  state = await tempState();
-  product = await startProduct({
-    stateDir: state.dir,
-    config: {
-      models: {
-        providers: {
-          openai: { baseUrl: `${mock.url}/v1`, apiKey: "sk-test-key-000000000000", models: [{ id: "m" }] },
-        },
-      },
-      agents: { defaults: { model: "openai/m", workspace: state.dir } },
-    },
-  });
-});
-afterAll(async () => {
-  await product[Symbol.asyncDispose]();
-  await mock.stop();
-  await state[Symbol.asyncDispose]();
 });
 
 async function speaking(

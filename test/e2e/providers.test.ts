@@ -1,36 +1,26 @@
-import { mkdir, writeFile } from "node:fs/promises";
-import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { anthropicKey, type ModelPeer, openaiKey, startModelPeer, toolResult } from "../support/aimock.ts";
-import { ask, type Product, say, startProduct, type TempState, tempState } from "../support/product.ts";
+import { beforeAll, describe, expect, test } from "vitest";
+import { anthropicKey, type ModelPeer, openaiKey, toolResult } from "../support/aimock.ts";
+import { freshForAll } from "../support/fresh.ts";
+import { ask, say } from "../support/product.ts";
 import type { Client, Frame } from "../support/ws-client.ts";
 
 const words = "iron remembers every rain that ever fell upon it";
 const providers = [
-  ["anthropic", "/v1/messages", (model: ModelPeer) => model.anthropic()],
-  ["openai-completions", "/v1/chat/completions", (model: ModelPeer) => model.openai("openai-completions")],
-  ["openai-responses", "/v1/responses", (model: ModelPeer) => model.openai("openai-responses")],
+  ["anthropic", "/v1/messages"],
+  ["openai-completions", "/v1/chat/completions"],
+  ["openai-responses", "/v1/responses"],
 ] as const;
 
-describe.each(providers)("%s", (name, endpoint, provided) => {
-  let state: TempState;
-  let model: ModelPeer;
-  let product: Product;
-  let client: Client;
-
-  beforeAll(async () => {
-    state = await tempState();
-    model = await startModelPeer();
-    await mkdir(path.join(state.dir, "workspace"));
-    await writeFile(path.join(state.dir, "workspace/notes.txt"), "oxide blooms quietly\n");
-    product = await startProduct({ stateDir: state.dir, ...provided(model) });
-    client = await product.connect();
+describe.each(providers)("%s", (name, endpoint) => {
+  const product = freshForAll({
+    model: name,
+    files: { "workspace/notes.txt": "oxide blooms quietly\n" },
   });
-
-  afterAll(async () => {
-    await product?.[Symbol.asyncDispose]();
-    await model?.[Symbol.asyncDispose]();
-    await state?.[Symbol.asyncDispose]();
+  let model: ModelPeer;
+  let client: Client;
+  beforeAll(async () => {
+    ({ model } = product);
+    client = await product.connect();
   });
 
   /** Says it in a session of its own; the whole story of the run, and how it ended. */
@@ -181,7 +171,7 @@ describe.each(providers)("%s", (name, endpoint, provided) => {
     expect(await product.stop()).toBe(0);
     const key = name === "anthropic" ? anthropicKey : openaiKey;
     expect(JSON.stringify(client.frames)).not.toContain(key);
-    expect(await state.filesWith(key)).toEqual([]);
+    expect(await product.state.filesWith(key)).toEqual([]);
     expect(product.stderr()).toBe("");
   });
 });

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { startTelegramPeer, type TelegramPeer } from "../support/crabline.ts";
 import { ask, type Product, say, startProduct, type TempState, tempState } from "../support/product.ts";
 
@@ -18,11 +18,6 @@ beforeAll(async () => {
   state = await tempState();
   telegram = await startTelegramPeer();
   await start();
-});
-afterAll(async () => {
-  await product?.[Symbol.asyncDispose]();
-  await telegram?.[Symbol.asyncDispose]();
-  await state?.[Symbol.asyncDispose]();
 });
 
 const message = { to: "4201", message: "The **kettle** is on.", idempotencyKey: "send-1" };

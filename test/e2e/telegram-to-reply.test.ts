@@ -1,6 +1,6 @@
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { anthropicKey, lastWords, type ModelPeer, startModelPeer, toolResult } from "../support/aimock.ts";
 import { botUsername, startTelegramPeer, type TelegramPeer } from "../support/crabline.ts";
 import { ask, type Product, rclaw, startProduct, type TempState, tempState } from "../support/product.ts";
@@ -58,13 +58,6 @@ beforeAll(async () => {
       },
     },
   });
-});
-
-afterAll(async () => {
-  await product?.[Symbol.asyncDispose]();
-  await telegram?.[Symbol.asyncDispose]();
-  await model?.[Symbol.asyncDispose]();
-  await state?.[Symbol.asyncDispose]();
 });
 
 const inGroup = (text: string, sender = ada) => {

@@ -22,10 +22,6 @@ beforeAll(async () => {
   product = await startProduct({ stateDir: state.dir, config });
   ca = await readFile(path.join(state.dir, "tls/gateway-cert.pem"));
 });
-afterAll(async () => {
-  await product?.[Symbol.asyncDispose]();
-  await state?.[Symbol.asyncDispose]();
-});
 
 /** The certificate is checked in full, name included: it is trusted here as an authority would be. */
 function fetchPage(page: string): Promise<{ status: number; headers: IncomingHttpHeaders; body: string }> {

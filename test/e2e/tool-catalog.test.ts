@@ -1,55 +1,30 @@
-import { mkdir, writeFile } from "node:fs/promises";
-import path from "node:path";
-import { LLMock } from "@copilotkit/aimock";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { ask, type Product, say, startProduct, type TempState, tempState } from "../support/product.ts";
+import { beforeAll, expect, test } from "vitest";
+import { freshForAll } from "../support/fresh.ts";
+import { ask, say } from "../support/product.ts";
 import type { Client } from "../support/ws-client.ts";
-
-const mock = new LLMock({ port: 0 });
-let state: TempState;
-let product: Product;
-let client: Client;
 
 const refused = (message: string): object => ({ code: "INVALID_REQUEST", message });
 
-beforeAll(async () => {
-  mock.onMessage(/./, { content: "Understood." });
-  await mock.start();
-  state = await tempState();
-  await mkdir(path.join(state.dir, "workspace-cook/skills/tea"), { recursive: true });
-  await writeFile(
-    path.join(state.dir, "workspace-cook/skills/tea/SKILL.md"),
-    "---\nname: tea\ndescription: Makes\n  tea.\n---\n",
-  );
-  product = await startProduct({
-    stateDir: state.dir,
-    config: {
-      models: {
-        providers: {
-          openai: {
-            baseUrl: `${mock.url}/v1`,
-            apiKey: "sk-test-key-000000000000",
-            models: [{ id: "m" }, { id: "big" }],
-          },
-        },
-      },
-      agents: {
-        defaults: { model: "openai/m", models: { "openai/m": { alias: "quick" } } },
-        list: [
-          { id: "main" },
-          { id: "cook" },
-          { id: "guest", tools: { profile: "minimal", alsoAllow: ["read", "write"], deny: ["write"] } },
-        ],
-      },
-      tools: { deny: ["exec"] },
+const product = freshForAll({
+  model: "openai-completions",
+  files: { "workspace-cook/skills/tea/SKILL.md": "---\nname: tea\ndescription: Makes\n  tea.\n---\n" },
+  config: {
+    models: { providers: { openai: { models: [{ id: "m" }, { id: "big" }] } } },
+    agents: {
+      defaults: { model: "openai/m", models: { "openai/m": { alias: "quick" } } },
+      list: [
+        { id: "main" },
+        { id: "cook" },
+        { id: "guest", tools: { profile: "minimal", alsoAllow: ["read", "write"], deny: ["write"] } },
+      ],
     },
-  });
-  client = await product.connect({ maxProtocol: 3 });
+    tools: { deny: ["exec"] },
+  },
 });
-afterAll(async () => {
-  await product[Symbol.asyncDispose]();
-  await mock.stop();
-  await state[Symbol.asyncDispose]();
+let client: Client;
+beforeAll(async () => {
+  product.model.mock.onMessage(/./, { content: "Understood." });
+  client = await product.connect({ maxProtocol: 3 });
 });
 
 interface Group {
@@ -121,17 +96,17 @@ test("an agent may be left fewer tools than the others have", async () => {
   await say(client, "hello", { sessionKey });
   const { groups } = await ask(client, "tools.effective", { sessionKey });
   expect(idsOf(groups)).toEqual([["core", ["read"]]]);
-  const asked = mock.getRequests().at(-1)?.body as { tools: { function?: { name: string } }[] };
+  const asked = product.model.mock.getRequests().at(-1)?.body as { tools: { function?: { name: string } }[] };
   expect(asked.tools.map((tool) => tool.function?.name)).toEqual(["read"]);
 });
 
 test("the skills of an agent's own workspace are named to its model, and to no other", async () => {
   await say(client, "one", { sessionKey: "agent:cook:main" });
-  expect(JSON.stringify(mock.getRequests().at(-1)?.body)).toContain(
+  expect(JSON.stringify(product.model.mock.getRequests().at(-1)?.body)).toContain(
     "- tea: Makes tea. (skills/tea/SKILL.md)",
   );
   await say(client, "two");
-  expect(JSON.stringify(mock.getRequests().at(-1)?.body)).not.toContain("skills/tea");
+  expect(JSON.stringify(product.model.mock.getRequests().at(-1)?.body)).not.toContain("skills/tea");
 });
 
 test("commands that can be typed are listed with what they take", async () => {

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { hasBrowser, startBrowser } from "../support/browser.ts";
 import { type Product, startProduct, type TempState, tempState, token } from "../support/product.ts";
 import { hasSandbox } from "../support/sandbox.ts";
@@ -44,11 +44,6 @@ describe.skipIf(!hasBrowser)("the chat page of a fresh install", () => {
       if (new URL(request.url()).host !== new URL(product.http).host)
         problems.push(`asked for ${request.url()}`);
     });
-  });
-  afterAll(async () => {
-    await browser?.[Symbol.asyncDispose]();
-    await product?.[Symbol.asyncDispose]();
-    await state?.[Symbol.asyncDispose]();
   });
 
   const log = () => page.locator("#log");

@@ -1,8 +1,9 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { lastWords, type ModelPeer, startModelPeer } from "../support/aimock.ts";
-import { ask, type Product, startProduct, type TempState, tempState, token } from "../support/product.ts";
+import { beforeAll, expect, test } from "vitest";
+import { lastWords, startModelPeer } from "../support/aimock.ts";
+import { freshForAll } from "../support/fresh.ts";
+import { ask, startProduct, tempState, token } from "../support/product.ts";
 import type { Client } from "../support/ws-client.ts";
 
 const hookToken = "hook-token-0123456789";
@@ -15,24 +16,12 @@ const hooks = {
     { match: { path: "ci" }, messageTemplate: "the build is {{status}}", sessionKey: "hook:ci:{{id}}" },
   ],
 };
-let state: TempState;
-let model: ModelPeer;
-let product: Product;
+
+const product = freshForAll({ model: "openai-completions", config: { hooks } });
 let client: Client;
-
 beforeAll(async () => {
-  state = await tempState();
-  model = await startModelPeer();
-  model.answer("", { content: "noted" });
-  const { config, env } = model.openai();
-  product = await startProduct({ stateDir: state.dir, config: { ...config, hooks }, env });
+  product.model.answer("", { content: "noted" });
   client = await product.connect();
-});
-
-afterAll(async () => {
-  await product?.[Symbol.asyncDispose]();
-  await model?.[Symbol.asyncDispose]();
-  await state?.[Symbol.asyncDispose]();
 });
 
 async function post(where: string, body: unknown, headers: Record<string, string> = {}) {
@@ -62,25 +51,25 @@ test("work of a hook runs in a session of its own, marked as a stranger's, and t
     ({ event, payload: told }) => event === "chat" && told.runId === runId && told.state === "final",
   );
   expect(payload.sessionKey).toMatch(/^agent:main:hook:[0-9a-f-]{36}$/);
-  const words = lastWords(model.requests().at(-1)!);
+  const words = lastWords(product.model.requests().at(-1)!);
   expect(words).toMatch(
     /EXTERNAL_UNTRUSTED_CONTENT id="[0-9a-f]{16}">>>\nSource: Webhook \(Garden\)\n---\nwater the plants\n<<<END/,
   );
 
   // Told when the run is over, which the sender is not.
-  await expect.poll(() => state.filesWith("Hook Garden, from outside")).toHaveLength(1);
+  await expect.poll(() => product.state.filesWith("Hook Garden, from outside")).toHaveLength(1);
   await ask(client, "chat.send", { sessionKey: "main", message: "what is new?", idempotencyKey: "k1" });
   await ended("agent:main:main");
-  const asked = JSON.stringify(model.requests().at(-1)?.messages);
+  const asked = JSON.stringify(product.model.requests().at(-1)?.messages);
   expect(asked).toMatch(/System: \[[^\]]+\] Hook Garden, from outside .* noted /);
 });
 
 test("a wake-up that cannot wait is a run of the main session", async () => {
-  const before = model.requests().length;
+  const before = product.model.requests().length;
   const answer = await post("/wake", { text: "the door\nis open" });
   expect(answer).toEqual({ status: 200, body: '{"ok":true,"mode":"now"}' });
-  await expect.poll(() => model.requests().length).toBeGreaterThan(before);
-  expect(JSON.stringify(model.requests()[before]?.messages)).toContain("the door is open");
+  await expect.poll(() => product.model.requests().length).toBeGreaterThan(before);
+  expect(JSON.stringify(product.model.requests()[before]?.messages)).toContain("the door is open");
 });
 
 test("a mapping's session is the one that its template makes", async () => {
@@ -88,7 +77,7 @@ test("a mapping's session is the one that its template makes", async () => {
   await ended("agent:main:hook:ci:7");
   expect(
     lastWords(
-      model.requests().find(({ messages }) => JSON.stringify(messages).includes("the build is red"))!,
+      product.model.requests().find(({ messages }) => JSON.stringify(messages).includes("the build is red"))!,
     ),
   ).toContain("the build is red");
 });
@@ -174,7 +163,7 @@ test.each([
 
 test("SEC-054 nor can a running gateway be given such a token", async () => {
   const { hash } = await ask(client, "config.get");
-  const text = await readFile(path.join(state.dir, "config.json"), "utf8");
+  const text = await readFile(path.join(product.stateDir, "config.json"), "utf8");
   const { ok, error } = await client.request("config.set", {
     raw: text.replace(hookToken, token),
     baseHash: hash,

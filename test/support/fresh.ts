@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { afterAll, beforeAll } from "vitest";
 import type { ModelPeer } from "./aimock.ts";
-import { ending } from "./ends.ts";
 import { type Product, type ProductOptions, startProduct, type TempState, tempState } from "./product.ts";
 
 /** The product with a state folder that nobody used before, and with the model peer that it asks. */
@@ -18,7 +18,17 @@ export interface FreshOptions extends Omit<ProductOptions, "stateDir"> {
   readonly files?: Readonly<Record<string, string>>;
 }
 
-/** All of it ends together: with the test by `await using`, else with the file. */
+/** For all tests of a file, or of a `describe`. There is nothing in it before they begin. */
+export function freshForAll(options: FreshOptions = {}): Fresh {
+  const fresh = {} as Fresh;
+  beforeAll(async () => {
+    Object.defineProperties(fresh, Object.getOwnPropertyDescriptors(await startFresh(options)));
+  });
+  afterAll(() => fresh[Symbol.asyncDispose]?.());
+  return fresh;
+}
+
+/** For one test, with `await using`; all of it ends together. */
 export async function startFresh({ model: api, files = {}, ...options }: FreshOptions = {}): Promise<Fresh> {
   const state = await tempState();
   for (const [name, text] of Object.entries(files)) {
@@ -36,7 +46,7 @@ export async function startFresh({ model: api, files = {}, ...options }: FreshOp
     env: { ...provided?.env, ...options.env },
     ...(config && { config }),
   });
-  return ending<Fresh>({
+  return {
     ...product,
     state,
     get model() {
@@ -46,7 +56,7 @@ export async function startFresh({ model: api, files = {}, ...options }: FreshOp
     async [Symbol.asyncDispose]() {
       for (const part of [product, model, state]) await part?.[Symbol.asyncDispose]();
     },
-  });
+  };
 }
 
 function merged(below: object | undefined, above: object | undefined): object | undefined {

@@ -1,16 +1,7 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Product, startProduct, type TempState, tempState } from "../../support/product.ts";
+import { expect, test } from "vitest";
+import { freshForAll } from "../../support/fresh.ts";
 
-let state: TempState;
-let product: Product;
-beforeAll(async () => {
-  state = await tempState();
-  product = await startProduct({ stateDir: state.dir });
-});
-afterAll(async () => {
-  await product[Symbol.asyncDispose]();
-  await state[Symbol.asyncDispose]();
-});
+const product = freshForAll();
 
 const open = (scopes: readonly string[]) => product.connect({ scopes });
 
