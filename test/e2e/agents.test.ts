@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { access, link, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { LLMock } from "@copilotkit/aimock";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import type { LLMock } from "@copilotkit/aimock";
+import { beforeAll, beforeEach, expect, test } from "vitest";
+import { startModelPeer } from "../support/aimock.ts";
 import {
   ask,
   type Product,
@@ -14,7 +15,7 @@ import {
 } from "../support/product.ts";
 import { type Client, connectClient } from "../support/ws-client.ts";
 
-const mock = new LLMock({ port: 0 });
+let mock: LLMock;
 let state: TempState;
 let product: Product;
 let client: Client;
@@ -37,15 +38,14 @@ async function refusal(method: string, params: object, by = client): Promise<unk
 const refused = (message: string): object => ({ code: "INVALID_REQUEST", message });
 
 beforeAll(async () => {
+  ({ mock } = await startModelPeer());
   mock.onMessage(
     "slowly",
     { content: "One word after the other, and none too soon." },
     { chunkSize: 4, latency: 100 },
   );
   mock.onMessage(/./, { content: "Understood." });
-  await mock.start();
 });
-afterAll(() => mock.stop());
 
 async function start(): Promise<void> {
   product = await startProduct({

@@ -1,7 +1,8 @@
 import { chmod, mkdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { LLMock } from "@copilotkit/aimock";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { LLMock } from "@copilotkit/aimock";
+import { beforeAll, describe, expect, test } from "vitest";
+import { startModelPeer } from "../support/aimock.ts";
 import { ask, type Product, say, startProduct, type TempState, tempState } from "../support/product.ts";
 import type { Client } from "../support/ws-client.ts";
 
@@ -11,7 +12,7 @@ import type { Client } from "../support/ws-client.ts";
  * and SEC-148 load.test.ts, edit.test.ts and methods.test.ts, SEC-146 methods.test.ts; SEC-042
  * is in attacks-methods.test.ts, SEC-143 in attacks-leaks.test.ts.
  */
-const mock = new LLMock({ port: 0 });
+let mock: LLMock;
 let state: TempState;
 let stateDir: string;
 let workspace: string;
@@ -19,7 +20,7 @@ let product: Product;
 let client: Client;
 
 beforeAll(async () => {
-  await mock.start();
+  ({ mock } = await startModelPeer());
   state = await tempState();
   stateDir = path.join(state.dir, "state");
   workspace = path.join(state.dir, "workspace");
@@ -37,11 +38,6 @@ beforeAll(async () => {
     },
   });
   client = await product.connect();
-});
-afterAll(async () => {
-  await product[Symbol.asyncDispose]();
-  await mock.stop();
-  await state[Symbol.asyncDispose]();
 });
 
 const config = (): Promise<string> => readFile(path.join(stateDir, "config.json"), "utf8");

@@ -185,22 +185,19 @@ test("once allows exactly one request, and the others are told that it was answe
 });
 
 test.runIf(hasBrowser)("always, pressed on the chat page, is written, and the next call works", async () => {
-  const browser = await startBrowser({});
-  try {
-    const pages = await Promise.all([1, 2].map(() => browser.context.newPage()));
-    for (const page of pages) {
-      await page.goto(`${product.http}/#token=${token}`);
-      await page.locator("#access").waitFor();
-    }
-    const [page, second] = pages;
-    expect(await page?.locator("#access").innerText()).toContain(
-      `Plugin reacher wanted to reach ${place}, but it is a loopback address.`,
-    );
-    await page?.getByRole("button", { name: "Always allow" }).click();
-    await page?.locator("#access").waitFor({ state: "hidden" });
-    await second?.locator("#access").waitFor({ state: "hidden" });
-  } finally {
+  await using browser = await startBrowser({});
+  const pages = await Promise.all([1, 2].map(() => browser.context.newPage()));
+  for (const page of pages) {
+    await page.goto(`${product.http}/#token=${token}`);
+    await page.locator("#access").waitFor();
   }
+  const [page, second] = pages;
+  expect(await page?.locator("#access").innerText()).toContain(
+    `Plugin reacher wanted to reach ${place}, but it is a loopback address.`,
+  );
+  await page?.getByRole("button", { name: "Always allow" }).click();
+  await page?.locator("#access").waitFor({ state: "hidden" });
+  await second?.locator("#access").waitFor({ state: "hidden" });
   expect(await grants()).toEqual([place]);
   expect(await reach()).toContain("the page");
   expect(await reach()).toContain("the page");

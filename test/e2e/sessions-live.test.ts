@@ -1,9 +1,10 @@
-import { LLMock } from "@copilotkit/aimock";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import type { LLMock } from "@copilotkit/aimock";
+import { beforeAll, expect, test } from "vitest";
+import { startModelPeer } from "../support/aimock.ts";
 import { type Product, startProduct, type TempState, tempState } from "../support/product.ts";
 import type { Client, Frame } from "../support/ws-client.ts";
 
-const mock = new LLMock({ port: 0 });
+let mock: LLMock;
 const said = "Hello from the mock provider.";
 let state: TempState;
 let product: Product;
@@ -26,16 +27,11 @@ const start = (): Promise<Product> =>
   });
 
 beforeAll(async () => {
+  ({ mock } = await startModelPeer());
   mock.onMessage("slow one", { content: said }, { chunkSize: 1, latency: 400 });
   mock.onMessage(/./, { content: said }, { chunkSize: 8, latency: 1 });
-  await mock.start();
   state = await tempState();
   product = await start();
-});
-afterAll(async () => {
-  await product[Symbol.asyncDispose]();
-  await mock.stop();
-  await state[Symbol.asyncDispose]();
 });
 
 const ofSession =
