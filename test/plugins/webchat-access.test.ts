@@ -1,23 +1,6 @@
 import type { Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { type Browser, noBrowser, openChat, ordinary, startBrowser } from "./webchat-browser.ts";
-import { type Peer, startPeer } from "./webchat-peer.ts";
-
-const browserTest = test.skipIf(noBrowser !== undefined);
-let browser: Browser;
-let peer: Peer;
-
-beforeAll(async () => {
-  if (!noBrowser) browser = await startBrowser();
-});
-afterAll(async () => {
-  if (!noBrowser) await browser.close();
-});
-afterEach(async () => {
-  if (noBrowser) return;
-  for (const page of browser.context.pages().slice(1)) await page.close();
-  await peer?.stop();
-});
+import { expect } from "vitest";
+import { browserTest, openChat, openPeer, peer } from "./webchat-browser.ts";
 
 const card = {
   id: "1".repeat(16),
@@ -40,11 +23,10 @@ const other = {
 };
 
 async function open(pending: readonly (object | null)[] = []): Promise<Page> {
-  peer = await startPeer();
-  ordinary(peer);
+  await openPeer();
   peer.answers.set("egress.pending", () => ({ pending }));
   peer.answers.set("egress.resolve", () => ({}));
-  return openChat(browser, peer);
+  return openChat();
 }
 const words = (page: Page): Promise<string> => page.locator("#access").innerText();
 
@@ -119,12 +101,11 @@ browserTest("an answer that could not be written stays a question", async () => 
 });
 
 browserTest("whoever may not answer sees nothing", async () => {
-  peer = await startPeer();
-  ordinary(peer);
+  await openPeer();
   peer.answers.set("egress.pending", () => ({
     error: { code: "INVALID_REQUEST", message: "missing scope: operator.approvals" },
   }));
-  const page = await openChat(browser, peer);
+  const page = await openChat();
   await peer.next("egress.pending");
   peer.event("egress.denied", card);
   // Frames keep their order: what comes after the card has been seen means that the card was, too.

