@@ -1,7 +1,7 @@
-import { createHash, timingSafeEqual } from "node:crypto";
 import { isIP } from "node:net";
 import { inRanges, isLoopbackIp, limitKey, type Peer, plainIp } from "@rclaw/plugin-sdk/services/peer";
 import { authLimits, createLimiter, type LimiterRules } from "@rclaw/plugin-sdk/services/limiter";
+import { isSameSecret } from "@rclaw/plugin-sdk/same-secret";
 
 /** How the gateway knows its clients. Read anew for every attempt: a rotated token counts from the next connection on. */
 export interface AuthRules {
@@ -160,12 +160,6 @@ function compare(rules: AuthRules, mode: "none" | "token" | "password", given: G
   return isSameSecret(actual, expected)
     ? { ok: true, method: mode }
     : { ok: false, reason: `${mode}_mismatch` };
-}
-
-/** Digests have one length, so neither length nor a common start can be timed. */
-function isSameSecret(a: string, b: string): boolean {
-  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
-  return timingSafeEqual(digest(a), digest(b));
 }
 
 const codes: Record<Reason, string> = {

@@ -1,5 +1,5 @@
-import { createHash, timingSafeEqual } from "node:crypto";
 import type { Route } from "@rclaw/plugin-sdk";
+import { isSameSecret } from "@rclaw/plugin-sdk/same-secret";
 import type { Update } from "grammy/types";
 import { maxTries, mayPass } from "./intake.ts";
 
@@ -57,7 +57,7 @@ export function createWebhook(accounts: () => readonly WebhookAccount[], now: ()
       const given = headers["x-telegram-bot-api-secret-token"] ?? "";
       // All are compared, each in constant time: neither the answer's delay nor its text tells how close a guess was.
       const account = accounts()
-        .filter(({ secret }) => sameSecret(secret, given))
+        .filter(({ secret }) => isSameSecret(given, secret))
         .at(0);
       if (!account) return refuse();
       if (body.byteLength > bodyLimit) return { status: 413 };
@@ -71,11 +71,6 @@ export function createWebhook(accounts: () => readonly WebhookAccount[], now: ()
       return answer;
     },
   };
-}
-
-function sameSecret(secret: string, given: string): boolean {
-  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
-  return secret !== "" && timingSafeEqual(digest(secret), digest(given));
 }
 
 function parse(body: Uint8Array): Update | undefined {

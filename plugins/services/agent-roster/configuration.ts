@@ -1,6 +1,7 @@
 import { type Caller, isRclawError, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
 import { type Agent, agentIdOf, agentsOf } from "@rclaw/plugin-sdk/services/agents";
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
+import { createTurns } from "@rclaw/plugin-sdk/turns";
 
 /** The configuration as it stands, secrets left out. */
 export interface Snapshot {
@@ -22,7 +23,7 @@ const tries = 3;
 
 /** Reads the configuration, and changes it in the name of whoever asked. */
 export function createConfiguration(methods: Pick<PluginContext["methods"], "call">) {
-  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = createTurns();
 
   const read = async (): Promise<Snapshot> => (await methods.call("config.get", {})) as Snapshot;
 
@@ -48,9 +49,7 @@ export function createConfiguration(methods: Pick<PluginContext["methods"], "cal
           throw error;
         }
       };
-      const done = last.then(() => attempt(tries));
-      last = done.catch(() => undefined);
-      return done;
+      return inTurn(() => attempt(tries));
     },
   };
 }

@@ -3,6 +3,7 @@ import path from "node:path";
 import { type Caller, defineMethod, type Method, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
 import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
 import { type FileKind, kindOf, type PlainFile, readPlain } from "@rclaw/plugin-sdk/services/plain-file";
+import { createTurns } from "@rclaw/plugin-sdk/turns";
 import { agentIn, type Configuration } from "./configuration.ts";
 import { fileParams, filesParams, setFileParams } from "./methods.schema.ts";
 
@@ -27,7 +28,8 @@ const reasons: Readonly<Record<Exclude<FileKind, "plain" | "missing">, string>> 
 
 /** `agents.files.*`: the files that are read before every answer. */
 export function fileMethods({ context, configuration }: RosterOptions): readonly Method[] {
-  let last: Promise<unknown> = Promise.resolve();
+  // A hash that was compared must still be true when the file is replaced.
+  const inTurn = createTurns();
 
   async function workspaceOf(agentId: string): Promise<{ agentId: string; workspace: string }> {
     const agent = agentIn(await configuration.read(), agentId);
@@ -89,12 +91,7 @@ export function fileMethods({ context, configuration }: RosterOptions): readonly
       name: "agents.files.set",
       since: "2026.2.17",
       params: setFileParams,
-      handle({ params, caller }) {
-        // One after the other: a hash that was compared must still be true when the file is replaced.
-        const done = last.then(() => set(params, caller));
-        last = done.catch(() => undefined);
-        return done;
-      },
+      handle: ({ params, caller }) => inTurn(() => set(params, caller)),
     }),
   ];
 }

@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import path from "node:path";
 import type { PluginContext } from "@rclaw/plugin-sdk";
+import { createTurns } from "@rclaw/plugin-sdk/turns";
 import type { Static } from "typebox";
 import { refused } from "./command-line.ts";
 import type { approvalsFile } from "./methods.schema.ts";
@@ -32,14 +33,8 @@ export function openRulesFile({
   /** Where the gateway keeps its state. */
   folder(): Promise<string>;
 }): RulesFile {
-  let last: Promise<unknown> = Promise.resolve();
-
   /** One after the other, so that the hash that was compared is the one that is replaced. */
-  function inTurn<T>(task: () => Promise<T>): Promise<T> {
-    const result = last.then(task);
-    last = result.catch(() => undefined);
-    return result;
-  }
+  const inTurn = createTurns();
 
   async function current(): Promise<ApprovalsFile> {
     const stored = (await storage.get(storageKey)) as ApprovalsFile | undefined;

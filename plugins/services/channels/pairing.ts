@@ -4,6 +4,7 @@ import path from "node:path";
 import { defineMethod, type Logger, RclawError } from "@rclaw/plugin-sdk";
 import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
+import { createTurns } from "@rclaw/plugin-sdk/turns";
 import { pairingApproveParams, pairingListParams, pairingRevokeParams } from "./pairing.schema.ts";
 
 /** Somebody who wrote to the assistant and waits to be let in. */
@@ -82,14 +83,8 @@ interface AllowFile {
  * it: two messages at once must not both see two pending requests and make four.
  */
 export function createPairing({ dir, log, now = Date.now }: PairingOptions): Pairing {
-  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = createTurns();
   const mistakes = new Map<string, number[]>();
-
-  function inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = last.then(work, work);
-    last = turn.catch(() => undefined);
-    return turn;
-  }
 
   const requestsFile = (channel: string): string => path.join(dir, `${named(channel)}-pairing.json`);
 

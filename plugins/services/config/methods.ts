@@ -2,6 +2,7 @@ import type { ConfigMethodOptions, KeyPath, LoadedConfig } from "@rclaw/plugin-s
 import { type Caller, defineMethod, RclawError } from "@rclaw/plugin-sdk";
 import json5 from "json5";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
+import { createTurns } from "@rclaw/plugin-sdk/turns";
 import { setIn } from "./edit.ts";
 import { readConfigFile } from "./load.ts";
 import { maxBytes } from "./files.ts";
@@ -30,15 +31,10 @@ interface Replacement {
 /** `config.*` of the gateway protocol. */
 export function configMethods(options: ConfigMethodOptions): KernelMethod[] {
   const { current, write, configure, plugins } = options;
-  let last: Promise<unknown> = Promise.resolve();
   const { count, countConflict } = createWriteLimits();
 
   /** One write after the other, so that the hash that was compared is the one that is replaced. */
-  function inTurn<T>(task: () => Promise<T>): Promise<T> {
-    const result = last.then(task);
-    last = result.catch(() => undefined);
-    return result;
-  }
+  const inTurn = createTurns();
 
   async function replace(
     { method, caller, baseHash }: Replacement,

@@ -1,4 +1,5 @@
 import { type PluginContext, RclawError } from "@rclaw/plugin-sdk";
+import { createTurns } from "@rclaw/plugin-sdk/turns";
 import type { CronJob, RunEntry } from "./methods.schema.ts";
 
 const maxJobs = 500;
@@ -20,7 +21,7 @@ export async function openStore(storage: PluginContext["storage"]) {
   let sizes = runs.map(sizeOf);
   const leaving = new Map(Object.entries(((await storage.get("leaving")) ?? {}) as Record<string, number>));
   const saveLeaving = (): Promise<void> => storage.set("leaving", Object.fromEntries(leaving));
-  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = createTurns();
 
   function appended(entry: RunEntry): { runs: readonly RunEntry[]; sizes: number[] } {
     const kept = { runs: [...runs, entry], sizes: [...sizes, sizeOf(entry)] };
@@ -36,7 +37,7 @@ export async function openStore(storage: PluginContext["storage"]) {
     work: (draft: Jobs) => T | Promise<T>,
     entryOf?: (result: T) => RunEntry | undefined,
   ): Promise<T> {
-    const own = last.then(async () => {
+    return inTurn(async () => {
       const draft = new Map(jobs);
       const result = await work(draft);
       const entry = entryOf?.(result);
@@ -49,8 +50,6 @@ export async function openStore(storage: PluginContext["storage"]) {
       if (log) ({ runs, sizes } = log);
       return result;
     });
-    last = own.catch(() => undefined);
-    return own;
   }
 
   return {

@@ -1,4 +1,3 @@
-import { createHash, timingSafeEqual } from "node:crypto";
 import { RclawError } from "@rclaw/plugin-sdk";
 import type {
   Admission,
@@ -8,6 +7,8 @@ import type {
   DevicesOptions,
 } from "@rclaw/plugin-sdk/services/devices";
 import { coversScopes } from "@rclaw/plugin-sdk/services/devices";
+import { isSameSecret } from "@rclaw/plugin-sdk/same-secret";
+import { createTurns } from "@rclaw/plugin-sdk/turns";
 import { type DeviceTables, openTables, type Paired, type Pending } from "./files.ts";
 import { deviceMethods } from "./methods.ts";
 import {
@@ -43,7 +44,6 @@ export function openDevices(options: DevicesOptions): Devices {
   const { stateDir, redactor, broadcast, log, now } = options;
   let opening: Promise<DeviceTables> | undefined;
   let seen: NodeJS.Timeout | undefined;
-  let last: Promise<unknown> = Promise.resolve();
 
   const tables = (): Promise<DeviceTables> => {
     opening ??= openTables(stateDir).then((opened) => {
@@ -56,11 +56,7 @@ export function openDevices(options: DevicesOptions): Devices {
   };
 
   /** One decision after the other: two connections of one device must not each make it a token. */
-  function inTurn<T>(task: () => Promise<T>): Promise<T> {
-    const result = last.then(task);
-    last = result.catch(() => undefined);
-    return result;
-  }
+  const inTurn = createTurns();
 
   function keepSecret({ tokens = {} }: Paired): void {
     for (const { token } of Object.values(tokens)) redactor.add(token);
@@ -218,10 +214,4 @@ function isOwn(
     token.revokedAtMs === undefined &&
     coversScopes(scopesOf(token.scopes), scopes)
   );
-}
-
-/** Digests have one length, so neither length nor a common start can be timed. */
-function isSameSecret(a: string, b: string): boolean {
-  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
-  return timingSafeEqual(digest(a), digest(b));
 }

@@ -2,6 +2,7 @@ import type { CallContext, ExtismPluginOptions, Plugin } from "@extism/extism";
 import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import type { Asked, Offer } from "@rclaw/plugin-sdk/boundary/calls";
 import type { Incoming } from "@rclaw/plugin-sdk/boundary/endpoint";
+import { createTurns } from "@rclaw/plugin-sdk/turns";
 import type { Guest, GuestPorts } from "./guest.ts";
 import { adapterOf, answerOf, offerOf } from "./extism-abi.ts";
 import { type Entry, extismFunctions, type HostState, newEntry, textOf } from "./extism-host.ts";
@@ -46,7 +47,8 @@ export async function openExtism(
   let live: Live | undefined;
   let isActive = false;
   let adapter = identity;
-  let last: Promise<unknown> = Promise.resolve();
+  // The SDK's blocks belong to one call at a time.
+  const inTurn = createTurns();
 
   /** Anew for every instance, so that nothing of a broken one is left in what they remember. */
   function importsOf(): Imports {
@@ -216,12 +218,7 @@ export async function openExtism(
 
   await alive();
   return {
-    // One after the other: the SDK's blocks belong to one call at a time.
-    handle(call) {
-      const answered = last.then(() => answer(call));
-      last = answered.catch(() => undefined);
-      return answered;
-    },
+    handle: (call) => inTurn(() => answer(call)),
     memoryBytes: () => live?.memories.reduce((sum, { buffer }) => sum + buffer.byteLength, 0) ?? 0,
   };
 }

@@ -1,5 +1,7 @@
-import { createHash, randomBytes, randomUUID, timingSafeEqual } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { type PluginContext, RclawError } from "@rclaw/plugin-sdk";
+import { isSameSecret } from "@rclaw/plugin-sdk/same-secret";
+import { createTurns } from "@rclaw/plugin-sdk/turns";
 
 /** What a node, or somebody for it, says when it asks to be paired. */
 interface PairRequest {
@@ -46,13 +48,9 @@ const maxPaired = 512;
  * are the devices' business. Programs still ask it whether a token is a node's.
  */
 export function openPairing(storage: PluginContext["storage"], now: () => number): Pairing {
-  let last: Promise<unknown> = Promise.resolve();
-
-  function inTurn<T>(task: (tables: Tables) => Promise<T>): Promise<T> {
-    const result = last.then(async () => task(await load()));
-    last = result.catch(() => undefined);
-    return result;
-  }
+  const turns = createTurns();
+  const inTurn = <T>(task: (tables: Tables) => Promise<T>): Promise<T> =>
+    turns(async () => task(await load()));
 
   async function load(): Promise<Tables> {
     const { pending = {}, paired = {} } = ((await storage.get(storageKey)) ?? {}) as Partial<Tables>;
@@ -131,7 +129,7 @@ export function openPairing(storage: PluginContext["storage"], now: () => number
     verify: (nodeId, token) =>
       inTurn(async ({ paired }) => {
         const node = Object.hasOwn(paired, nodeId.trim()) ? paired[nodeId.trim()] : undefined;
-        return node && isSame(token, node.token) ? node : undefined;
+        return node && isSameSecret(token, node.token) ? node : undefined;
       }),
     rename: (nodeId, displayName) =>
       inTurn(async (tables) => {
@@ -153,10 +151,4 @@ export function openPairing(storage: PluginContext["storage"], now: () => number
         return true;
       }),
   };
-}
-
-/** Of equal length first, so that the time it takes tells nothing about where they differ. */
-function isSame(given: string, wanted: string): boolean {
-  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
-  return timingSafeEqual(digest(given), digest(wanted));
 }

@@ -3,19 +3,15 @@ import path from "node:path";
 import { RclawError } from "@rclaw/plugin-sdk";
 import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
 import type { Secrets, StorageService } from "@rclaw/plugin-sdk/services/storage";
+import { createTurns } from "@rclaw/plugin-sdk/turns";
 
 /** The secrets of one state folder. */
 export const createSecrets: StorageService["createSecrets"] = ({ stateDir, redactor }): Secrets => {
   const file = path.join(stateDir, "secrets.json");
   let cache: Promise<Map<string, string>> | undefined;
-  let last: Promise<unknown> = Promise.resolve();
 
   /** One change after the other, so that none is written over what another has just read. */
-  function inTurn<T>(task: () => Promise<T>): Promise<T> {
-    const result = last.then(task);
-    last = result.catch(() => undefined);
-    return result;
-  }
+  const inTurn = createTurns();
 
   async function read(): Promise<Map<string, string>> {
     let text: string;

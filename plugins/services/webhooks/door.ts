@@ -1,6 +1,6 @@
-import { createHash, timingSafeEqual } from "node:crypto";
 import type { Route } from "@rclaw/plugin-sdk";
 import { createLimiter } from "@rclaw/plugin-sdk/services/limiter";
+import { isSameSecret } from "@rclaw/plugin-sdk/same-secret";
 import { plain } from "./answers.ts";
 
 const rules = { maxAttempts: 20, windowMs: 60_000, lockoutMs: 60_000, exemptLoopback: false };
@@ -16,7 +16,7 @@ export function createDoor(token: string, now: () => number): NonNullable<Route[
   return async ({ query, headers, ip = "local" }) => {
     // Written into an address it would stand in logs and histories.
     if (Object.hasOwn(query, "token")) return plain(400, inHeader);
-    if (isSame(tokenIn(headers), token)) {
+    if (isSameSecret(tokenIn(headers), token)) {
       limiter.succeed(ip);
       return undefined;
     }
@@ -32,9 +32,4 @@ function tokenIn({
   "x-openclaw-token": own = "",
 }: Readonly<Record<string, string>>): string {
   return (/^bearer\s+(.+)$/i.exec(authorization.trim())?.[1] ?? own).trim();
-}
-
-function isSame(given: string, token: string): boolean {
-  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
-  return token !== "" && timingSafeEqual(digest(given), digest(token));
 }
