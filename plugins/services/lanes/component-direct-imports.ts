@@ -4,6 +4,7 @@ import { RclawError } from "@rclaw/plugin-sdk";
 import type { Imports } from "./versions.ts";
 import { clockImports } from "./component-clock.ts";
 import { toGuest } from "./component-errors.ts";
+import { waitingVerb } from "./waiting-verbs.ts";
 import type { GuestLog, LogLevel } from "./guest-log.ts";
 import { parseGuestJson } from "./guest-json.ts";
 import type { GuestPorts } from "./guest.ts";
@@ -13,32 +14,6 @@ export interface Entry {
   call: number | undefined;
   isTool: boolean;
 }
-
-/** Verbs that have no interface of their own; those with `call` are made on behalf of the tool call that runs. */
-const verbs: { readonly [Name in keyof Verbs]?: { readonly call?: true } } = {
-  "storage.get": {},
-  "storage.set": {},
-  "secrets.get": {},
-  "secrets.resolve": {},
-  "secrets.sign": {},
-  "secrets.verify": {},
-  "files.read": { call: true },
-  "files.write": { call: true },
-  "files.list": { call: true },
-  "tool.update": { call: true },
-  "tools.list": {},
-  "tools.call": { call: true },
-  "channels.deliver": {},
-  "channels.typing": {},
-  "providers.ready": {},
-  "providers.models": {},
-  "methods.call": {},
-  "sessions.list": {},
-  "sessions.find": {},
-  "sessions.tail": {},
-  "gateway.broadcast": {},
-  "gateway.send": {},
-};
 
 interface Request {
   readonly method: string;
@@ -70,7 +45,7 @@ export function directImports(ports: GuestPorts, log: GuestLog, entry: Entry): I
   }
 
   function call(method: string, text: string): string {
-    const verb = Object.hasOwn(verbs, method) ? verbs[method as keyof Verbs] : undefined;
+    const verb = waitingVerb(method);
     if (!verb)
       throw forGuest(
         new RclawError(

@@ -1,8 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { RclawError } from "@rclaw/plugin-sdk";
 import type { Verbs } from "@rclaw/plugin-sdk/boundary/calls";
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import type { GuestPorts } from "./guest.ts";
 import type { GuestLog, LogLevel } from "./guest-log.ts";
+import { waitingVerb } from "./waiting-verbs.ts";
 
 interface VerbPorts {
   readonly ports: GuestPorts;
@@ -13,36 +15,7 @@ interface VerbPorts {
 
 type Params = Readonly<Record<string, unknown>>;
 
-/** Verbs that a guest that waits may use. Those with `call` are made on behalf of the call that it is in. */
-const waiting = {
-  "storage.get": {},
-  "storage.set": {},
-  "secrets.get": {},
-  "secrets.resolve": {},
-  "secrets.sign": {},
-  "secrets.verify": {},
-  "files.read": { call: true },
-  "files.write": { call: true },
-  "files.list": { call: true },
-  "tool.update": { call: true },
-  "tools.list": {},
-  "tools.call": { call: true },
-  "channels.deliver": {},
-  "channels.typing": {},
-  "providers.ready": {},
-  "providers.models": {},
-  "methods.call": {},
-  "sessions.list": {},
-  "sessions.find": {},
-  "sessions.tail": {},
-  "gateway.broadcast": {},
-  "gateway.send": {},
-  "http.send": {},
-} as const satisfies Partial<Record<keyof Verbs, { readonly call?: true }>>;
-
 const levels: readonly unknown[] = ["debug", "info", "warn", "error"] satisfies LogLevel[];
-const isRecord = (value: unknown): value is Params =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** Answers one `{"m": method, "a": params}` of a guest. */
 export function performVerb(request: unknown, { ports, log, entry }: VerbPorts): unknown {
@@ -53,9 +26,7 @@ export function performVerb(request: unknown, { ports, log, entry }: VerbPorts):
   const { call: _call, place: _place, ...params } = given ?? {};
   const own = answeredHere.get(method);
   if (own) return own(params, log);
-  const verb: { readonly call?: true } | undefined = Object.hasOwn(waiting, method)
-    ? waiting[method as keyof typeof waiting]
-    : undefined;
+  const verb = method === "http.send" ? {} : waitingVerb(method);
   if (!verb)
     throw new RclawError(
       "INVALID_REQUEST",

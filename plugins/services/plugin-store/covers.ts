@@ -1,4 +1,5 @@
-import { canonical, isRecord, own } from "./text.ts";
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
+import { canonical, own } from "./text.ts";
 
 /** Does the older grant allow everything that the newer one does? When in doubt, no. */
 export type Covers = (older: unknown, newer: unknown) => boolean;

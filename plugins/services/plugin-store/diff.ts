@@ -1,4 +1,5 @@
 import type { ManifestDiff } from "@rclaw/plugin-sdk/services/plugin-store";
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import {
   type Covers,
   coversHook,
@@ -10,7 +11,7 @@ import {
   single,
 } from "./covers.ts";
 import { entriesOf } from "./manifest.ts";
-import { byText, canonical, isRecord, own, shown } from "./text.ts";
+import { byText, canonical, own, shown } from "./text.ts";
 
 /** One thing that a manifest adds or asks for, and how it is said to a person. */
 interface Item {

@@ -1,9 +1,10 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import type { StorePorts } from "@rclaw/plugin-sdk/services/plugin-store";
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import { limits, mebibytes } from "./limits.ts";
 import { isSafeUrl } from "./source.ts";
-import { isRecord, own, quoted } from "./text.ts";
+import { own, quoted } from "./text.ts";
 
 /** Bytes of an answer, as long as there are not too many. */
 export async function download(

@@ -1,9 +1,10 @@
 import path from "node:path";
 import type { Finding } from "@rclaw/plugin-sdk/services/plugin-store";
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import { readRegular } from "./digest.ts";
 import { limits } from "./limits.ts";
 import { packageJson } from "./selection.ts";
-import { isRecord, own, shown } from "./text.ts";
+import { own, shown } from "./text.ts";
 
 const scripts = ["preinstall", "install", "postinstall", "preprepare", "prepare", "postprepare"];
 const pages = /\.(?:md|markdown|mdx|txt|rst)$|(?:^|\/)(?:readme|skill|install)$/i;

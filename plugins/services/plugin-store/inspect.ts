@@ -11,13 +11,14 @@ import type {
   Staged,
   StorePorts,
 } from "@rclaw/plugin-sdk/services/plugin-store";
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import JSON5 from "json5";
 import { mistakenFor } from "./confusable.ts";
 import { capabilitiesOf, diffManifests } from "./diff.ts";
 import { manifestName, versionFolder } from "./layout.ts";
 import { lockedPlugin, readLock } from "./lockfile.ts";
 import { sourceOf } from "./source.ts";
-import { isRecord, own, shown } from "./text.ts";
+import { own, shown } from "./text.ts";
 
 function verdictOf({ signer, rotatedFrom }: Staged, installed: LockedPlugin | undefined): SignerVerdict {
   const expected = installed?.signer;

@@ -3,12 +3,13 @@ import { RclawError } from "@rclaw/plugin-sdk";
 import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
 import { compile, describeIssues } from "@rclaw/plugin-sdk/schema/check";
 import type { LockedPlugin, LockedVersion, PluginLock } from "@rclaw/plugin-sdk/services/plugin-store";
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import { digestOf } from "./digest.ts";
 import { lockPath } from "./layout.ts";
 import { limits } from "./limits.ts";
 import { lockSchema } from "./lock.schema.ts";
 import { segmentsOf } from "./names.ts";
-import { byText, codeOf, isRecord } from "./text.ts";
+import { byText, codeOf } from "./text.ts";
 
 const schema = compile(lockSchema);
 

@@ -2,12 +2,13 @@ import { lstat } from "node:fs/promises";
 import path from "node:path";
 import { type Manifest, RclawError } from "@rclaw/plugin-sdk";
 import { checkManifest } from "@rclaw/plugin-sdk/services/manifest-check";
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import JSON5 from "json5";
 import { readRegular } from "./digest.ts";
 import { manifestName } from "./layout.ts";
 import { limits } from "./limits.ts";
 import { segmentsOf } from "./names.ts";
-import { isRecord, own, quoted } from "./text.ts";
+import { own, quoted } from "./text.ts";
 
 const invalid = (reason: string, cause?: unknown): RclawError =>
   new RclawError("MANIFEST_INVALID", `${reason}. Nothing was installed`, { cause });

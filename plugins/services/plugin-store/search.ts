@@ -3,9 +3,10 @@ import { compile, describeIssues } from "@rclaw/plugin-sdk/schema/check";
 import type { FoundManifest } from "@rclaw/plugin-sdk/services/plugin-admin";
 import type { IndexedPlugin, PluginIndex } from "@rclaw/plugin-sdk/services/plugin-store";
 import { editDistance } from "@rclaw/plugin-sdk/services/nearest";
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import { limits } from "./limits.ts";
 import { indexSchema } from "./lock.schema.ts";
-import { byText, isRecord } from "./text.ts";
+import { byText } from "./text.ts";
 
 const schema = compile(indexSchema);
 

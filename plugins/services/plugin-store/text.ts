@@ -1,3 +1,4 @@
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 /** A stranger's words for a message: no control characters, nothing that reorders a line, not endless. */
 export function shown(text: string, limit = 200): string {
   const plain = text
@@ -18,9 +19,6 @@ export function codeOf(error: unknown): string | undefined {
 
 /** By code unit, so that the order is the same on every machine. */
 export const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
-
-export const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** A member that is the object's own: `constructor` of a stranger's JSON is not Object's. */
 export function own(value: unknown, key: string): unknown {

@@ -1,3 +1,5 @@
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
+
 /** The section `talk` of the configuration, in OpenClaw's words. */
 export type TalkSection = Readonly<Record<string, unknown>>;
 
@@ -21,7 +23,7 @@ const passedOn = [
  * ones under `resolved`: both are there.
  */
 export function talkPayload(section: unknown): Values | undefined {
-  if (!isObject(section)) return undefined;
+  if (!isRecord(section)) return undefined;
   const providers = providersOf(section);
   const provider = activeProvider(section, providers);
   const active = (provider !== undefined && providers[provider]) || {};
@@ -37,29 +39,25 @@ export function talkPayload(section: unknown): Values | undefined {
 
 /** The one that is named, or the only one there is. */
 export function activeProvider(section: unknown, providers = providersOf(section)): string | undefined {
-  if (isObject(section) && typeof section["provider"] === "string" && section["provider"].trim() !== "")
+  if (isRecord(section) && typeof section["provider"] === "string" && section["provider"].trim() !== "")
     return section["provider"].trim();
   const names = Object.keys(providers);
   return names.length === 1 ? names[0] : undefined;
 }
 
 function providersOf(section: unknown): Record<string, Values> {
-  if (!isObject(section)) return {};
+  if (!isRecord(section)) return {};
   const { provider, providers } = section;
-  if (typeof provider !== "string" && !isObject(providers)) {
+  if (typeof provider !== "string" && !isRecord(providers)) {
     const own = pick(section, flat);
     return Object.keys(own).length > 0 ? { [flatProvider]: own } : {};
   }
-  const named = Object.entries(isObject(providers) ? providers : {});
-  return Object.fromEntries(named.flatMap(([name, item]) => (isObject(item) ? [[name.trim(), item]] : [])));
+  const named = Object.entries(isRecord(providers) ? providers : {});
+  return Object.fromEntries(named.flatMap(([name, item]) => (isRecord(item) ? [[name.trim(), item]] : [])));
 }
 
 function pick(from: Values, keys: readonly string[]): Values {
   return Object.fromEntries(
     keys.flatMap((key) => (from[key] === undefined || from[key] === "" ? [] : [[key, from[key]]])),
   );
-}
-
-export function isObject(value: unknown): value is Values {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

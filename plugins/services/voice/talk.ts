@@ -7,7 +7,8 @@ import {
   type Scope,
 } from "@rclaw/plugin-sdk";
 import type { MethodCall } from "@rclaw/plugin-sdk/gateway";
-import { activeProvider, isObject, type TalkSection, talkPayload } from "./section.ts";
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
+import { activeProvider, type TalkSection, talkPayload } from "./section.ts";
 import {
   looseParams,
   talkCatalogParams,
@@ -49,7 +50,7 @@ export function talkMethods(context: PluginContext<TalkSection>): readonly Metho
   /** An app cannot look up a secret's name. */
   async function lookedUp(value: unknown): Promise<unknown> {
     if (typeof value === "string") return secrets.resolve(value);
-    if (!isObject(value)) return value;
+    if (!isRecord(value)) return value;
     const items = Object.entries(value).map(async ([key, item]) => [key, await lookedUp(item)] as const);
     return Object.fromEntries(await Promise.all(items));
   }
@@ -131,6 +132,6 @@ function isWebChat({ client }: Caller): boolean {
 }
 
 function textIn(section: unknown, key: string): string | undefined {
-  const value = isObject(section) ? section[key] : undefined;
+  const value = isRecord(section) ? section[key] : undefined;
   return typeof value === "string" ? value : undefined;
 }
