@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { randomBytes } from "node:crypto";
 import path from "node:path";
+import { startTicks } from "@rclaw/plugin-sdk/services/process-life";
 import { shortDigest } from "./digest.ts";
 
 export const manifestName = "rclaw.plugin.json5";
@@ -24,28 +24,6 @@ export interface Owner {
 export async function thisProcess(): Promise<Owner> {
   const ticks = await startTicks(process.pid);
   return { pid: process.pid, ...(ticks !== undefined && { ticks }) };
-}
-
-export async function isAlive({ pid, ticks: started }: Owner): Promise<boolean> {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    // EPERM: it lives, and belongs to somebody else.
-    if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
-  }
-  if (process.platform !== "linux") return true;
-  const ticks = await startTicks(pid);
-  return ticks !== undefined && (started === undefined || ticks === started);
-}
-
-/** Undefined as well for a process that has ended but was not yet waited for. */
-async function startTicks(pid: number): Promise<number | undefined> {
-  if (process.platform !== "linux") return undefined;
-  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-  // The second field is the program's name in brackets, which may itself hold brackets and blanks.
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  const ticks = Number(fields[19]);
-  return fields[0] === "Z" || fields[0] === "X" || !Number.isFinite(ticks) ? undefined : ticks;
 }
 
 /** The owner stands in the name, so that there is no moment in which a folder is nobody's. */

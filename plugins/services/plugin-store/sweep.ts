@@ -1,8 +1,9 @@
 import { readdir, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import type { PluginLock } from "@rclaw/plugin-sdk/services/plugin-store";
+import { isAlive } from "@rclaw/plugin-sdk/services/process-life";
 import { shortDigest } from "./digest.ts";
-import { isAlive, ownerOf, pluginsFolder, stagingFolder, storeFolder } from "./layout.ts";
+import { ownerOf, pluginsFolder, stagingFolder, storeFolder } from "./layout.ts";
 import { lockedPlugin, versionsOf } from "./lockfile.ts";
 
 /** What somebody staged and has not decided on for so long was forgotten. */
@@ -24,7 +25,7 @@ export async function sweep(stateDir: string, lock: PluginLock): Promise<void> {
   const staging = stagingFolder(stateDir);
   for (const name of await names(staging)) {
     const owner = ownerOf(name);
-    if (!owner || !(await isAlive(owner)) || (await isForgotten(path.join(staging, name))))
+    if (!owner || !(await isAlive(owner.pid, owner.ticks)) || (await isForgotten(path.join(staging, name))))
       await away(staging, name);
   }
   const store = storeFolder(stateDir);

@@ -3,7 +3,8 @@ import { link, mkdir, open, readFile, stat, unlink } from "node:fs/promises";
 import { setTimeout as wait } from "node:timers/promises";
 import { RclawError } from "@rclaw/plugin-sdk";
 import type { StorePorts } from "@rclaw/plugin-sdk/services/plugin-store";
-import { isAlive, type Owner, pluginsFolder, thisProcess, turnPath } from "./layout.ts";
+import { isAlive } from "@rclaw/plugin-sdk/services/process-life";
+import { type Owner, pluginsFolder, thisProcess, turnPath } from "./layout.ts";
 import { codeOf } from "./text.ts";
 
 const waitMs = 15_000;
@@ -22,7 +23,7 @@ export async function inTurn<T>(
   const deadline = Date.now() + waitMs;
   while (!(await create(file, me))) {
     const holder = await read(file);
-    if (holder && (await isAlive(holder))) {
+    if (holder && (await isAlive(holder.pid, holder.ticks))) {
       if (Date.now() > deadline)
         throw new RclawError(
           "CONFLICT",
@@ -84,7 +85,7 @@ async function clearDead(file: string): Promise<void> {
   }
   try {
     const holder = await read(file);
-    if (holder && !(await isAlive(holder))) await remove(file);
+    if (holder && !(await isAlive(holder.pid, holder.ticks))) await remove(file);
   } finally {
     await remove(takeover);
   }

@@ -3,6 +3,7 @@ import { mkdir, open, readFile, stat, unlink } from "node:fs/promises";
 import path from "node:path";
 import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
 import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
+import { isAlive, startTicks } from "@rclaw/plugin-sdk/services/process-life";
 import { codeOf, faultOf } from "./disk.ts";
 
 // A lock that is being written is shorter than one; after this time its writer is dead.
@@ -44,7 +45,7 @@ async function acquire(stateDir: string, info: LockInfo): Promise<Lock> {
 /** Who holds the state folder, or undefined when nobody alive does. */
 export async function readLock(stateDir: string): Promise<LockHolder | undefined> {
   const holder = await read(lockFile(stateDir));
-  return holder && (await isAlive(holder)) ? holder : undefined;
+  return holder && (await isAlive(holder.pid, holder.startTicks)) ? holder : undefined;
 }
 
 /**
@@ -60,7 +61,7 @@ async function clearStale(stateDir: string, file: string): Promise<void> {
   }
   try {
     const holder = await read(file);
-    if (holder && (await isAlive(holder))) throw locked(stateDir, holder);
+    if (holder && (await isAlive(holder.pid, holder.startTicks))) throw locked(stateDir, holder);
     if (holder || (await isOlderThan(file, writtenWithinMs))) await remove(file);
   } finally {
     await remove(turn);
@@ -94,29 +95,6 @@ async function read(file: string): Promise<LockHolder | undefined> {
     if (error instanceof SyntaxError || codeOf(error) === "ENOENT") return undefined;
     throw error;
   }
-}
-
-async function isAlive({ pid, startTicks: started }: LockHolder): Promise<boolean> {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    // EPERM: it lives, and belongs to somebody else.
-    if (codeOf(error) !== "EPERM") return false;
-  }
-  if (process.platform !== "linux") return true;
-  const ticks = await startTicks(pid);
-  return ticks !== undefined && (started === undefined || ticks === started);
-}
-
-/** Linux only. Undefined as well for a process that has ended but was not yet waited for. */
-async function startTicks(pid: number): Promise<number | undefined> {
-  if (process.platform !== "linux") return undefined;
-  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-  // The second field is the program's name in brackets, which may itself hold brackets and blanks.
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  const [state] = fields;
-  const ticks = Number(fields[19]);
-  return state === "Z" || state === "X" || !Number.isFinite(ticks) ? undefined : ticks;
 }
 
 async function isOlderThan(file: string, ms: number): Promise<boolean> {
