@@ -6,11 +6,11 @@ import {
   type PluginContext,
   RclawError,
 } from "@rclaw/plugin-sdk";
+import { pause, pauseAfter } from "@rclaw/plugin-sdk/pause";
 import { type Api, createApi } from "./api.ts";
 import type { AccountSettings, MatrixConfig } from "./config.ts";
 import { type Me, type RoomEvent, toInbound } from "./inbound.ts";
 import { createOutbox, roomOf } from "./outbound.ts";
-import { pause, pauseAfter } from "./pause.ts";
 import { createRooms, type Rooms } from "./rooms.ts";
 import { syncForever } from "./sync.ts";
 

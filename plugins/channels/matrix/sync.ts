@@ -1,7 +1,7 @@
 import { isRclawError, type PluginContext } from "@rclaw/plugin-sdk";
+import { pause, pauseAfter } from "@rclaw/plugin-sdk/pause";
 import type { Api } from "./api.ts";
 import type { RoomEvent } from "./inbound.ts";
-import { pause, pauseAfter } from "./pause.ts";
 import type { Rooms } from "./rooms.ts";
 
 interface Joined {

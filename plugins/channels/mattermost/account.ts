@@ -6,12 +6,12 @@ import {
   type PluginContext,
   RclawError,
 } from "@rclaw/plugin-sdk";
+import { pause, pauseAfter } from "@rclaw/plugin-sdk/pause";
 import { type Api, createApi } from "./api.ts";
 import type { AccountSettings, MattermostConfig } from "./config.ts";
 import { type Me, toInbound } from "./inbound.ts";
 import { listenForever } from "./listen.ts";
 import { channelOf, createOutbox } from "./outbound.ts";
-import { pause, pauseAfter } from "./pause.ts";
 
 export type Receive = (message: InboundMessage) => Promise<void>;
 export type Account = ReturnType<typeof createAccount>;

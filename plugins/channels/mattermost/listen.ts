@@ -1,7 +1,7 @@
 import { isRclawError, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
+import { pause, pauseAfter } from "@rclaw/plugin-sdk/pause";
 import type { Api } from "./api.ts";
 import type { Me, Place, Post } from "./inbound.ts";
-import { pause, pauseAfter } from "./pause.ts";
 
 export interface ListenOptions {
   readonly api: Api;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   type Chunk,
   type CompletionRequest,
@@ -114,20 +115,10 @@ function delayOf(
   return Math.min(baseDelayMs * 2 ** (attempt - 1), maxDelayMs);
 }
 
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      clearTimeout(timer);
-      reject(new RclawError("ABORTED", "stopped while waiting to ask again", { cause: signal.reason }));
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener("abort", onAbort);
-      resolve();
-    }, ms);
-    if (signal.aborted) onAbort();
-    else signal.addEventListener("abort", onAbort, { once: true });
+export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+  sleep(ms, undefined, { signal }).catch(() => {
+    throw new RclawError("ABORTED", "stopped while waiting to ask again", { cause: signal.reason });
   });
-}
 
 async function open(
   choice: Choice,

@@ -1,4 +1,5 @@
 import { isRclawError, type PluginContext } from "@rclaw/plugin-sdk";
+import { pause } from "@rclaw/plugin-sdk/pause";
 import { announce, type Delivered } from "./deliver.ts";
 import type { CronJob, RunEntry } from "./methods.schema.ts";
 
@@ -122,19 +123,6 @@ async function toTheEnd(request: () => Promise<unknown>, signal: AbortSignal): P
       signal.throwIfAborted();
     }
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms).unref();
-    signal.addEventListener("abort", end);
-    if (signal.aborted) end();
-  });
 }
 
 function sessionOf({ sessions }: Context, { id, agentId, sessionTarget, sessionKey }: CronJob): string {

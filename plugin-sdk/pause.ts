@@ -15,6 +15,8 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
       resolve();
     };
     const timer = setTimeout(over, ms);
+    // In a sandbox it is a number.
+    if (typeof timer === "object") timer.unref();
     signal.addEventListener("abort", over);
   });
 }
