@@ -1,5 +1,6 @@
 import { APIConnectionError, APIError, APIUserAbortError } from "@anthropic-ai/sdk";
 import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
+import { retryAfter, sayable, tryAgain } from "@rclaw/plugin-sdk/refusals";
 
 /**
  * Whatever the SDK throws, as one sentence: who, what, and what to do next. It begins
@@ -47,7 +48,7 @@ function fromStatus(error: APIError, apiKey: string): RclawError {
     });
   }
   if (status === 429) {
-    const message = `anthropic is limiting requests (429)${words}; ${again(retryAfterMs)}`;
+    const message = `anthropic is limiting requests (429)${words}; ${tryAgain(retryAfterMs)}`;
     return new RclawError("RATE_LIMITED", message, { cause: error, retryable: true, details });
   }
   if (status === 401) {
@@ -66,9 +67,9 @@ function fromStatus(error: APIError, apiKey: string): RclawError {
       details,
     });
   if (status === 503 || status === 529)
-    return unavailable(`is overloaded (${status}); ${again(retryAfterMs)}`, error, details);
+    return unavailable(`is overloaded (${status}); ${tryAgain(retryAfterMs)}`, error, details);
   if (status === 408 || status === 409 || status >= 500)
-    return unavailable(`failed (${status})${words}; ${again(retryAfterMs)}`, error, details);
+    return unavailable(`failed (${status})${words}; ${tryAgain(retryAfterMs)}`, error, details);
   const next =
     status === 404
       ? "; choose another model, or check its name"
@@ -81,21 +82,6 @@ function fromStatus(error: APIError, apiKey: string): RclawError {
 
 const tooLong =
   /prompt is too long|context (?:limit|window|length)|too many (?:input )?tokens|input is too long/i;
-const emptyWords =
-  /^(?:\W|the|is|are|an?|your|request|server|service|internal|error|failed|currently|temporarily|unavailable|overloaded|bad|gateway|timeout|rate|limit|limited|exceeded|too|many|requests)*$/i;
-
-/** What the server said, unless that is only the status once more. */
-function sayable(said: string): string {
-  const text = said.trim().replace(/[.;:\s]+$/, "");
-  return emptyWords.test(text) ? "" : `: ${text}`;
-}
-
-function again(afterMs: number | undefined): string {
-  if (afterMs === undefined) return "try again in a minute";
-  const seconds = Math.ceil(afterMs / 1_000);
-  return seconds <= 90 ? `try again in ${seconds} s` : `try again in ${Math.ceil(seconds / 60)} minutes`;
-}
-
 /** An error inside a stream has a type but no status. */
 const statusOfType: Readonly<Record<string, number>> = {
   rate_limit_error: 429,
@@ -114,15 +100,4 @@ function unavailable(what: string, cause: unknown, details?: Readonly<Record<str
     retryable: true,
     ...(details && { details }),
   });
-}
-
-function retryAfter(headers: Headers | undefined): number | undefined {
-  const ms = Number(headers?.get("retry-after-ms") ?? Number.NaN);
-  if (ms >= 0) return ms;
-  const value = headers?.get("retry-after");
-  if (!value) return undefined;
-  const seconds = Number(value);
-  if (seconds >= 0) return seconds * 1_000;
-  const date = Date.parse(value);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
 }

@@ -1,4 +1,5 @@
 import { type Chunk, type CompletionRequest, isRclawError, RclawError } from "@rclaw/plugin-sdk";
+import { retryAfter } from "@rclaw/plugin-sdk/refusals";
 import { broken, noStream, refusal, unreachable, withName } from "./errors.ts";
 import { headersOf, type Server } from "./server.ts";
 import { type Event, Gathering, toBody } from "./wire.ts";
@@ -107,13 +108,4 @@ async function* linesOf({ body }: Response): AsyncGenerator<string> {
     yield* lines.map((line) => line.trimEnd());
   }
   yield rest.trimEnd();
-}
-
-function retryAfter(headers: Headers): number | undefined {
-  const value = headers.get("retry-after");
-  if (!value) return undefined;
-  const seconds = Number(value);
-  if (seconds >= 0) return seconds * 1_000;
-  const date = Date.parse(value);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
 }

@@ -1,4 +1,5 @@
 import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
+import { sayable, tryAgain } from "@rclaw/plugin-sdk/refusals";
 import type { Server } from "./server.ts";
 
 const tooLong =
@@ -26,7 +27,7 @@ export function refusal(
     return new RclawError("UNAUTHORIZED", message, { details });
   }
   if (status === 429) {
-    const message = `${provider} is limiting requests (429)${words}; ${again(retryAfterMs)}`;
+    const message = `${provider} is limiting requests (429)${words}; ${tryAgain(retryAfterMs)}`;
     return new RclawError("RATE_LIMITED", message, { retryable: true, details });
   }
   if (status === 404) {
@@ -37,28 +38,13 @@ export function refusal(
   }
   if (status === 408 || status === 409 || status >= 500) {
     const what = status === 503 || status === 529 ? "is overloaded" : "failed";
-    const message = `${provider} ${what} (${status})${words}; ${again(retryAfterMs)}`;
+    const message = `${provider} ${what} (${status})${words}; ${tryAgain(retryAfterMs)}`;
     return new RclawError("UNAVAILABLE", message, { retryable: true, details });
   }
   const next = "if it stays like that, start a new session with /new";
   return new RclawError("INVALID_REQUEST", `${provider} refused the request (${status})${words}; ${next}`, {
     details,
   });
-}
-
-const emptyWords =
-  /^(?:\W|the|is|are|an?|your|request|server|service|internal|error|failed|currently|temporarily|unavailable|overloaded|bad|gateway|timeout|rate|limit|limited|exceeded|too|many|requests)*$/i;
-
-/** What the server said, unless that is only the status once more. */
-function sayable(said: string): string {
-  const text = said.replace(/[.;:\s]+$/, "");
-  return emptyWords.test(text) ? "" : `: ${text}`;
-}
-
-function again(afterMs: number | undefined): string {
-  if (afterMs === undefined) return "try again in a minute";
-  const seconds = Math.ceil(afterMs / 1_000);
-  return seconds <= 90 ? `try again in ${seconds} s` : `try again in ${Math.ceil(seconds / 60)} minutes`;
 }
 
 export function broken({ provider }: Pick<Server, "provider">, cause?: unknown): RclawError {

@@ -1,4 +1,5 @@
 import { RclawError } from "@rclaw/plugin-sdk";
+import { retryAfter, tryAgain } from "@rclaw/plugin-sdk/refusals";
 
 export interface Refused {
   readonly status: number;
@@ -19,12 +20,9 @@ export function refusal(
 ): RclawError {
   const words = wordsIn(said).slice(0, 300).trim();
   const quoted = words === "" ? "" : `: ${words.replace(/[.;:\s]+$/, "")}`;
-  const retryAfterMs = headers && retryAfter(headers);
+  const retryAfterMs = retryAfter(headers);
   const details = { status, ...(retryAfterMs !== undefined && { retryAfterMs }) };
-  const next =
-    retryAfterMs === undefined
-      ? "try again in a minute"
-      : `try again in ${Math.ceil(retryAfterMs / 1_000)} s`;
+  const next = tryAgain(retryAfterMs);
   if (status !== 429 && tooLong.test(words))
     return new RclawError(
       "INVALID_REQUEST",
@@ -72,16 +70,6 @@ export function broken(id: string, cause?: unknown): RclawError {
     cause,
     retryable: true,
   });
-}
-
-function retryAfter(headers: Headers): number | undefined {
-  const ms = Number(headers.get("retry-after-ms") ?? Number.NaN);
-  if (ms >= 0) return ms;
-  const value = headers.get("retry-after");
-  if (!value) return undefined;
-  if (Number(value) >= 0) return Number(value) * 1_000;
-  const date = Date.parse(value);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
 }
 
 /** `{ error: { message } }`, `{ error: "..." }`, or plain text; not a page. */

@@ -1,5 +1,6 @@
 import { APIConnectionError, APIError, APIUserAbortError } from "openai";
 import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
+import { retryAfter, sayable, tryAgain } from "@rclaw/plugin-sdk/refusals";
 import type { Endpoint } from "./endpoint.ts";
 
 /**
@@ -88,7 +89,7 @@ export function failure(
     return new RclawError("UNAUTHORIZED", message, { details });
   }
   if (status === 429) {
-    const message = `${provider} is limiting requests${number}${words}; ${again(retryAfterMs)}`;
+    const message = `${provider} is limiting requests${number}${words}; ${tryAgain(retryAfterMs)}`;
     return new RclawError("RATE_LIMITED", message, { cause, retryable: true, details });
   }
   if (status === 401)
@@ -100,9 +101,9 @@ export function failure(
     return new RclawError("UNAUTHORIZED", message, { details });
   }
   if (status === 503 || status === 529)
-    return unavailable(`${provider} is overloaded${number}; ${again(retryAfterMs)}`, cause, details);
+    return unavailable(`${provider} is overloaded${number}; ${tryAgain(retryAfterMs)}`, cause, details);
   if (status === 408 || status === 409 || status >= 500)
-    return unavailable(`${provider} failed${number}${words}; ${again(retryAfterMs)}`, cause, details);
+    return unavailable(`${provider} failed${number}${words}; ${tryAgain(retryAfterMs)}`, cause, details);
   const next =
     code === "model_not_found" || status === 404
       ? "; choose another model, or check its name"
@@ -123,21 +124,6 @@ const statusOfCode: Readonly<Record<string, number>> = {
   slow_down: 503,
 };
 
-const emptyWords =
-  /^(?:\W|the|is|are|an?|your|request|server|service|internal|error|failed|currently|temporarily|unavailable|overloaded|bad|gateway|timeout|rate|limit|limited|exceeded|too|many|requests)*$/i;
-
-/** What the server said, unless that is only the status once more. */
-function sayable(said: string): string {
-  const text = said.trim().replace(/[.;:\s]+$/, "");
-  return emptyWords.test(text) ? "" : `: ${text}`;
-}
-
-function again(afterMs: number | undefined): string {
-  if (afterMs === undefined) return "try again in a minute";
-  const seconds = Math.ceil(afterMs / 1_000);
-  return seconds <= 90 ? `try again in ${seconds} s` : `try again in ${Math.ceil(seconds / 60)} minutes`;
-}
-
 function bodyMessage({ error }: APIError): string {
   const { message } = (error ?? {}) as { message?: unknown };
   return typeof message === "string" ? message : "";
@@ -149,15 +135,4 @@ function unavailable(
   details?: Readonly<Record<string, unknown>>,
 ): RclawError {
   return new RclawError("UNAVAILABLE", message, { cause, retryable: true, ...(details && { details }) });
-}
-
-function retryAfter(headers: Headers | undefined): number | undefined {
-  const ms = Number(headers?.get("retry-after-ms") ?? Number.NaN);
-  if (ms >= 0) return ms;
-  const value = headers?.get("retry-after");
-  if (!value) return undefined;
-  const seconds = Number(value);
-  if (seconds >= 0) return seconds * 1_000;
-  const date = Date.parse(value);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
 }
