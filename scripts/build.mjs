@@ -1,6 +1,8 @@
 // Bundles the product into dist/: one file for the kernel, one per built-in plugin,
 // one per dynamic import. Why bundles, and why CommonJS: ARCHITECTURE.md, "Start-up and memory".
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import {
   chmodSync,
   copyFileSync,
@@ -51,6 +53,9 @@ if (
   process.exit(0);
 
 const started = performance.now();
+// What a plugin made in this checkout imports from the SDK in its own tests, and its types.
+const tsc = path.join(root, "node_modules", "typescript", "bin", "tsc");
+const sdk = once(spawn(process.execPath, [tsc, "-b", "plugin-sdk"], { cwd: root, stdio: "inherit" }), "exit");
 const { version } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8"));
 
 /** Evaluates `*.schema.ts` now, so that typebox is never loaded by a running gateway. */
@@ -348,6 +353,7 @@ for (const file of forAuthors) {
   mkdirSync(path.dirname(target), { recursive: true });
   copyFileSync(file, target);
 }
+if ((await sdk)[0] !== 0) throw new Error("the SDK does not compile");
 writeFileSync(path.join(staging, path.basename(stampFile)), digest);
 const old = `${dist}.old-${process.pid}`;
 if (existsSync(dist)) renameSync(dist, old);

@@ -26,6 +26,7 @@ test("plugin new writes a folder under the plugin's own names, and says what is 
     "package.json",
     "rclaw.plugin.json5",
     "tsconfig.json",
+    "vitest.config.ts",
   ]);
   const manifest = await read("my-dice/rclaw.plugin.json5");
   expect(manifest).toContain('id: "my-dice"');

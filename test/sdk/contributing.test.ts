@@ -1,9 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { access, cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ask, type Product, startProduct, type TempState, tempState, token } from "../support/product.ts";
@@ -66,7 +65,7 @@ async function follow(page: string): Promise<readonly string[]> {
 }
 
 beforeAll(async () => {
-  checkout = await mkdtemp(path.join(tmpdir(), "rclaw-checkout-"));
+  ({ dir: checkout } = await tempState());
   for (const name of tree) {
     await cp(path.join(root, name), path.join(checkout, name), {
       recursive: true,
@@ -101,10 +100,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   delete process.env["RCLAW_TEST_DIST"];
-  await product?.[Symbol.asyncDispose]();
   await new Promise((resolve) => server.close(resolve));
-  await state?.[Symbol.asyncDispose]();
-  await rm(checkout, { recursive: true, force: true, maxRetries: 3 });
 });
 
 test("the dice of CONTRIBUTING.md are offered to the model and roll, past every gate of the policy", async () => {
@@ -185,4 +181,12 @@ test("the code on the page is well typed, linted and formatted", async () => {
   await run(path.join(bin, "tsc"), ["-p", "tsconfig.json"]);
   await run(path.join(bin, "oxlint"), ["--type-aware", "--deny-warnings", ...files]);
   await run(path.join(bin, "oxfmt"), ["--check", ...files, "manifests/tools/dice.json5"]);
+});
+
+test("a plugin that is made in a checkout runs its own tests, and finds the SDK that was built with it", async () => {
+  await run(process.execPath, ["dist/rclaw.cjs", "plugin", "new", "hello"]);
+  expect(await run(path.join(bin, "vitest"), ["run", "--root", "hello"])).toMatch(/Test Files\s+1 passed/);
+  await run(path.join(bin, "tsc"), ["-p", "hello"]);
+  for (const file of ["index.js", "index.d.ts", "testing/index.js"])
+    await access(path.join(checkout, "plugin-sdk/dist", file));
 });

@@ -130,9 +130,7 @@ describe("installed in the product, compiled as the README says", () => {
     client = await product.connect();
   });
   afterAll(async () => {
-    await product?.[Symbol.asyncDispose]();
     await new Promise((resolve) => server.close(resolve));
-    await state?.[Symbol.asyncDispose]();
   });
 
   const call = (tool: string, params: object) => ask(client, "tool-caller.call", { tool, params });
