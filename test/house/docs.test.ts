@@ -91,6 +91,25 @@ describe("docs/configuration.md", () => {
   });
 });
 
+describe("what is built in", () => {
+  const manifests = (wing: string) =>
+    below(`manifests/${wing}`, ".json5").map((file) => parseManifest(read(file), file));
+
+  test.each(["channels", "providers", "tools"])("README.md names all %s", (wing) => {
+    const row = rows(read("README.md")).find(([first]) => first === wing)?.[1] ?? "";
+    const ids = manifests(wing).map(({ id }) => id);
+    expect(ids.filter((id) => !row.split(/[, ]+/).includes(id))).toEqual([]);
+  });
+
+  test("ARCHITECTURE.md describes every service that the kernel finds by its manifest", () => {
+    const [, ...lines] =
+      /^\| service .*\n((?:\|.*\n)+)/m.exec(read("ARCHITECTURE.md"))?.[1]?.split("\n") ?? [];
+    const described = lines.flatMap((line) => code(line.split("|")[1]?.trim()) ?? []);
+    const found = manifests("services").flatMap(({ contributes }) => contributes.services ?? []);
+    expect(described.toSorted()).toEqual(found.toSorted());
+  });
+});
+
 describe("docs/hooks.md", () => {
   const table = new Map(rows(read("docs/hooks.md")).map(([name, ...cells]) => [code(name) ?? "", cells]));
 
