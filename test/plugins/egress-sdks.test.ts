@@ -14,7 +14,7 @@ import OpenAI from "openai";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createEgress } from "../../plugins/services/egress/egress.ts";
 import { silent } from "../../kernel/log.ts";
-import { startTelegramPeer } from "./telegram-peer.ts";
+import { botUsername, startTelegramPeer } from "../support/crabline.ts";
 
 const egress = createEgress({ log: silent });
 const mock = new LLMock({ port: 0 });
@@ -95,17 +95,13 @@ test("the anthropic package streams and answers through it", async () => {
 });
 
 test("grammY calls methods and uploads a file through it", async () => {
-  const peer = await startTelegramPeer(folder);
-  try {
-    const api = new Api(peer.token, { apiRoot: peer.apiRoot, fetch: fetchFor(peer.apiRoot) });
-    expect((await api.getMe()).username).toBe("crabline_bot");
-    expect((await api.sendMessage(5, "hi")).text).toBe("hi");
-    await api.sendDocument(5, new InputFile(new TextEncoder().encode("content"), "note.txt"));
-    expect(JSON.stringify(await peer.calls("sendDocument"))).toContain("note.txt");
-    await expect(api.sendMessage(5, "x".repeat(5_000))).rejects.toMatchObject({ error_code: 400 });
-  } finally {
-    await peer.close();
-  }
+  await using peer = await startTelegramPeer();
+  const api = new Api(peer.token, { apiRoot: peer.apiRoot, fetch: fetchFor(peer.apiRoot) });
+  expect((await api.getMe()).username).toBe(botUsername);
+  expect((await api.sendMessage(5, "hi")).text).toBe("hi");
+  await api.sendDocument(5, new InputFile(new TextEncoder().encode("content"), "note.txt"));
+  expect(JSON.stringify(await peer.calls("sendDocument"))).toContain("note.txt");
+  await expect(api.sendMessage(5, "x".repeat(5_000))).rejects.toMatchObject({ error_code: 400 });
 });
 
 const sdkFromSource: Plugin = {

@@ -1,5 +1,6 @@
 import { RclawError } from "@rclaw/plugin-sdk";
 import { describe, expect, test, vi } from "vitest";
+import { botUsername } from "../support/crabline.ts";
 import { fakeApi, never, quiet, setUp, textUpdate, withPeer } from "./telegram-setup.ts";
 
 describe("polling", () => {
@@ -39,7 +40,7 @@ describe("polling", () => {
         lastStartAt: expect.any(Number) as number,
         lastInboundAt: expect.any(Number) as number,
         lastOutboundAt: expect.any(Number) as number,
-        probe: { ok: true, name: "crabline_bot" },
+        probe: { ok: true, name: botUsername },
       },
     ]);
     await bot.stop();
@@ -55,8 +56,8 @@ describe("polling", () => {
     await bot.peer.say({ ...group, text: "just talk" });
     await bot.peer.say({
       ...group,
-      text: "@crabline_bot hi",
-      entities: [{ type: "mention", offset: 0, length: 13 }],
+      text: `@${botUsername} hi`,
+      entities: [{ type: "mention", offset: 0, length: botUsername.length + 1 }],
     });
     await bot.peer.say({ ...group, isForum: true, text: "in general" });
     await vi.waitFor(() => expect(bot.received).toHaveLength(3));

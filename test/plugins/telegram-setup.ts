@@ -1,9 +1,7 @@
 import { once } from "node:events";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import path from "node:path";
 import {
   type Channel,
   type InboundMessage,
@@ -18,25 +16,20 @@ import { createEgress } from "../../plugins/services/egress/egress.ts";
 import { silent } from "../../kernel/log.ts";
 import type { TelegramConfig } from "../../plugins/channels/telegram/config.ts";
 import { telegram } from "../../plugins/channels/telegram/index.ts";
-import { startTelegramPeer, type TelegramPeer } from "./telegram-peer.ts";
+import { startTelegramPeer, type TelegramPeer } from "../support/crabline.ts";
 
 export const timing = { pollSeconds: 1, stallMs: 400, minPauseMs: 5, maxPauseMs: 40, albumMs: 5 };
 export const egress = createEgress({ log: silent });
 export const closers: (() => unknown)[] = [];
 /** Set before the first test of a file. */
-export let folder: string;
 export let manifest: Manifest;
 beforeAll(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), "rclaw-telegram-"));
   manifest = json5.parse(await readFile("manifests/channels/telegram.json5", "utf8"));
 });
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
-afterAll(async () => {
-  egress.close();
-  await rm(folder, { recursive: true, force: true });
-});
+afterAll(() => egress.close());
 
 export interface Running {
   readonly peer: TelegramPeer;
@@ -94,8 +87,8 @@ export async function setUp(
 }
 
 export async function withPeer(config: Partial<TelegramConfig> = {}): Promise<Running> {
-  const peer = await startTelegramPeer(folder);
-  closers.push(() => peer.close());
+  const peer = await startTelegramPeer();
+  closers.push(() => peer[Symbol.asyncDispose]());
   return setUp(peer, config);
 }
 

@@ -4,8 +4,8 @@ import type { AddressInfo } from "node:net";
 import { RclawError } from "@rclaw/plugin-sdk";
 import { describe, expect, test, vi } from "vitest";
 import type { TelegramConfig } from "../../plugins/channels/telegram/config.ts";
-import { startTelegramPeer } from "./telegram-peer.ts";
-import { closers, fakeApi, folder, never, quiet, type Running, setUp, textUpdate } from "./telegram-setup.ts";
+import { startTelegramPeer } from "../support/crabline.ts";
+import { closers, fakeApi, never, quiet, type Running, setUp, textUpdate } from "./telegram-setup.ts";
 
 describe("webhook", () => {
   const secret = "s3cret_-Token";
@@ -35,8 +35,8 @@ describe("webhook", () => {
   };
 
   test("Telegram delivers over real HTTP, once", async () => {
-    const peer = await startTelegramPeer(folder);
-    closers.push(() => peer.close());
+    const peer = await startTelegramPeer();
+    closers.push(() => peer[Symbol.asyncDispose]());
     let bot: Running | undefined;
     const server = http.createServer((request, response) => {
       void (async () => {
