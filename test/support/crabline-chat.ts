@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { loadCrabline } from "./crabline.ts";
 import { ending } from "./ends.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -26,13 +27,7 @@ interface Manifest {
 
 /** crabline's server for a platform; written by others from the platform's documents. */
 export async function startChatPeer(channel: "matrix" | "mattermost"): Promise<ChatPeer> {
-  const signals = ["SIGINT", "SIGTERM"] as const;
-  const before = signals.map((signal) => process.listeners(signal));
-  const { startCrablineServer } = await import("@openclaw/crabline");
-  // Loading it installs exit hooks for its lock files; these tests end their servers themselves.
-  for (const [index, signal] of signals.entries())
-    for (const listener of process.listeners(signal))
-      if (!before[index]?.includes(listener)) process.off(signal, listener);
+  const { startCrablineServer } = await loadCrabline();
   const folder = await mkdtemp(path.join(tmpdir(), "rclaw-chat-"));
   const recorderPath = path.join(folder, "calls.jsonl");
   const server = await startCrablineServer({ channel, recorderPath });

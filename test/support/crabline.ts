@@ -43,7 +43,7 @@ export const botUsername = "rusty_test_bot";
 
 /** crabline's Telegram server behind a wire that tests can hold, cut and replay. */
 export async function startTelegramPeer(): Promise<TelegramPeer> {
-  const { startCrablineServer } = await withoutSignalListeners(() => import("@openclaw/crabline"));
+  const { startCrablineServer } = await loadCrabline();
   const folder = await mkdtemp(path.join(tmpdir(), "rclaw-telegram-"));
   const recorderPath = path.join(folder, "calls.jsonl");
   const server = await startCrablineServer({ channel: "telegram", recorderPath, botUsername });
@@ -105,10 +105,9 @@ async function startWire(target: string, token: string): Promise<Wire> {
   };
 
   async function pass(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    let text = "";
-    for await (const piece of request.setEncoding("utf8")) text += String(piece);
+    const bytes = Buffer.concat(await request.toArray());
     const method = (request.url ?? "").split("/").at(-1) ?? "";
-    const body = JSON.parse(text || "{}") as Fields;
+    const body = (isJson(request) && bytes.length > 0 ? JSON.parse(bytes.toString()) : {}) as Fields;
     await show({ method, body, stage: "asked" });
     const isPoll = method === "getUpdates";
     const own = new AbortController();
@@ -122,7 +121,7 @@ async function startWire(target: string, token: string): Promise<Wire> {
       for (const look of confirming) look();
     }
     try {
-      const upstream = again && isPoll ? undefined : await forward(request, text, own.signal);
+      const upstream = again && isPoll ? undefined : await forward(request, bytes, own.signal);
       const answer = upstream ?? replay();
       await show({ method, body, stage: "done", answer: answer.body });
       response.writeHead(answer.status, { "content-type": "application/json" }).end(answer.body);
@@ -134,15 +133,15 @@ async function startWire(target: string, token: string): Promise<Wire> {
   /** Undefined when the poll was called off for a replay. */
   async function forward(
     request: IncomingMessage,
-    text: string,
+    bytes: Buffer<ArrayBuffer>,
     signal: AbortSignal,
   ): Promise<{ status: number; body: string } | undefined> {
     if (!request.url?.startsWith(`/bot${token}/`)) return unauthorized;
     try {
       const answer = await fetch(`${target}${request.url}`, {
         method: request.method ?? "POST",
-        headers: { "content-type": "application/json" },
-        ...(text !== "" && { body: text }),
+        headers: { "content-type": request.headers["content-type"] ?? "application/json" },
+        ...(bytes.length > 0 && { body: bytes }),
         signal,
       });
       return { status: answer.status, body: await answer.text() };
@@ -191,15 +190,16 @@ async function startWire(target: string, token: string): Promise<Wire> {
   };
 }
 
-/** Loading crabline installs an exit hook for its lock files; these tests end their servers themselves. */
-async function withoutSignalListeners<T>(load: () => Promise<T>): Promise<T> {
+/** Files are sent in parts. */
+const isJson = ({ headers }: IncomingMessage): boolean => headers["content-type"]?.includes("json") ?? true;
+
+/** Loading it installs exit hooks for its lock files; these tests end their servers themselves. */
+export async function loadCrabline(): Promise<typeof import("@openclaw/crabline")> {
   const signals = ["SIGINT", "SIGTERM"] as const;
   const before = signals.map((signal) => process.listeners(signal));
-  const loaded = await load();
-  for (const [i, signal] of signals.entries()) {
-    for (const listener of process.listeners(signal)) {
+  const loaded = await import("@openclaw/crabline");
+  for (const [i, signal] of signals.entries())
+    for (const listener of process.listeners(signal))
       if (!before[i]?.includes(listener)) process.off(signal, listener);
-    }
-  }
   return loaded;
 }
