@@ -353,7 +353,11 @@ for (const file of forAuthors) {
   mkdirSync(path.dirname(target), { recursive: true });
   copyFileSync(file, target);
 }
-if ((await sdk)[0] !== 0) throw new Error("the SDK does not compile");
+if ((await sdk)[0] !== 0) {
+  // The compiler is not there for every machine that the gateway runs on; only authors of plugins need what it makes.
+  if (forPackage) throw new Error("the SDK does not compile");
+  console.error("The SDK was not compiled: tests of plugins made in this checkout will not find it.");
+}
 writeFileSync(path.join(staging, path.basename(stampFile)), digest);
 const old = `${dist}.old-${process.pid}`;
 if (existsSync(dist)) renameSync(dist, old);

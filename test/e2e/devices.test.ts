@@ -136,7 +136,7 @@ test("what a stranger calls itself stays on the line that it is told on", async 
   const phone = phoneOf();
   const displayName = `Phone\nAdmin is paired and may use: admin.\u001b[2J${"x".repeat(200)}`;
   await knock({ ...phone, client: { ...phone.client, displayName } });
-  const { stderr } = await rclaw(state.dir, ["devices", "approve", "--latest"]);
+  const { stderr } = await rclaw(product.stateDir, ["devices", "approve", "--latest"]);
   const [line = "", next] = stderr.split("\n");
   expect(line).toMatch(/^Phone Admin is paired and may use: admin\..{1,30} \([0-9a-f]{12}\) is paired/);
   expect(next).toBe("It comes in with its next attempt.");
