@@ -270,3 +270,55 @@ test("/new is not done twice when a crash came after it", async () => {
   await bench.until("r1", "final");
   expect(roles(state)).toEqual(["user", "assistant"]);
 });
+
+test("what is said while the agent starts anew waits behind what was said before, in the same conversation", async () => {
+  const state = createTestState();
+  let release: () => void = () => undefined;
+  const ending = new Promise<void>((resolve) => (release = resolve));
+  const stubborn = scriptedProvider([
+    async function* (_request, signal) {
+      yield { type: "text", delta: "half an " } as const;
+      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+      await ending;
+      throw new Error("stopped");
+    },
+    "too early",
+  ]);
+  const first = await agentBench({ state, providers: [stubborn] });
+  await first.call("chat.send", { sessionKey: "main", message: "one", idempotencyKey: "c1" });
+  await first.waitFor(({ payload }) => payload["state"] === "delta");
+  const closing = first[Symbol.asyncDispose]();
+  const started = await first.call("chat.send", { sessionKey: "main", message: "two", idempotencyKey: "c2" });
+  expect(started).toMatchObject({ runId: "c2", status: "started" });
+  release();
+  await closing;
+  expect(stubborn.requests).toHaveLength(1);
+
+  const provider = scriptedProvider(["answer one", "answer two"]);
+  await using second = await agentBench({ state, providers: [provider] });
+  await second.until("c2", "final");
+  expect(state.transcript("main").map(({ runId }) => runId)).toEqual(["c1", "c1", "c2", "c2"]);
+  expect(provider.requests.map(({ messages }) => messages.at(-1)?.role)).toEqual(["user", "user"]);
+});
+
+test("an answer that was to go where the session was last talked to goes there after a crash as well", async () => {
+  const state = createTestState();
+  await state.runs.accept({
+    id: "r1",
+    sessionKey: "agent:main:main",
+    method: "agent",
+    principal: "client:token",
+    params: { message: "do it", sessionKey: "main", idempotencyKey: "r1", deliver: true },
+  });
+  const session = await state.sessions.open("main", new AbortController().signal);
+  await session.patch({ lastChannel: "chat", lastTo: "42" });
+  await session[Symbol.asyncDispose]();
+  const channel = fakeChannel("chat");
+  await using bench = await agentBench({
+    state,
+    providers: [scriptedProvider(["Yes."])],
+    channels: [channel],
+  });
+  await bench.until("r1", "final");
+  await expect.poll(() => channel.sent).toMatchObject([{ text: "Yes.", to: "42" }]);
+});

@@ -28,8 +28,10 @@ import {
 import { type Models, noModel } from "./models.ts";
 import { refuseUnknownChannel } from "./named-channel.ts";
 import { invalid, isFromPlugin, requestOf, type RunRequest, withOwner } from "./request.ts";
-import type { Outcome, Runs } from "./runs.ts";
+import type { Outcome } from "./live-run.ts";
+import type { Runs } from "./runs.ts";
 import type { SystemLines } from "./system-lines.ts";
+import { lastTarget } from "./target.ts";
 import { cleanInput } from "./text.ts";
 
 export interface MethodsOptions {
@@ -107,20 +109,8 @@ export function agentMethods({
     // A platform's message id is the message, though its sender may have another name by now.
     const known = isFromPlugin(principal) ? context.runs.find(run.method, principal, run.id) : undefined;
     if (known) return { run: known, request, duplicate: true };
-    const { run: stored, duplicate } = await context.runs.accept(run);
+    const { run: stored, duplicate } = await runs.enter(() => context.runs.accept(run));
     return { run: stored, request, duplicate };
-  }
-
-  /** Where the session's people were last, for an answer that is to reach them wherever they are. */
-  async function lastTarget(sessionKey: string, channel: unknown): Promise<RunRequest["target"]> {
-    const entry = (await sessions.find(sessionKey)) ?? {};
-    const { lastChannel, lastTo, lastAccountId, lastThreadId } = entry as Readonly<Record<string, unknown>>;
-    if (typeof lastChannel !== "string" || typeof lastTo !== "string" || lastChannel === "webchat")
-      return undefined;
-    if (typeof channel === "string" && channel !== "last" && channel !== lastChannel) return undefined;
-    const accountId = typeof lastAccountId === "string" ? lastAccountId : "default";
-    const thread = typeof lastThreadId === "string" ? { threadId: lastThreadId } : {};
-    return { channel: lastChannel, to: lastTo, accountId, ...thread };
   }
 
   /** The session a request means, with the agent it belongs to. */
@@ -158,7 +148,7 @@ export function agentMethods({
     );
     let { target } = request;
     if (request.wantsDelivery && !target && !duplicate) {
-      target = await lastTarget(sessionKey, replyChannel);
+      target = await lastTarget(sessions, run);
       if (!target && fields["bestEffortDeliver"] !== true) {
         await context.runs.mark(run, "error", noTarget);
         throw new RclawError("INVALID_REQUEST", noTarget);

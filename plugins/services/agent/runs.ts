@@ -9,53 +9,14 @@ import {
 import { createAnswers } from "./answers.ts";
 import { longestTimer } from "./config.ts";
 import { RunEvents, type StopReason } from "./events.ts";
+import { LiveRun, type Outcome } from "./live-run.ts";
 import { storedAssistant } from "./messages.ts";
 import { reasonOf } from "./models.ts";
 import { createOutbox } from "./outbox.ts";
 import { requestOf, type RunRequest, type Target } from "./request.ts";
+import { lastTarget } from "./target.ts";
 import { createTurnstile } from "./turnstile.ts";
 import { runTurn, shutdown, type TurnParts, type TurnResult } from "./turn.ts";
-
-export interface Outcome {
-  readonly status: "ok" | "error" | "aborted" | "interrupted";
-  readonly startedAt: number;
-  readonly endedAt: number;
-  readonly texts: readonly string[];
-  readonly result?: TurnResult;
-  readonly error?: string;
-  readonly errorKind?: unknown;
-  readonly stopReason?: StopReason;
-}
-
-/** One that waits for its turn is little more than its request: in a rush thousands of them do. */
-class LiveRun {
-  readonly run: Run;
-  readonly request: RunRequest;
-  readonly resumed: boolean;
-  readonly done: Promise<Outcome>;
-  events: RunEvents | undefined;
-  stopReason: StopReason | undefined;
-  #controller: AbortController | undefined;
-  #watchers: Set<string> | undefined;
-
-  constructor(
-    { run, request, resumed }: Pick<LiveRun, "run" | "request" | "resumed">,
-    follow: (started: LiveRun) => Promise<Outcome>,
-  ) {
-    this.run = run;
-    this.request = request;
-    this.resumed = resumed;
-    this.done = follow(this);
-  }
-
-  get controller(): AbortController {
-    return (this.#controller ??= new AbortController());
-  }
-
-  get watchers(): Set<string> {
-    return (this.#watchers ??= new Set());
-  }
-}
 
 export interface RunsOptions extends TurnParts {
   agentOf(sessionKey: string): string;
@@ -93,6 +54,10 @@ export function createRuns(options: RunsOptions) {
   const waiting = new Map<string, Set<Waiter>>();
   /** Sessions that a run of ours writes. */
   const held = new Map<string, Session>();
+  /** Requests that are being written down. */
+  const entering = new Set<Promise<unknown>>();
+  let isClosing = false;
+  let isClosed = false;
   const turnstile = createTurnstile(runsAtOnce, patienceMs);
   const send = createOutbox(context, settings);
   const answer = createAnswers({
@@ -111,7 +76,24 @@ export function createRuns(options: RunsOptions) {
     const inSession = bySession.get(run.sessionKey);
     if (inSession) inSession.add(started);
     else bySession.set(run.sessionKey, new Set([started]));
+    // It is written down already, and those before it in its session go on later as well.
+    if (isClosing) started.controller.abort(shutdown);
     return started;
+  }
+
+  /** Writes a request down. Whoever takes up what was left finds it there, or it was refused. */
+  async function enter<T>(write: () => Promise<T>): Promise<T> {
+    if (isClosed)
+      throw new RclawError("UNAVAILABLE", "the agent starts anew with other settings; ask again", {
+        retryable: true,
+      });
+    const entered = write();
+    entering.add(entered);
+    try {
+      return await entered;
+    } finally {
+      entering.delete(entered);
+    }
   }
 
   async function follow(started: LiveRun): Promise<Outcome> {
@@ -385,12 +367,20 @@ export function createRuns(options: RunsOptions) {
     throw new RclawError("INVALID_REQUEST", `agent "${agentId}" is no longer in agents.list`);
   }
 
+  /** What was asked of a process that is gone. */
+  async function requestAgain(run: Run): Promise<RunRequest> {
+    const request = requestOf(run, log);
+    if (run.method !== "agent" || !request.wantsDelivery || request.target) return request;
+    return { ...request, target: await lastTarget(context.sessions, run) };
+  }
+
   function watch(alive: LiveRun, { connId, caps }: Caller): void {
     if (connId !== undefined && caps.includes("tool-events")) alive.watchers.add(connId);
   }
 
   return {
     start,
+    enter,
     find: (run: Pick<Run, "method" | "principal" | "id">): LiveRun | undefined => live.get(keyOf(run)),
     finished: outcomeOf,
     endOf,
@@ -436,29 +426,34 @@ export function createRuns(options: RunsOptions) {
 
     /** What a crash or a shutdown left: accepted runs go on, and one whose answer may have left is only settled. */
     async resume(): Promise<void> {
+      const over: (() => Promise<Run>)[] = [];
       for (const run of context.runs.unsettled()) {
         if (live.has(keyOf(run))) continue;
         if (run.state === "replying") {
-          await context.runs.mark(run, "ok");
+          over.push(() => context.runs.mark(run, "ok"));
           continue;
         }
         try {
           refuseUnknownAgent(run);
-          start(run, { request: requestOf(run, log), resumed: true });
+          start(run, { request: await requestAgain(run), resumed: true });
         } catch (error) {
-          await context.runs.mark(run, "error", reasonOf(error));
+          over.push(() => context.runs.mark(run, "error", reasonOf(error)));
         }
       }
+      // The disk comes last: what is said meanwhile must not overtake what was said before.
+      for (const settleNow of over) await settleNow();
     },
 
     /** Lets go of everything at once; what was accepted goes on when this plugin is active again. */
     async close(): Promise<void> {
-      const all = [...live.values()];
-      for (const { controller, events } of all) {
+      isClosing = true;
+      for (const { controller, events } of live.values()) {
         events?.silence();
         controller.abort(shutdown);
       }
-      await Promise.all(all.map(({ done }) => done));
+      while (live.size + entering.size > 0)
+        await Promise.allSettled([...entering, ...[...live.values()].map(({ done }) => done)]);
+      isClosed = true;
     },
   };
 }
