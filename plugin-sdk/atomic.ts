@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, open, rename, unlink } from "node:fs/promises";
+import { mkdir, open, readdir, rename, stat, unlink } from "node:fs/promises";
 import path from "node:path";
 
 /**
@@ -37,5 +37,20 @@ export async function syncFolder(folder: string): Promise<void> {
     await handle.sync();
   } finally {
     await handle.close();
+  }
+}
+
+/** The names of `writeAtomic`, and those of others that do the same. */
+const leftover = /^\.?.+\.[0-9a-f]{12}\.tmp$/;
+/** Another process may be about to rename it this very moment. */
+const leftoverAfterMs = 60_000;
+
+/** Takes away what processes that were killed in the middle of a write have left in a folder, which may be secret. */
+export async function removeLeftovers(folder: string): Promise<void> {
+  const names = await readdir(folder).catch((): string[] => []);
+  for (const name of names.filter((other) => leftover.test(other))) {
+    const file = path.join(folder, name);
+    const found = await stat(file).catch(() => undefined);
+    if (found && Date.now() - found.mtimeMs > leftoverAfterMs) await unlink(file).catch(() => undefined);
   }
 }

@@ -2,9 +2,11 @@ import { createHash, randomUUID } from "node:crypto";
 import path from "node:path";
 import type { PluginContext } from "@rclaw/plugin-sdk";
 import { createTurns } from "@rclaw/plugin-sdk/turns";
+import { compile } from "@rclaw/plugin-sdk/schema/check";
+import { kept } from "@rclaw/plugin-sdk/services/kept";
 import type { Static } from "typebox";
 import { refused } from "./command-line.ts";
-import type { approvalsFile } from "./methods.schema.ts";
+import { approvalsFile } from "./methods.schema.ts";
 import { said } from "./text.ts";
 
 type ApprovalsFile = Static<typeof approvalsFile>;
@@ -37,7 +39,7 @@ export function openRulesFile({
   const inTurn = createTurns();
 
   async function current(): Promise<ApprovalsFile> {
-    const stored = (await storage.get(storageKey)) as ApprovalsFile | undefined;
+    const stored = await kept<ApprovalsFile>(storage, storageKey, compile(approvalsFile).valid);
     if (stored) return stored;
     const socket = { path: path.join(await folder(), "exec-approvals.sock") };
     const fresh: ApprovalsFile = { version: 1, socket, defaults: {}, agents: {} };

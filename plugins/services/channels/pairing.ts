@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import { readdir, readFile, rename } from "node:fs/promises";
 import path from "node:path";
 import { defineMethod, type Logger, RclawError } from "@rclaw/plugin-sdk";
-import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
+import { storeAtomic } from "@rclaw/plugin-sdk/services/disk-fault";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import { createTurns } from "@rclaw/plugin-sdk/turns";
 import { pairingApproveParams, pairingListParams, pairingRevokeParams } from "./pairing.schema.ts";
@@ -114,7 +114,7 @@ export function createPairing({ dir, log, now = Date.now }: PairingOptions): Pai
   }
 
   const save = (file: string, content: RequestFile | AllowFile): Promise<void> =>
-    writeAtomic(file, `${JSON.stringify(content, null, 2)}\n`);
+    storeAtomic(file, `${JSON.stringify(content, null, 2)}\n`);
   const isAlive = ({ createdAt }: PairingRequest): boolean => now() - Date.parse(createdAt) < lifeMs;
 
   async function pending(channel: string): Promise<PairingRequest[]> {

@@ -1,7 +1,7 @@
 import type { LoadOptions, LoadedConfig } from "@rclaw/plugin-sdk/services/config";
 import { readFile, realpath, rename } from "node:fs/promises";
 import { RclawError } from "@rclaw/plugin-sdk";
-import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
+import { storeAtomic } from "@rclaw/plugin-sdk/services/disk-fault";
 import { evaluate } from "./evaluate.ts";
 import { loadConfig } from "./load.ts";
 
@@ -23,7 +23,7 @@ export async function writeConfig({
   const before = await readFile(file).catch(() => undefined);
   if (before === undefined || !before.equals(Buffer.from(raw))) {
     if (before) await keepBackup(file, before);
-    await writeAtomic(file, raw);
+    await storeAtomic(file, raw);
   }
   return loadConfig(options);
 }
@@ -34,5 +34,5 @@ async function keepBackup(file: string, data: Buffer): Promise<void> {
     // A gap in the row is no reason not to write.
     await rename(name(index - 1), name(index)).catch(() => undefined);
   }
-  await writeAtomic(name(0), data);
+  await storeAtomic(name(0), data);
 }

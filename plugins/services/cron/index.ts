@@ -31,7 +31,12 @@ export default definePlugin<CronConfig>({
     for (const [name, since] of Object.entries(methods) as [CronMethod, string][])
       context.methods.register({ name, since, handle: async (call) => (await open()).handle(name, call) });
     if (!context.config.enabled || !context.gateway.isServing()) return;
-    const jobs = ((await context.storage.get("jobs")) ?? []) as readonly CronJob[];
-    if (jobs.some(({ enabled, state }) => enabled || state.runningAtMs !== undefined)) await open();
+    const jobs = (await context.storage.get("jobs")) ?? [];
+    if (!Array.isArray(jobs) || jobs.some(isForNow)) await open();
   },
 });
+
+/** What is no job is looked at as well, so that somebody says so. */
+function isForNow(job: Partial<CronJob> | null): boolean {
+  return !job?.state || job.enabled === true || job.state.runningAtMs !== undefined;
+}

@@ -1,5 +1,7 @@
 import { type PluginContext, RclawError } from "@rclaw/plugin-sdk";
 import { createTurns } from "@rclaw/plugin-sdk/turns";
+import { kept } from "@rclaw/plugin-sdk/services/kept";
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import type { CronJob, RunEntry } from "./methods.schema.ts";
 
 const maxJobs = 500;
@@ -10,16 +12,30 @@ const maxLogBytes = 250_000;
 
 type Jobs = Map<string, CronJob>;
 
+const isList = (value: unknown): boolean => Array.isArray(value) && value.every(isRecord);
+const isJob = (value: unknown): boolean =>
+  isRecord(value) &&
+  typeof value["id"] === "string" &&
+  [value["schedule"], value["payload"], value["state"]].every(isRecord);
+
+/** The jobs as they were stored last. */
+export async function keptJobs(storage: PluginContext["storage"]): Promise<readonly CronJob[]> {
+  const isRight = (value: unknown): boolean => Array.isArray(value) && value.every(isJob);
+  return (await kept<readonly CronJob[]>(storage, "jobs", isRight)) ?? [];
+}
+
 /**
  * Jobs and the log of their runs. A job is never changed in place: what a reader holds stays as it
  * was, and a change that could not be stored did not happen.
  */
 export async function openStore(storage: PluginContext["storage"]) {
   let jobs: Jobs = new Map();
-  for (const job of ((await storage.get("jobs")) ?? []) as readonly CronJob[]) jobs.set(job.id, job);
-  let runs = ((await storage.get("runs")) ?? []) as readonly RunEntry[];
+  for (const job of await keptJobs(storage)) jobs.set(job.id, job);
+  let runs = (await kept<readonly RunEntry[]>(storage, "runs", isList)) ?? [];
   let sizes = runs.map(sizeOf);
-  const leaving = new Map(Object.entries(((await storage.get("leaving")) ?? {}) as Record<string, number>));
+  const leaving = new Map(
+    Object.entries((await kept<Readonly<Record<string, number>>>(storage, "leaving", isRecord)) ?? {}),
+  );
   const saveLeaving = (): Promise<void> => storage.set("leaving", Object.fromEntries(leaving));
   const inTurn = createTurns();
 

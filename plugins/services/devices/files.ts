@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { RclawError } from "@rclaw/plugin-sdk";
-import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
+import { storeAtomic } from "@rclaw/plugin-sdk/services/disk-fault";
 import { compile, describeIssues } from "@rclaw/plugin-sdk/schema/check";
 import type { Static } from "typebox";
 import { pairedFile, pendingFile } from "./devices.schema.ts";
@@ -33,7 +33,7 @@ export async function openTables(stateDir: string): Promise<DeviceTables> {
     save(which) {
       const write = async (): Promise<void> => {
         waiting[which] = undefined;
-        await writeAtomic(fileOf(which), `${JSON.stringify(Object.fromEntries(tables[which]), null, 2)}\n`);
+        await storeAtomic(fileOf(which), `${JSON.stringify(Object.fromEntries(tables[which]), null, 2)}\n`);
       };
       waiting[which] ??= writing[which].then(write);
       writing[which] = waiting[which].catch(() => undefined);

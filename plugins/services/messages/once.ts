@@ -1,5 +1,7 @@
 import { hash } from "node:crypto";
 import { isRclawError, type Logger, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
+import { kept } from "@rclaw/plugin-sdk/services/kept";
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 
 /** What a delivery came to, without the run's id: whoever asks again brings it along. */
 export type Outcome = { readonly payload: Readonly<Record<string, unknown>> } | { readonly error: string };
@@ -30,6 +32,8 @@ export interface OnceOptions {
 
 export type Once = ReturnType<typeof createOnce>;
 
+const isRecent = (value: unknown): boolean =>
+  Array.isArray(value) && value.every((row) => Array.isArray(row) && isRecord(row[1]));
 const keepMs = 5 * 60_000;
 const maxKept = 1_000;
 const maxAtOnce = 1_000;
@@ -45,9 +49,9 @@ export function createOnce({ storage, log, now }: OnceOptions) {
   let loading: Promise<Map<string, Entry>> | undefined;
 
   const load = (): Promise<Map<string, Entry>> => {
-    loading ??= storage
-      .get("recent")
-      .then((stored) => new Map(Array.isArray(stored) ? (stored as [string, Entry][]) : []));
+    loading ??= kept<readonly [string, Entry][]>(storage, "recent", isRecent).then(
+      (stored) => new Map(stored),
+    );
     loading.catch(() => (loading = undefined));
     return loading;
   };

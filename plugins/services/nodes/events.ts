@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { PluginContext } from "@rclaw/plugin-sdk";
+import { kept } from "@rclaw/plugin-sdk/services/kept";
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import type { LiveNode } from "./live.ts";
 import { createRecent } from "./recent.ts";
 import type { Subscriptions } from "./subscriptions.ts";
@@ -127,11 +129,11 @@ export function createNodeEvents({ context, subscriptions, now }: NodeEventsOpti
       return;
     }
     const environment = payload["environment"] === "production" ? "production" : "sandbox";
-    const stored = ((await storage.get("apns")) ?? {}) as Fields;
+    const stored = (await kept<Fields>(storage, "apns", isRecord)) ?? {};
     const others = Object.entries(stored).filter(([other]) => other !== nodeId);
     const mine = { nodeId, token, topic, environment, updatedAtMs: now() };
-    const kept = others.slice(-(maxPushNodes - 1));
-    await storage.set("apns", Object.fromEntries([...kept, [nodeId, mine]]));
+    const latest = others.slice(-(maxPushNodes - 1));
+    await storage.set("apns", Object.fromEntries([...latest, [nodeId, mine]]));
   }
 
   return async function handle(node: LiveNode, event: string, given: unknown): Promise<void> {

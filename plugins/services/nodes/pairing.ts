@@ -2,6 +2,8 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { type PluginContext, RclawError } from "@rclaw/plugin-sdk";
 import { isSameSecret } from "@rclaw/plugin-sdk/same-secret";
 import { createTurns } from "@rclaw/plugin-sdk/turns";
+import { kept } from "@rclaw/plugin-sdk/services/kept";
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 
 /** What a node, or somebody for it, says when it asks to be paired. */
 interface PairRequest {
@@ -39,6 +41,9 @@ interface Tables {
 }
 
 const storageKey = "pairing";
+const isTables = (value: unknown): boolean =>
+  isRecord(value) &&
+  Object.values(value).every((table) => isRecord(table) && Object.values(table).every(isRecord));
 const waitMs = 300_000;
 const maxPending = 64;
 const maxPaired = 512;
@@ -53,7 +58,7 @@ export function openPairing(storage: PluginContext["storage"], now: () => number
     turns(async () => task(await load()));
 
   async function load(): Promise<Tables> {
-    const { pending = {}, paired = {} } = ((await storage.get(storageKey)) ?? {}) as Partial<Tables>;
+    const { pending = {}, paired = {} } = (await kept<Partial<Tables>>(storage, storageKey, isTables)) ?? {};
     const alive = Object.entries(pending).filter(([, { ts }]) => now() - ts <= waitMs);
     return { pending: Object.fromEntries(alive), paired };
   }

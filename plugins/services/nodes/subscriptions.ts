@@ -1,4 +1,6 @@
 import type { PluginContext } from "@rclaw/plugin-sdk";
+import { kept } from "@rclaw/plugin-sdk/services/kept";
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import type { LiveNode } from "./live.ts";
 
 export interface Subscriptions {
@@ -11,6 +13,7 @@ export interface Subscriptions {
 
 const maxPerNode = 64;
 const storageKey = "subscriptions";
+const isKeys = (value: unknown): boolean => isRecord(value) && Object.values(value).every(Array.isArray);
 
 /**
  * Which nodes follow which conversations. A subscription ends with its connection, and not when
@@ -65,8 +68,9 @@ export async function openSubscriptions({
     return storage.set(storageKey, all.length > 0 ? Object.fromEntries(all) : undefined);
   };
 
-  const kept = ((await storage.get(storageKey)) ?? {}) as Readonly<Record<string, readonly string[]>>;
-  for (const node of nodes()) for (const key of kept[node.connId] ?? []) add(node, key);
+  const followed =
+    (await kept<Readonly<Record<string, readonly string[]>>>(storage, storageKey, isKeys)) ?? {};
+  for (const node of nodes()) for (const key of followed[node.connId] ?? []) add(node, key);
 
   return {
     async add(node, sessionKey) {

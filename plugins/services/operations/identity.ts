@@ -2,7 +2,7 @@ import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync } fr
 import { chmod, readFile } from "node:fs/promises";
 import path from "node:path";
 import { RclawError } from "@rclaw/plugin-sdk";
-import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
+import { storeAtomic } from "@rclaw/plugin-sdk/services/disk-fault";
 import { compile } from "@rclaw/plugin-sdk/schema/check";
 import { identityFile } from "./methods.schema.ts";
 
@@ -78,7 +78,7 @@ async function create(file: string): Promise<GatewayIdentity> {
     privateKeyPem: privateKey,
     createdAtMs: Date.now(),
   };
-  await writeAtomic(file, `${JSON.stringify(content, null, 2)}\n`);
+  await storeAtomic(file, `${JSON.stringify(content, null, 2)}\n`);
   return identity;
 }
 

@@ -1,5 +1,5 @@
 import type { Logger } from "@rclaw/plugin-sdk";
-import { faultOf } from "./disk.ts";
+import { faultOf } from "@rclaw/plugin-sdk/services/disk-fault";
 import type { Journal } from "./journal.ts";
 import type { Writeback } from "./writeback.ts";
 

@@ -34,27 +34,6 @@ export function codeOf(error: unknown): string | undefined {
   return typeof code === "string" ? code : undefined;
 }
 
-/** The system's own words without the path, which the caller names better. */
-export function faultOf(error: unknown): string {
-  const code = codeOf(error);
-  const words: Record<string, string> = {
-    ENOSPC: "no space is left on the disk",
-    EDQUOT: "the disk quota is used up",
-    EFBIG: "the file size limit is reached",
-    EIO: "the disk reports an input/output error",
-    EROFS: "the file system is read-only",
-    EACCES: "access is denied",
-    EPERM: "access is denied",
-    EMFILE: "this process has too many open files",
-    ENFILE: "the system has too many open files",
-    ENOENT: "the folder was removed",
-    EISDIR: "a folder is in its place",
-  };
-  const known = code === undefined ? undefined : words[code];
-  if (known) return `${known} (${code})`;
-  return error instanceof Error ? error.message : String(error);
-}
-
 /** Removed from outside while we hold it: what we write to it is lost when we close it. */
 export function isUnlinked(fd: number): boolean {
   return fs.fstatSync(fd).nlink === 0;

@@ -2,7 +2,8 @@ import { mkdir, unlink } from "node:fs/promises";
 import path from "node:path";
 import { type Logger, RclawError } from "@rclaw/plugin-sdk";
 import { syncFolder } from "@rclaw/plugin-sdk/atomic";
-import { closeFd, codeOf, datasync, faultOf, isUnlinked, openFd, truncateFd, writeAll } from "./disk.ts";
+import { faultOf } from "@rclaw/plugin-sdk/services/disk-fault";
+import { closeFd, codeOf, datasync, isUnlinked, openFd, truncateFd, writeAll } from "./disk.ts";
 import { seal } from "./lines.ts";
 
 /** Called once, in the order of appending: without an error when the records are durable. */

@@ -1,10 +1,12 @@
 import type { Lock, LockHolder, LockInfo } from "@rclaw/plugin-sdk/services/sessions";
-import { mkdir, open, readFile, stat, unlink } from "node:fs/promises";
+import type { Dirent } from "node:fs";
+import { mkdir, open, readdir, readFile, stat, unlink } from "node:fs/promises";
 import path from "node:path";
 import { isRclawError, RclawError } from "@rclaw/plugin-sdk";
-import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
+import { removeLeftovers, writeAtomic } from "@rclaw/plugin-sdk/atomic";
+import { faultOf } from "@rclaw/plugin-sdk/services/disk-fault";
 import { isAlive, startTicks } from "@rclaw/plugin-sdk/services/process-life";
-import { codeOf, faultOf } from "./disk.ts";
+import { codeOf } from "./disk.ts";
 
 // A lock that is being written is shorter than one; after this time its writer is dead.
 const writtenWithinMs = 3_000;
@@ -33,6 +35,7 @@ async function acquire(stateDir: string, info: LockInfo): Promise<Lock> {
     startedAt: Date.now(),
   };
   while (!(await create(file, JSON.stringify({ ...own, ...info })))) await clearStale(stateDir, file);
+  await tidy(stateDir);
   return {
     update: (next) => writeAtomic(file, JSON.stringify({ ...own, ...info, ...next })),
     async release() {
@@ -40,6 +43,20 @@ async function acquire(stateDir: string, info: LockInfo): Promise<Lock> {
       if (holder?.pid === own.pid && holder.startTicks === own.startTicks) await remove(file);
     },
   };
+}
+
+/** Whoever has the state folder clears up after those who were killed in it. */
+async function tidy(stateDir: string): Promise<void> {
+  const foldersIn = async (folder: string): Promise<readonly string[]> =>
+    (await readdir(folder, { withFileTypes: true }).catch((): Dirent[] => []))
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => path.join(folder, name));
+  const folders = [
+    stateDir,
+    ...(await foldersIn(stateDir)),
+    ...(await foldersIn(path.join(stateDir, "plugins"))),
+  ];
+  await Promise.all(folders.map(removeLeftovers));
 }
 
 /** Who holds the state folder, or undefined when nobody alive does. */

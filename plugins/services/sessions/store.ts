@@ -15,9 +15,9 @@ import {
   type SessionEntry,
   type TranscriptEntry,
 } from "@rclaw/plugin-sdk";
+import { faultOf } from "@rclaw/plugin-sdk/services/disk-fault";
 import { Checkpoint } from "./checkpoint.ts";
 import { type Compaction, cutSession } from "./compact.ts";
-import { faultOf } from "./disk.ts";
 import { Journal } from "./journal.ts";
 import type { KeyRules } from "@rclaw/plugin-sdk/session-key";
 import { endRecord } from "./records.ts";

@@ -1,6 +1,7 @@
 import { open } from "node:fs/promises";
 import { RclawError, type TranscriptEntry } from "@rclaw/plugin-sdk";
-import { codeOf, faultOf } from "./disk.ts";
+import { faultOf } from "@rclaw/plugin-sdk/services/disk-fault";
+import { codeOf } from "./disk.ts";
 import { readLine } from "./entries.ts";
 import { type Line, scanBackward, scanForward } from "./lines.ts";
 import type { BadLine } from "./quarantine.ts";

@@ -1,6 +1,6 @@
 import type { Logger } from "@rclaw/plugin-sdk";
 import { syncFolder } from "@rclaw/plugin-sdk/atomic";
-import { faultOf } from "./disk.ts";
+import { faultOf } from "@rclaw/plugin-sdk/services/disk-fault";
 import type { Transcript } from "./transcript.ts";
 
 const flushEveryMs = 30;

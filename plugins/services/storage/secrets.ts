@@ -1,7 +1,8 @@
 import { chmod, readFile } from "node:fs/promises";
 import path from "node:path";
 import { RclawError } from "@rclaw/plugin-sdk";
-import { writeAtomic } from "@rclaw/plugin-sdk/atomic";
+import { storeAtomic } from "@rclaw/plugin-sdk/services/disk-fault";
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import type { Secrets, StorageService } from "@rclaw/plugin-sdk/services/storage";
 import { createTurns } from "@rclaw/plugin-sdk/turns";
 
@@ -25,19 +26,21 @@ export const createSecrets: StorageService["createSecrets"] = ({ stateDir, redac
         cause: error,
       });
     }
+    const damaged = (what: string): RclawError =>
+      new RclawError("CONFIG_INVALID", `${file} ${what}; mend it or remove it and add the secrets again`);
     let parsed: unknown;
     try {
       parsed = JSON.parse(text);
     } catch {
       // The parser's message would quote the file.
-      throw new RclawError(
-        "CONFIG_INVALID",
-        `${file} is not valid JSON; mend it or remove it and add the secrets again`,
-      );
+      throw damaged("is not valid JSON");
     }
-    const entries = Object.entries(parsed as Record<string, unknown>).filter(
-      (entry): entry is [string, string] => typeof entry[1] === "string",
-    );
+    if (!isRecord(parsed)) throw damaged("does not hold names with their secrets");
+    const entries = Object.entries(parsed).map(([name, value]): [string, string] => {
+      // Left out it would be gone with the next secret that is stored.
+      if (typeof value !== "string") throw damaged(`holds no text as the secret "${name}"`);
+      return [name, value];
+    });
     for (const [, value] of entries) redactor.add(value);
     return new Map(entries);
   }
@@ -71,7 +74,7 @@ export const createSecrets: StorageService["createSecrets"] = ({ stateDir, redac
         const map = new Map(await load());
         if (value === undefined) map.delete(name);
         else map.set(name, value);
-        await writeAtomic(file, `${JSON.stringify(Object.fromEntries(map), null, 2)}\n`);
+        await storeAtomic(file, `${JSON.stringify(Object.fromEntries(map), null, 2)}\n`);
         cache = Promise.resolve(map);
       });
     },

@@ -1,4 +1,6 @@
 import { defineMethod, type Method, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
+import { kept } from "@rclaw/plugin-sdk/services/kept";
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import { looseParams, setTriggersParams } from "./voice.schema.ts";
 
 const defaults = ["openclaw", "claude", "computer"] as const;
@@ -19,8 +21,8 @@ export function createWakeWords({
   log,
 }: Pick<PluginContext, "gateway" | "storage" | "log">): WakeWords {
   async function triggers(): Promise<readonly string[]> {
-    const kept = (await storage.get(key)) as { triggers?: unknown } | undefined;
-    return cleaned(kept?.triggers);
+    const found = await kept<{ triggers: unknown }>(storage, key, isTriggers);
+    return cleaned(found?.triggers);
   }
 
   async function greet(connId: string): Promise<void> {
@@ -63,6 +65,8 @@ export function createWakeWords({
   });
   return { methods: [get, set, routing], greet };
 }
+
+const isTriggers = (value: unknown): boolean => isRecord(value) && Array.isArray(value["triggers"]);
 
 /** Nothing to listen for would be a device that cannot be woken: then the usual words are back. */
 function cleaned(given: unknown): readonly string[] {

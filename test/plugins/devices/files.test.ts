@@ -85,11 +85,13 @@ test("what could not be stored was not granted", async () => {
   const text = await readFile(file);
   await rm(file);
   await mkdir(path.join(file, "in-the-way"), { recursive: true });
-  await expect(desk.devices.admit({ ...local, deviceId: "other" })).rejects.toMatchObject({ code: "EISDIR" });
+  await expect(desk.devices.admit({ ...local, deviceId: "other" })).rejects.toMatchObject({
+    code: "STORE_DEGRADED",
+  });
   await expect(desk.devices.admit({ ...local, scopes: ["operator.admin"] })).rejects.toThrow();
   await expect(
     desk.call("device.token.rotate", { deviceId: "phone", role: "operator" }),
-  ).rejects.toMatchObject({ code: "EISDIR" });
+  ).rejects.toMatchObject({ code: "STORE_DEGRADED" });
   await expect(desk.call("device.pair.remove", { deviceId: "phone" })).rejects.toThrow();
   expect(desk.closed).toEqual([]);
 

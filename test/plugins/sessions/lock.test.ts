@@ -100,3 +100,26 @@ test("a lock that somebody else took over meanwhile is not released", async () =
   await lock.release();
   expect(fs.existsSync(file)).toBe(true);
 });
+
+test("whoever takes the state folder clears up after those who were killed in the middle of a write", async () => {
+  using temp = tempFolder();
+  const long = new Date(Date.now() - 120_000);
+  const leave = (name: string, at?: Date): void => {
+    const file = path.join(temp.dir, name);
+    fs.mkdirSync(path.dirname(file), { recursive: true });
+    fs.writeFileSync(file, "{}");
+    if (at) fs.utimesSync(file, at, at);
+  };
+  leave("devices/.paired.json.0123456789ab.tmp", long);
+  leave("plugins/voice/.storage.json.0123456789ab.tmp", long);
+  leave(".config.json.bak.0123456789ab.tmp", long);
+  leave(".config.json.ba9876543210.tmp");
+  leave("notes.tmp", long);
+  leave("plugins/voice/storage.json", long);
+  await (await acquireLock(temp.dir, {})).release();
+  const left = fs.readdirSync(temp.dir, { recursive: true, withFileTypes: true });
+  expect(
+    left.flatMap((entry) => (entry.isFile() ? [entry.name] : [])).sort(),
+    "somebody may be about to rename the young one",
+  ).toEqual([".config.json.ba9876543210.tmp", "notes.tmp", "storage.json"]);
+});
