@@ -322,3 +322,22 @@ test("an answer that was to go where the session was last talked to goes there a
   await bench.until("r1", "final");
   await expect.poll(() => channel.sent).toMatchObject([{ text: "Yes.", to: "42" }]);
 });
+
+test("a run that another method, another principal or another day gave the same id is not taken for it after a crash", async () => {
+  const state = createTestState();
+  const before = await agentBench({ state, providers: [scriptedProvider(["first"])] });
+  await before.call("agent", { message: "one", sessionKey: "main", idempotencyKey: "same" });
+  await before[Symbol.asyncDispose]();
+  await state.runs.accept({
+    id: "same",
+    sessionKey: "agent:main:main",
+    method: "chat.send",
+    principal: before.caller().principal,
+    params: { message: "two", sessionKey: "main", idempotencyKey: "same" },
+  });
+  await using bench = await agentBench({ state, providers: [scriptedProvider(["second"])] });
+  await bench.until("same", "final");
+  expect(roles(state)).toEqual(["user", "assistant", "user", "assistant"]);
+  const again = await bench.call("agent", { message: "one", sessionKey: "main", idempotencyKey: "same" });
+  expect(again).toMatchObject({ result: { payloads: [{ text: "first" }] } });
+});

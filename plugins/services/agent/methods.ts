@@ -27,6 +27,7 @@ import {
 } from "./methods.schema.ts";
 import { type Models, noModel } from "./models.ts";
 import { refuseUnknownChannel } from "./named-channel.ts";
+import { ownLines } from "./own-lines.ts";
 import { invalid, isFromPlugin, requestOf, type RunRequest, withOwner } from "./request.ts";
 import type { Outcome } from "./live-run.ts";
 import type { Runs } from "./runs.ts";
@@ -173,8 +174,8 @@ export function agentMethods({
     if (outcome) return finalAnswer(run, outcome);
     if (run.state === "error" || run.state === "aborted") throw failure(run.id, run.error ?? run.state);
     const entries = await sessions.tail(run.sessionKey, 400);
-    const texts = entries.flatMap((entry) => {
-      const message = entry["runId"] === run.id ? messageOf(entry) : undefined;
+    const texts = entries.filter(ownLines(run)).flatMap((entry) => {
+      const message = messageOf(entry);
       if (message?.role !== "assistant" || !Array.isArray(message["content"])) return [];
       const text = message["content"]
         .map((block: Record<string, unknown>) => (block["type"] === "text" ? String(block["text"]) : ""))

@@ -13,6 +13,7 @@ import { LiveRun, type Outcome } from "./live-run.ts";
 import { storedAssistant } from "./messages.ts";
 import { reasonOf } from "./models.ts";
 import { createOutbox } from "./outbox.ts";
+import { ownLines } from "./own-lines.ts";
 import { requestOf, type RunRequest, type Target } from "./request.ts";
 import { lastTarget } from "./target.ts";
 import { createTurnstile } from "./turnstile.ts";
@@ -310,7 +311,7 @@ export function createRuns(options: RunsOptions) {
   }
 
   async function isWritten(run: Run): Promise<boolean> {
-    return (await context.sessions.tail(run.sessionKey, 200)).some((entry) => entry["runId"] === run.id);
+    return (await context.sessions.tail(run.sessionKey, 200)).some(ownLines(run));
   }
 
   async function reset(sessionKey: string, reason: "new" | "reset", signal: AbortSignal): Promise<void> {

@@ -24,6 +24,7 @@ import {
 } from "./messages.ts";
 import type { ModelRef, Models } from "./models.ts";
 import { askingForLess } from "./overflow.ts";
+import { ownLines } from "./own-lines.ts";
 import type { createPrompts } from "./prompt.ts";
 import { asThinking, type RunRequest } from "./request.ts";
 import { asUserText, envelope, isSilent, systemLine } from "./text.ts";
@@ -81,9 +82,9 @@ export async function runTurn(session: Session, options: TurnOptions, parts: Tur
     session,
     conversation,
     agentId: options.agentId,
-    runId: run.id,
+    run,
   });
-  const earlier = options.resumed ? await pickUp(session, run.id, writer, parts) : undefined;
+  const earlier = options.resumed ? await pickUp(session, run, writer, parts) : undefined;
   if (earlier?.finished) {
     await writer.flush();
     events.end();
@@ -198,11 +199,11 @@ async function openConversation(
 /** What a run already left in the transcript. Its user entry is not written twice, and its unanswered calls are not run again. */
 async function pickUp(
   session: Session,
-  runId: string,
+  run: Run,
   writer: Writer,
   { now }: TurnParts,
 ): Promise<{ texts: readonly string[]; finished: boolean } | undefined> {
-  const own = (await session.tail(readBack)).filter((entry) => entry["runId"] === runId);
+  const own = (await session.tail(readBack)).filter(ownLines(run));
   if (own.length === 0) return undefined;
   const messages = own.flatMap((entry: TranscriptEntry) => messageOf(entry) ?? []);
   const answered = new Set(

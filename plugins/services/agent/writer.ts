@@ -1,6 +1,7 @@
-import type { PluginContext, Session, TranscriptEntry } from "@rclaw/plugin-sdk";
+import type { PluginContext, Run, Session, TranscriptEntry } from "@rclaw/plugin-sdk";
 import type { Conversation, Conversations } from "./cache.ts";
 import type { HistoryMessage, StoredMessage } from "./messages.ts";
+import { markOf } from "./own-lines.ts";
 
 export interface WriterOptions {
   readonly hooks: PluginContext["hooks"];
@@ -8,7 +9,7 @@ export interface WriterOptions {
   readonly session: Session;
   readonly conversation: Conversation;
   readonly agentId: string;
-  readonly runId: string;
+  readonly run: Run;
 }
 
 /**
@@ -17,20 +18,22 @@ export interface WriterOptions {
  */
 export class Writer {
   readonly #options: WriterOptions;
+  readonly #mark: string;
   #pending: Promise<unknown>[] = [];
 
   constructor(options: WriterOptions) {
     this.#options = options;
+    this.#mark = markOf(options.run);
   }
 
   async add(stored: StoredMessage, message: HistoryMessage | undefined, synthetic = false): Promise<void> {
-    const { conversations, conversation, runId } = this.#options;
+    const { conversations, conversation, run } = this.#options;
     const final = await this.#passHooks(stored, synthetic);
     // The model's own view keeps what it said and read; hooks decide about the transcript.
     if (message) conversations.add(conversation, message);
     if (!final) return;
     const write = this.#options.session
-      .append({ type: "message", message: final, runId })
+      .append({ type: "message", message: final, runId: run.id, runMark: this.#mark })
       .then(([line]) => this.#follow(conversation, line));
     // It is awaited in `flush`; until then a failure must not count as unhandled.
     write.catch(() => undefined);
