@@ -371,12 +371,12 @@ test("what cannot be kept is refused, and says what to do", async () => {
   await expect(add(on, { schedule, payload: { ...turn, toolsAllow: ["read"] } })).rejects.toThrow(
     "payload.toolsAllow is not supported",
   );
-  for (let i = 0; i < 9; i++) await add(on, { schedule, text: `${i}${"x".repeat(50_000)}` });
+  for (let i = 0; i < 11; i++) await add(on, { schedule, text: `${i}${"x".repeat(50_000)}` });
   await expect(
     (async () => {
       for (let i = 0; i < 3; i++) await add(on, { schedule, text: "x".repeat(50_000) });
     })(),
-  ).rejects.toThrow(/cron jobs would take \d+ bytes together, and 500000 can be kept; remove one/);
+  ).rejects.toThrow(/cron jobs would take \d+ bytes together, and 600000 can be kept; remove one/);
   const [{ id } = {}] = await jobs(on);
   expect(await on.call("cron.remove", { id })).toEqual({ ok: true, removed: true });
   for (let i = 0; i < 200; i++) await on.call("cron.run", { id: (await jobs(on))[0]?.["id"] });
@@ -472,4 +472,20 @@ test("a job is changed in part, and an impossible change leaves it as it was", a
   expect(await jobs(on)).toEqual([before]);
   const moved = (await update({ payload: reminder, sessionTarget: "main" })) as Asked;
   expect(moved).not.toHaveProperty("delivery");
+});
+
+test("there is room for a thousand jobs, and the next one is told so", async () => {
+  const rclaw = await bench();
+  const job = (name: string): object => ({
+    name,
+    schedule: { kind: "every", everyMs: hour },
+    sessionTarget: "main",
+    payload: reminder,
+  });
+  for (let number = 0; number < 1_000; number++) await rclaw.call("cron.add", job(`job ${number}`));
+  await expect(rclaw.call("cron.add", job("one more"))).rejects.toMatchObject({
+    code: "TOO_LARGE",
+    message: expect.stringContaining("1000 cron jobs can be kept"),
+  });
+  expect(await rclaw.call("cron.status")).toMatchObject({ jobs: 1_000 });
 });

@@ -227,6 +227,33 @@ test("a sender that tries again with the same key gets the same run", async () =
   expect((await hook.post("agent", { message: "x" })).body).not.toBe(first.body);
 });
 
+test("a key stands for one piece of work in one place, also for those who try again at the same time", async () => {
+  await using hook = await hooks({ mappings: [{ match: { path: "mail" }, messageTemplate: "{{message}}" }] });
+  const headers = { "idempotency-key": "delivery-1" };
+  const post = (where: string, message: string): ReturnType<typeof hook.post> =>
+    hook.post(where, { message }, { headers });
+  const [first, second] = await Promise.all([post("agent", "x"), post("agent", "x")]);
+  expect(second).toEqual(first);
+  expect(hook.calls.filter(([method]) => method === "agent")).toHaveLength(1);
+  expect((await post("agent", "y")).body).not.toBe(first?.body);
+  expect((await post("mail", "x")).body).not.toBe(first?.body);
+});
+
+test("a wake that comes again with the same key wakes once", async () => {
+  await using hook = await hooks({
+    mappings: [{ match: { path: "door" }, action: "wake", textTemplate: "{{who}}" }],
+  });
+  const headers = { "idempotency-key": "delivery-1" };
+  const ring = (who: string): ReturnType<typeof hook.post> => hook.post("door", { who }, { headers });
+  const answers = await Promise.all([ring("ada"), ring("ada")]);
+  expect([...answers, await ring("ada"), await ring("bob")].map(({ status }) => status)).toEqual([
+    200, 200, 200, 200,
+  ]);
+  expect(hook.calls).toHaveLength(2);
+  await hook.post("door", { who: "ada" });
+  expect(hook.calls).toHaveLength(3);
+});
+
 test("a run that is refused is the sender's mistake, a gateway that cannot is not", async () => {
   await using rclaw = createTestContext({
     id: "webhooks",

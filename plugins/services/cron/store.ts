@@ -4,9 +4,9 @@ import { kept } from "@rclaw/plugin-sdk/services/kept";
 import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import type { CronJob, RunEntry } from "./methods.schema.ts";
 
-const maxJobs = 500;
+const maxJobs = 1_000;
 /** What these two take fits into the storage of a plugin, together with what runs leave in the jobs. */
-const maxJobsBytes = 500_000;
+const maxJobsBytes = 600_000;
 const maxEntries = 2_000;
 const maxLogBytes = 250_000;
 
@@ -29,6 +29,7 @@ export async function keptJobs(storage: PluginContext["storage"]): Promise<reado
  * was, and a change that could not be stored did not happen.
  */
 export async function openStore(storage: PluginContext["storage"]) {
+  const bytesOf = createMeasure();
   let jobs: Jobs = new Map();
   for (const job of await keptJobs(storage)) jobs.set(job.id, job);
   let runs = (await kept<readonly RunEntry[]>(storage, "runs", isList)) ?? [];
@@ -89,7 +90,7 @@ export async function openStore(storage: PluginContext["storage"]) {
       return change(async (draft) => {
         const before = new Map(draft);
         const result = await work(draft);
-        checkRoom(draft, before);
+        checkRoom(draft, before, bytesOf);
         return result;
       });
     },
@@ -103,16 +104,28 @@ function sizeOf(entry: RunEntry): number {
 }
 
 /** Only what grows is refused: a full store can still be worked with. */
-function checkRoom(draft: Jobs, before: Jobs): void {
+function checkRoom(draft: Jobs, before: Jobs, bytesOf: (jobs: Jobs) => number): void {
   const advice = "remove one that is not needed: rclaw cron remove <id>";
   if (draft.size > maxJobs && draft.size > before.size)
     throw new RclawError("TOO_LARGE", `${maxJobs} cron jobs can be kept, and there are as many; ${advice}`);
-  const bytes = jobsBytes(draft);
-  if (bytes > maxJobsBytes && bytes > jobsBytes(before))
+  const bytes = bytesOf(draft);
+  if (bytes > maxJobsBytes && bytes > bytesOf(before))
     throw new RclawError(
       "TOO_LARGE",
       `cron jobs would take ${bytes} bytes together, and ${maxJobsBytes} can be kept; ${advice}`,
     );
 }
 
-const jobsBytes = (jobs: Jobs): number => Buffer.byteLength(JSON.stringify([...jobs.values()]));
+/** A job is never changed in place, so it is measured once. */
+function createMeasure(): (jobs: Jobs) => number {
+  const known = new WeakMap<CronJob, number>();
+  return (jobs) => {
+    let bytes = 2;
+    for (const job of jobs.values()) {
+      const size = known.get(job) ?? Buffer.byteLength(JSON.stringify(job)) + 1;
+      known.set(job, size);
+      bytes += size;
+    }
+    return bytes;
+  };
+}

@@ -1,7 +1,8 @@
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { isRclawError, type PluginContext } from "@rclaw/plugin-sdk";
 import { Refusal } from "./answers.ts";
 import type { HooksConfig } from "./config.ts";
+import { createOnce } from "./once.ts";
 import { asName, asUntrusted, untrustedLine } from "./untrusted.ts";
 import type { AgentWork, Wake } from "./work.ts";
 
@@ -17,13 +18,18 @@ interface Target {
 }
 
 /** Hands on what a hook wants. What is acknowledged has been written down. */
-export function createDispatch({ methods, sessions, log }: PluginContext, config: HooksConfig) {
+export function createDispatch({ methods, sessions, log, storage }: PluginContext, config: HooksConfig) {
+  const doOnce = createOnce(storage, Date.now);
   const mainKey = sessions.canonical("main");
   const mainAgent = agentOf(mainKey) ?? "main";
   const underWay = new Set<string>();
+  const taking = new Map<string, Promise<string>>();
 
-  async function wake({ text, mode }: Wake): Promise<void> {
-    await methods.call("wake", { mode, text: untrustedLine(text, "Webhook") });
+  async function wake({ text, mode }: Wake, once: string | undefined): Promise<void> {
+    const wakeNow = async (): Promise<void> => {
+      await methods.call("wake", { mode, text: untrustedLine(text, "Webhook") });
+    };
+    await (once === undefined ? wakeNow() : doOnce(once, wakeNow));
   }
 
   /** One that nobody configured stands for the default agent. */
@@ -76,12 +82,23 @@ export function createDispatch({ methods, sessions, log }: PluginContext, config
     };
   }
 
+  /** Whoever tries again while the first is still being taken gets its run: no two are worded alike. */
   async function agent(work: AgentWork, once: string | undefined): Promise<string> {
+    const known = once === undefined ? undefined : taking.get(once);
+    if (known) return known;
+    const own = take(work, once);
+    if (once === undefined) return own;
+    taking.set(once, own);
+    try {
+      return await own;
+    } finally {
+      taking.delete(once);
+    }
+  }
+
+  async function take(work: AgentWork, once: string | undefined): Promise<string> {
     if (underWay.size >= maxUnderWay) throw new Refusal("too many hooks are under way; try again later", 429);
-    const runId =
-      once === undefined
-        ? randomUUID()
-        : `hook-${createHash("sha256").update(once).digest("hex").slice(0, 32)}`;
+    const runId = once === undefined ? randomUUID() : `hook-${once}`;
     const sessionKey = await placeOf(work);
     const target = await targetOf(work);
     const name = asName(work.name);

@@ -10,6 +10,7 @@ import { json, plain, Refusal } from "./answers.ts";
 import { type HooksConfig, mappingsOf } from "./config.ts";
 import { createDispatch } from "./dispatch.ts";
 import { createDoor } from "./door.ts";
+import { onceKey } from "./once.ts";
 import { agentFrom, mappedFrom, wakeFrom } from "./work.ts";
 
 const defaultBodyLimit = 262_144;
@@ -46,11 +47,13 @@ function createHandler(ctx: PluginContext<HooksConfig>): (request: RouteRequest)
           ? agentFrom(payload, config)
           : mappedFrom(mappings, source, config);
     if (!work) return plain(404, "Not Found");
+    const key = onceOf(headers, payload);
+    const once = key === undefined ? undefined : onceKey(what, key, work);
     if (work.kind === "wake") {
-      await dispatch.wake(work);
+      await dispatch.wake(work, once);
       return json(200, { ok: true, mode: work.mode });
     }
-    return json(202, { ok: true, runId: await dispatch.agent(work, onceOf(headers, payload)) });
+    return json(202, { ok: true, runId: await dispatch.agent(work, once) });
   }
 
   return async (request) => {
