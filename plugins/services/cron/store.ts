@@ -19,7 +19,7 @@ const isJob = (value: unknown): boolean =>
   [value["schedule"], value["payload"], value["state"]].every(isRecord);
 
 /** The jobs as they were stored last. */
-export async function keptJobs(storage: PluginContext["storage"]): Promise<readonly CronJob[]> {
+async function keptJobs(storage: PluginContext["storage"]): Promise<readonly CronJob[]> {
   const isRight = (value: unknown): boolean => Array.isArray(value) && value.every(isJob);
   return (await kept<readonly CronJob[]>(storage, "jobs", isRight)) ?? [];
 }
