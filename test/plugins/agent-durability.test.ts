@@ -341,3 +341,28 @@ test("a run that another method, another principal or another day gave the same 
   const again = await bench.call("agent", { message: "one", sessionKey: "main", idempotencyKey: "same" });
   expect(again).toMatchObject({ result: { payloads: [{ text: "first" }] } });
 });
+
+test("whoever waits for a run when the agent starts anew is told to ask again, and is told its end then", async () => {
+  const state = createTestState();
+  const hanging = scriptedProvider([
+    async function* (_request, signal) {
+      yield { type: "text", delta: "half an " } as const;
+      await new Promise((_resolve, reject) =>
+        signal.addEventListener("abort", () => reject(new Error("stopped")), { once: true }),
+      );
+    },
+  ]);
+  const first = await agentBench({ state, providers: [hanging] });
+  await first.call("chat.send", { sessionKey: "main", message: "one", idempotencyKey: "c1" });
+  await first.waitFor(({ payload }) => payload["state"] === "delta");
+  const wait = { runId: "c1", timeoutMs: 60_000 };
+  const { signal } = new AbortController();
+  const waited = expect(first.call("agent.wait", wait, { signal })).rejects.toMatchObject({
+    code: "UNAVAILABLE",
+    retryable: true,
+  });
+  await first[Symbol.asyncDispose]();
+  await waited;
+  await using second = await agentBench({ state, providers: [scriptedProvider(["whole"])] });
+  expect(await second.call("agent.wait", wait)).toMatchObject({ runId: "c1", status: "ok" });
+});

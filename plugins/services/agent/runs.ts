@@ -32,6 +32,8 @@ interface Ended {
 interface Waiter {
   readonly principal: string;
   end(outcome: Outcome): void;
+  /** This instance ends, and the run goes on in the next one. */
+  drop(): void;
 }
 
 /** Kept in two halves of which the older is dropped: one by one, each would cost a search through the gaps before it. */
@@ -84,10 +86,7 @@ export function createRuns(options: RunsOptions) {
 
   /** Writes a request down. Whoever takes up what was left finds it there, or it was refused. */
   async function enter<T>(write: () => Promise<T>): Promise<T> {
-    if (isClosed)
-      throw new RclawError("UNAVAILABLE", "the agent starts anew with other settings; ask again", {
-        retryable: true,
-      });
+    if (isClosed) throw startsAnew();
     const entered = write();
     entering.add(entered);
     try {
@@ -406,16 +405,18 @@ export function createRuns(options: RunsOptions) {
     ): Promise<Outcome | undefined> {
       const known = endOf(runId, principal);
       if (known && !isLive(runId)) return Promise.resolve(known);
-      return new Promise((resolve) => {
-        const end = (outcome: Outcome | undefined): void => {
+      if (isClosing) return Promise.reject(startsAnew());
+      return new Promise((resolve, reject) => {
+        const leave = (): void => {
           clearTimeout(timer);
           signal.removeEventListener("abort", onAbort);
           const waiters = waiting.get(runId);
           waiters?.delete(waiter);
           if (waiters?.size === 0) waiting.delete(runId);
-          resolve(outcome);
         };
-        const waiter: Waiter = { principal, end };
+        const end = (outcome: Outcome | undefined): void => (leave(), resolve(outcome));
+        const drop = (): void => (leave(), reject(startsAnew()));
+        const waiter: Waiter = { principal, end, drop };
         const onAbort = (): void => end(undefined);
         const timer = setTimeout(end, Math.min(timeoutMs, longestTimer), undefined).unref();
         signal.addEventListener("abort", onAbort, { once: true });
@@ -454,10 +455,14 @@ export function createRuns(options: RunsOptions) {
       }
       while (live.size + entering.size > 0)
         await Promise.allSettled([...entering, ...[...live.values()].map(({ done }) => done)]);
+      for (const waiters of [...waiting.values()]) for (const waiter of [...waiters]) waiter.drop();
       isClosed = true;
     },
   };
 }
+
+const startsAnew = (): RclawError =>
+  new RclawError("UNAVAILABLE", "the agent starts anew; ask again in a moment", { retryable: true });
 
 /** What goes to the channel. A person who pressed stop knows why nothing came; one who ran into the time limit does not. */
 function wordsFor({ status, texts, error, stopReason }: Outcome): string {
