@@ -1,5 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { RclawError } from "@rclaw/plugin-sdk";
+import { faultOf } from "@rclaw/plugin-sdk/services/disk-fault";
 
 const welcome = `# Workspace
 
@@ -16,7 +18,15 @@ answer, when they are there:
 
 /** A new workspace says what it is; one that exists is left alone. */
 export async function makeWorkspace(folder: string): Promise<string> {
-  const created = await mkdir(folder, { recursive: true, mode: 0o700 });
-  if (created !== undefined) await writeFile(path.join(folder, "README.md"), welcome, { mode: 0o600 });
-  return folder;
+  try {
+    const created = await mkdir(folder, { recursive: true, mode: 0o700 });
+    if (created !== undefined) await writeFile(path.join(folder, "README.md"), welcome, { mode: 0o600 });
+    return folder;
+  } catch (error) {
+    throw new RclawError(
+      "STORE_DEGRADED",
+      `the workspace ${folder} cannot be made: ${faultOf(error)}; make room or make it writable, and try again`,
+      { cause: error, retryable: true },
+    );
+  }
 }
