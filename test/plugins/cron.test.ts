@@ -489,3 +489,25 @@ test("there is room for a thousand jobs, and the next one is told so", async () 
   });
   expect(await rclaw.call("cron.status")).toMatchObject({ jobs: 1_000 });
 });
+
+test("a job that was acknowledged while cron starts anew is known afterwards", async () => {
+  const first = await bench();
+  const kept = first.context.storage;
+  let release: () => void = () => undefined;
+  const slow = new Promise<void>((resolve) => (release = resolve));
+  const storage = { ...kept, set: (key: string, value: unknown) => slow.then(() => kept.set(key, value)) };
+  const old = await bench({ storage });
+  const adding = add(old, { name: "late", schedule: { kind: "every", everyMs: hour }, text: "x" });
+  // Its store has been opened when a list is answered.
+  await jobs(old);
+  const ended = old[Symbol.asyncDispose]();
+  release();
+  await ended;
+  expect(
+    ((await kept.get("jobs")) as Asked[]).map(({ name }) => name),
+    "stored when it has ended",
+  ).toEqual(["late"]);
+  expect(typeof (await adding)).toBe("string");
+  const next = await bench({ storage: kept });
+  expect((await jobs(next)).map(({ name }) => name)).toEqual(["late"]);
+});

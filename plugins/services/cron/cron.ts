@@ -16,6 +16,7 @@ export interface CronConfig {
 
 export interface Cron {
   handle(name: CronMethod, call: MethodCall): Promise<unknown>;
+  close(): Promise<void>;
 }
 
 export async function openCron(context: PluginContext<CronConfig>): Promise<Cron> {
@@ -49,5 +50,6 @@ export async function openCron(context: PluginContext<CronConfig>): Promise<Cron
       if (!rule.valid(params)) throw refuse(name, describeIssues(rule.issues(params)));
       return answer(params);
     },
+    close: () => store.close(),
   };
 }

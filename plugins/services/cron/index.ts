@@ -30,6 +30,8 @@ export default definePlugin<CronConfig>({
     }
     for (const [name, since] of Object.entries(methods) as [CronMethod, string][])
       context.methods.register({ name, since, handle: async (call) => (await open()).handle(name, call) });
+    // Before the methods go: the next instance may be asked as soon as they have.
+    context.defer(() => opening?.then((cron) => cron.close()));
     if (!context.config.enabled || !context.gateway.isServing()) return;
     const jobs = (await context.storage.get("jobs")) ?? [];
     if (!Array.isArray(jobs) || jobs.some(isForNow)) await open();

@@ -9,6 +9,7 @@ const maxJobs = 1_000;
 const maxJobsBytes = 600_000;
 const maxEntries = 2_000;
 const maxLogBytes = 250_000;
+const maxRounds = 8;
 
 type Jobs = Map<string, CronJob>;
 
@@ -39,6 +40,8 @@ export async function openStore(storage: PluginContext["storage"]) {
   );
   const saveLeaving = (): Promise<void> => storage.set("leaving", Object.fromEntries(leaving));
   const inTurn = createTurns();
+  let asked = 0;
+  let isClosed = false;
 
   function appended(entry: RunEntry): { runs: readonly RunEntry[]; sizes: number[] } {
     const kept = { runs: [...runs, entry], sizes: [...sizes, sizeOf(entry)] };
@@ -54,6 +57,8 @@ export async function openStore(storage: PluginContext["storage"]) {
     work: (draft: Jobs) => T | Promise<T>,
     entryOf?: (result: T) => RunEntry | undefined,
   ): Promise<T> {
+    if (isClosed) return Promise.reject(startsAnew());
+    asked += 1;
     return inTurn(async () => {
       const draft = new Map(jobs);
       const result = await work(draft);
@@ -76,15 +81,27 @@ export async function openStore(storage: PluginContext["storage"]) {
     runs: (): readonly RunEntry[] => runs,
     /** Notes that the answer of this run goes out now; false when that stands there already. */
     async leave(id: string, runAtMs: number): Promise<boolean> {
+      if (isClosed) throw startsAnew();
       if (leaving.get(id) === runAtMs) return false;
       leaving.set(id, runAtMs);
       await saveLeaving();
       return true;
     },
     async arrived(id: string): Promise<void> {
-      if (leaving.delete(id)) await saveLeaving();
+      if (!isClosed && leaving.delete(id)) await saveLeaving();
     },
     change,
+    /** What is under way is stored, and nothing after it: whoever opens the store next writes from what it has read. */
+    async close(): Promise<void> {
+      // Whoever asks meanwhile is served as well, unless there is no end to it.
+      for (let round = 0; round < maxRounds; round++) {
+        const before = asked;
+        await inTurn(() => undefined);
+        if (asked === before) break;
+      }
+      isClosed = true;
+      await inTurn(() => undefined);
+    },
     /** What people ask for is bounded; what a run leaves in a job is little, and is kept in any case. */
     async grow<T>(work: (draft: Jobs) => T | Promise<T>): Promise<T> {
       return change(async (draft) => {
@@ -96,6 +113,9 @@ export async function openStore(storage: PluginContext["storage"]) {
     },
   };
 }
+
+const startsAnew = (): RclawError =>
+  new RclawError("UNAVAILABLE", "cron starts anew with other settings; ask again", { retryable: true });
 
 export type Store = Awaited<ReturnType<typeof openStore>>;
 
