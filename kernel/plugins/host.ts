@@ -39,6 +39,7 @@ class Slot {
   state: PluginState = "inactive";
   lifetime: Lifetime | undefined;
   activating: Promise<void> | undefined;
+  ending: Promise<void> | undefined;
   error: string | undefined;
   timings: PluginStatus["timings"];
   trouble: PluginStatus["trouble"];
@@ -90,6 +91,8 @@ export function createPluginHost(options: PluginHostOptions) {
     const item = found(id);
     const slot = slotOf(id);
     if (slot.state === "active") return;
+    // Two lives at once would write over what the other keeps.
+    if (slot.ending) return slot.ending.then(() => activate(id));
     if (closed)
       throw new RclawError("UNAVAILABLE", `the gateway is stopping; plugin "${id}" was not started`);
     const conflict = catalog().conflicts.get(id);
@@ -192,7 +195,7 @@ export function createPluginHost(options: PluginHostOptions) {
     const { lifetime } = slot;
     fail(found(id), slot, error);
     note(id, "outside of any call", error);
-    await end(id, lifetime);
+    await leave(slot, end(id, lifetime));
   }
 
   async function deactivate(id: string): Promise<void> {
@@ -201,16 +204,22 @@ export function createPluginHost(options: PluginHostOptions) {
     clearTimeout(slot.retry);
     slot.retryAt = 0;
     slot.failures = 0;
-    const { lifetime } = slot;
+    const { lifetime, activating, ending } = slot;
     slot.lifetime = undefined;
     slot.state = "inactive";
     slot.error = undefined;
     slot.trouble = undefined;
     slot.troubledAt = [];
-    if (lifetime) await end(id, lifetime);
-    // A start that was under way has seen its lifetime end; nobody else may begin before it is gone.
-    await slot.activating?.catch(() => undefined);
-    slot.state = "inactive";
+    // A start that was under way sees its lifetime end.
+    const all = [ending, lifetime && end(id, lifetime), activating?.catch(() => undefined)];
+    await leave(slot, Promise.all(all));
+  }
+
+  async function leave(slot: Slot, gone: Promise<unknown>): Promise<void> {
+    const ending = gone.then(() => undefined);
+    slot.ending = ending;
+    await ending;
+    if (slot.ending === ending) slot.ending = undefined;
   }
 
   function status(id: string): PluginStatus {

@@ -134,6 +134,30 @@ test("a plugin stopped while it starts does not come up afterwards", async () =>
   expect(host.isActive("demo")).toBe(false);
 });
 
+test("one that is asked for while its last life ends begins when that has ended, and stays", async () => {
+  const lives: string[] = [];
+  let gone: () => void = () => undefined;
+  const host = hostOf({
+    demo: {
+      activate(ctx) {
+        lives.push("begins");
+        ctx.defer(async () => {
+          await new Promise<void>((resolve) => (gone = resolve));
+          lives.push("ends");
+        });
+      },
+    },
+  });
+  await host.activate("demo");
+  const ending = host.deactivate("demo");
+  const again = host.activate("demo");
+  expect(lives).toEqual(["begins"]);
+  gone();
+  await Promise.all([ending, again]);
+  expect(lives).toEqual(["begins", "ends", "begins"]);
+  expect(host.status("demo")).toMatchObject({ state: "active" });
+});
+
 test("a disabled plugin is refused with the command that enables it", async () => {
   const host = hostOf({ demo: { activate: () => undefined } }, { isEnabled: () => false });
   await expect(host.activate("demo")).rejects.toThrow(/rclaw plugin enable demo/);
