@@ -182,6 +182,15 @@ export function rosterMethods({ context, configuration }: RosterOptions): readon
     return { ok: true, agentId, removedBindings };
   }
 
+  /** Without a model the Control UI takes no message, and one answers also where nobody chose it. */
+  async function usualModel(config: unknown): Promise<unknown> {
+    const chosen = valueAt(config, "agents.defaults.model");
+    if (Object.keys(modelOf(chosen)).length > 0) return chosen;
+    const answering = await context.methods.call("models.default", {}).catch(() => undefined);
+    const [provider, model] = [valueAt(answering, "provider"), valueAt(answering, "model")];
+    return typeof provider === "string" && typeof model === "string" ? `${provider}/${model}` : undefined;
+  }
+
   /** Its conversations go the way every deleted session goes: their transcripts are kept under another name. */
   async function forget(agentId: string, caller: Caller): Promise<void> {
     for (const { key } of await sessions.list()) {
@@ -200,6 +209,7 @@ export function rosterMethods({ context, configuration }: RosterOptions): readon
       async handle({ caller }) {
         const { config } = await configuration.read();
         const scope = valueAt(config, "session.scope") === "global" ? "global" : "per-sender";
+        const usual = isNew(caller) ? await usualModel(config) : undefined;
         return {
           defaultId: defaultAgentOf(config),
           mainKey: valueAt(config, "session.mainKey") ?? "main",
@@ -208,7 +218,7 @@ export function rosterMethods({ context, configuration }: RosterOptions): readon
             ...shownAs(agent),
             ...(isNew(caller) && {
               workspace: folderOf(config, agent.id, { env, stateDir }),
-              ...modelOf(agent.entry["model"] ?? valueAt(config, "agents.defaults.model")),
+              ...modelOf(agent.entry["model"] ?? usual),
             }),
           })),
         };

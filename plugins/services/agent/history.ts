@@ -20,11 +20,15 @@ export const historyLimits: HistoryLimits = {
 export async function readHistory(
   tail: (limit: number) => Promise<readonly TranscriptEntry[]>,
   limits: HistoryLimits,
+  mark: (message: StoredMessage, entry: TranscriptEntry) => StoredMessage = (message) => message,
 ): Promise<readonly StoredMessage[]> {
   let take = limits.messages + 16;
   for (;;) {
     const entries = await tail(take);
-    const messages = entries.flatMap((entry) => messageOf(entry) ?? []);
+    const messages = entries.flatMap((entry) => {
+      const message = messageOf(entry);
+      return message ? [mark(message, entry)] : [];
+    });
     if (messages.length >= limits.messages || entries.length < take)
       return shown(messages.slice(-limits.messages), limits);
     take *= 2;
@@ -48,11 +52,12 @@ function shown(messages: readonly StoredMessage[], limits: HistoryLimits): reado
 function fit(message: StoredMessage, limit: number): readonly [StoredMessage, number] {
   const bytes = Buffer.byteLength(JSON.stringify(message));
   if (bytes <= limit) return [message, bytes];
-  const { role, timestamp } = message;
+  const { role, timestamp, idempotencyKey, __openclaw: mark } = message;
   const left: StoredMessage = {
     role,
     content: [{ type: "text", text: "[left out: this message is too large to show]" }],
     timestamp,
+    ...(mark !== undefined && { idempotencyKey, __openclaw: mark }),
   };
   return [left, Buffer.byteLength(JSON.stringify(left))];
 }

@@ -10,9 +10,9 @@ import {
 } from "@rclaw/plugin-sdk";
 import type { MethodCall } from "@rclaw/plugin-sdk/gateway";
 import { agentIdOf } from "@rclaw/plugin-sdk/services/agents";
+import { createChatPages } from "./chat-page.ts";
 import { commandList, isStop, isStopCommand } from "./commands.ts";
 import type { Settings } from "./config.ts";
-import { historyLimits, readHistory } from "./history.ts";
 import { messageOf } from "./messages.ts";
 import {
   agentParams,
@@ -66,6 +66,7 @@ export function agentMethods({
   agentOf,
 }: MethodsOptions): readonly Method[] {
   const { sessions, log } = context;
+  const page = createChatPages({ context, settings });
 
   function canonical(key: string, method: string): string {
     try {
@@ -221,26 +222,6 @@ export function agentMethods({
     return { runId: run.id, status: state === "accepted" || state === "replying" ? "in_flight" : state };
   }
 
-  async function chatHistory({
-    params,
-  }: MethodCall<{ sessionKey: string; limit?: number; maxChars?: number }>): Promise<unknown> {
-    const key = canonical(params.sessionKey, "chat.history");
-    const entry = await sessions.find(key);
-    const limits = {
-      ...historyLimits,
-      ...(params.limit !== undefined && { messages: params.limit }),
-      ...(params.maxChars !== undefined && { blockChars: params.maxChars }),
-    };
-    const verboseLevel = entry?.verboseLevel ?? settings.verbose;
-    return {
-      sessionKey: params.sessionKey,
-      ...(entry && { sessionId: entry.sessionId }),
-      messages: entry ? await readHistory((limit) => sessions.tail(key, limit), limits) : [],
-      thinkingLevel: entry?.thinkingLevel ?? settings.thinking ?? "off",
-      ...(verboseLevel && { verboseLevel }),
-    };
-  }
-
   async function chatAbort({
     params,
   }: MethodCall<{ sessionKey: string; runId?: string; agentId?: string }>): Promise<unknown> {
@@ -337,7 +318,7 @@ export function agentMethods({
       name: "chat.history",
       since: "2026.2.17",
       params: chatHistoryParams,
-      handle: (call) => chatHistory(call as Parameters<typeof chatHistory>[0]),
+      handle: ({ params, caller }) => page(canonical(params.sessionKey, "chat.history"), params, caller),
     }),
     defineMethod({
       name: "chat.abort",

@@ -130,9 +130,9 @@ export function createFeed({ context, subscriptions, now }: FeedOptions) {
       if (!message) continue;
       const messageSeq = seqs[index];
       last = { messageId: entry.id, ...(messageSeq !== undefined && { messageSeq }) };
-      const meta = { id: entry.id, ...(messageSeq !== undefined && { seq: messageSeq }) };
       const { runId } = entry;
       const run = typeof runId === "string" ? { runId } : {};
+      const meta = { id: entry.id, ...(messageSeq !== undefined && { seq: messageSeq }), ...run };
       send(connIds, "session.message", {
         ...place,
         message: shown(message, meta),

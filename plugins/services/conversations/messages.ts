@@ -14,14 +14,18 @@ export function messageIn(entry: TranscriptEntry): Fields | undefined {
 }
 
 /** As people see it: their own words without the gateway's head, and no tool's details. */
-export function shown(message: Fields, meta: object): Fields {
-  const { details: _details, ...rest } = message;
+export function shown(message: Fields, meta: { readonly runId?: string }): Fields {
+  const { details: _details, ...given } = message;
+  // By this the client that sent it knows it for its own.
+  const isOwn = message["role"] === "user" && meta.runId !== undefined;
+  const rest = { ...given, ...(isOwn && { idempotencyKey: meta.runId }) };
   const content = message["role"] === "user" ? withoutHeads(message["content"]) : message["content"];
   const whole = { ...rest, content, __openclaw: meta };
   if (JSON.stringify(whole).length <= maxBytes) return whole;
   const { role, timestamp } = message;
   const text = "[left out: this message is too large to show]";
-  return { role, content: [{ type: "text", text }], timestamp, __openclaw: meta };
+  const key = isOwn ? { idempotencyKey: meta.runId } : {};
+  return { role, content: [{ type: "text", text }], timestamp, ...key, __openclaw: meta };
 }
 
 function withoutHeads(content: unknown): unknown {

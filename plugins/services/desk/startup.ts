@@ -25,7 +25,7 @@ export function startMethods(methods: PluginContext["methods"]): readonly Method
       since: "2026.9",
       params: startupParams,
       async handle({ params, caller, signal }) {
-        const { sessionKey, limit, maxChars, cursor } = params;
+        const { sessionKey, limit, maxChars, cursor, inputRunIds } = params;
         if (sessionKey === undefined)
           throw new RclawError(
             "INVALID_REQUEST",
@@ -34,7 +34,11 @@ export function startMethods(methods: PluginContext["methods"]): readonly Method
         // There are no cursors: whoever has one from elsewhere reads the page anew.
         if (cursor !== undefined) return { kind: "reset" };
         const ask = as(caller, signal);
-        const page = { ...(limit !== undefined && { limit }), ...(maxChars !== undefined && { maxChars }) };
+        const page = {
+          ...(limit !== undefined && { limit }),
+          ...(maxChars !== undefined && { maxChars }),
+          ...(inputRunIds !== undefined && { inputRunIds }),
+        };
         const [history, row, list, metadata] = await Promise.all([
           ask("chat.history", { sessionKey, ...page }),
           optional(ask, "sessions.describe", { key: sessionKey }),
@@ -42,9 +46,9 @@ export function startMethods(methods: PluginContext["methods"]): readonly Method
           metadataFor(ask),
         ]);
         return {
-          ...history,
           pendingInputs: { items: [] },
           ...(isRecord(row?.["session"]) && { sessionInfo: row["session"] }),
+          ...history,
           ...(isRecord(list?.["defaults"]) && { defaults: list["defaults"] }),
           metadata,
         };
