@@ -241,3 +241,31 @@ test("a task that a kill cut short is taken up, and its answer arrives once", as
   const { messages } = await ask(back, "chat.history", { sessionKey: `cron:${id}` });
   expect(messages.filter(({ role }: { role: string }) => role === "user")).toHaveLength(1);
 });
+
+test("two who change a job at once do not undo each other's settings unseen", async () => {
+  await using state = await tempState();
+  await using gateway = await startProduct({ stateDir: state.dir });
+  const client = await gateway.connect();
+  const schedule = { kind: "every", everyMs: 3_600_000 };
+  const payload = { kind: "systemEvent", text: "tick" };
+  const wanted = { name: "job1", schedule, sessionTarget: "main", wakeMode: "next-heartbeat", payload };
+  const { id } = await ask(client, "cron.add", { ...wanted, enabled: false });
+  const { configRevision: seen } = await ask(client, "cron.get", { id });
+  const listed = await ask(client, "cron.list", { includeDisabled: true, agentId: "main" });
+  expect(listed.jobs).toMatchObject([{ id, configRevision: seen }]);
+
+  const change = { id, patch: { name: "job2" }, expectedConfigRevision: seen };
+  expect(await ask(client, "cron.update", change)).toMatchObject({ name: "job2" });
+  const late = await client.request("cron.update", { ...change, patch: { name: "job3" } });
+  expect(late.error?.message).toBe(
+    "cron job definition no longer matches the loaded version; review the latest version before retrying",
+  );
+  expect(late.error?.details).toMatchObject({ code: "CRON_JOB_CHANGED", expectedConfigRevision: seen });
+  const { name, configRevision } = await ask(client, "cron.get", { id });
+  expect([name, configRevision === seen]).toEqual(["job2", false]);
+  expect(await ask(client, "cron.run", { id, mode: "if-enabled" })).toEqual({
+    ok: true,
+    ran: false,
+    reason: "disabled",
+  });
+});

@@ -178,7 +178,9 @@ const patched = {
   patch: cronJobPatch,
   expectedConfigRevision: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
 };
-const runMode = Type.Optional(Type.Union([Type.Literal("due"), Type.Literal("force")]));
+const runMode = Type.Optional(
+  Type.Union([Type.Literal("due"), Type.Literal("force"), Type.Literal("if-enabled")]),
+);
 
 export const cronUpdateParams = Type.Union([
   Type.Object({ ...byId, ...patched }, strict),

@@ -40,6 +40,10 @@ interface CronAnswer {
   answer(params: unknown): Promise<unknown>;
 }
 
+interface RunParams {
+  readonly mode?: "due" | "force" | "if-enabled";
+}
+
 type Named = { readonly id: string } | { readonly jobId: string };
 
 type Update = Named & { readonly patch: CronPatch; readonly expectedConfigRevision?: string };
@@ -114,19 +118,20 @@ export function cronMethods({
     return { ok: true, removed };
   }
 
-  async function run(id: string, mode: "due" | "force"): Promise<unknown> {
+  async function run(id: string, mode: "due" | "force" | "if-enabled"): Promise<unknown> {
     const job = store.find(id);
     if (!job) throw unknownJob(id);
     if (scheduler.isRunning(id)) return { ok: true, ran: false, reason: "already-running" };
     const isDue = job.enabled && (job.state.nextRunAtMs ?? Number.POSITIVE_INFINITY) <= now();
+    if (mode === "if-enabled" && !job.enabled) return { ok: true, ran: false, reason: "disabled" };
     if (mode === "due" && !isDue) return { ok: true, ran: false, reason: "not-due" };
     await scheduler.run(id);
     return { ok: true, ran: true };
   }
 
-  function get(id: string): CronJob {
+  function get(id: string): object {
     const job = store.find(id);
-    if (job) return job;
+    if (job) return withRevision(job);
     const message = `cron job not found: ${id}. List automations and retry with a current job id.`;
     throw new RclawError("INVALID_REQUEST", message, { details: { jobId: id } });
   }
@@ -162,7 +167,7 @@ export function cronMethods({
     "cron.remove": { schema: cronIdParams, answer: (params) => remove(idOf(params as Named)) },
     "cron.run": {
       schema: cronRunParams,
-      answer: (params) => run(idOf(params as Named), (params as { mode?: "due" | "force" }).mode ?? "force"),
+      answer: (params) => run(idOf(params as Named), (params as RunParams).mode ?? "force"),
     },
   };
 }

@@ -20,7 +20,8 @@ export function jobsPage(
   const { slice, page } = cut(found, query, found.length || 50);
   if (!isLater(query)) return { jobs: slice, ...page };
   const shown = slice.map((job) => ({
-    ...(query.compact ? compact(job) : withRevision(job)),
+    ...(query.compact ? compact(job) : job),
+    configRevision: configRevision(job),
     effectiveAgentId: agentOf(job),
   }));
   return { jobs: shown, snapshotRevision: revisionOf(found), ...page };
