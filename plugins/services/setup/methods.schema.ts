@@ -35,3 +35,11 @@ export const authStatusParams = Type.Object(
   },
   strict,
 );
+
+const filled = Type.String({ pattern: "\\S", maxLength: 8_192 });
+/** The protocol takes others as well. */
+export const authKeyParams = Type.Object({
+  provider: filled,
+  apiKey: filled,
+  agentId: Type.Optional(Type.String()),
+});

@@ -60,3 +60,28 @@ test("switching the plugin off ends what runs", async () => {
   await rclaw[Symbol.asyncDispose]();
   await expect(rclaw.call("wizard.status", { sessionId })).rejects.toThrow(/wizard|method/);
 });
+
+test("a key that a page asks for goes where the provider's plugin keeps it", async () => {
+  const added: unknown[] = [];
+  await using rclaw = createTestContext({
+    id: "setup",
+    methods: {
+      "plugins.list": () => ({ plugins: [{ id: "maker", contributes: { providers: ["anthropic"] } }] }),
+      "plugins.plan": () => ({
+        questions: [{ key: "region" }, { key: "apiKey", secret: true }],
+        manifest: {},
+      }),
+      "plugins.add": (params) => void added.push(params),
+    },
+  });
+  await rclaw.activate(setup);
+  const key = { provider: "Anthropic", agentId: "main", apiKey: " sk-test-0000 " };
+  expect(await rclaw.call("models.authSetApiKey", key)).toEqual({
+    provider: "anthropic",
+    profileId: "anthropic:default",
+  });
+  expect(added).toEqual([{ id: "maker", values: { apiKey: "sk-test-0000" } }]);
+  await expect(rclaw.call("models.authSetApiKey", { ...key, provider: "nobody" })).rejects.toMatchObject({
+    message: 'there is no provider "nobody"',
+  });
+});
