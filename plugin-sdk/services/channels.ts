@@ -1,19 +1,9 @@
 import type { Channel, OutboundMessage } from "../channel.ts";
-import type { Caller } from "../gateway.ts";
+import type { Caller, Scope } from "../gateway.ts";
 import type { HookName, Hooks } from "../hooks.ts";
 import type { Logger } from "../plugin.ts";
 import type { KeyRules } from "../session-key.ts";
 import type { KernelMethod } from "./method.ts";
-
-export const channelMethods = {
-  "channels.status": "operator.read",
-  "channels.start": "operator.admin",
-  "channels.stop": "operator.admin",
-  "channels.logout": "operator.admin",
-  "pairing.list": "operator.pairing",
-  "pairing.approve": "operator.pairing",
-  "pairing.revoke": "operator.pairing",
-} as const;
 
 /** The hook bus, for those who are part of the gateway. */
 export interface RunHooks {
@@ -42,6 +32,20 @@ export interface ChannelPorts {
   now?(): number;
 }
 
+/** The methods of the service and the scope each one needs. */
+export const channelMethods = {
+  "channels.status": "operator.read",
+  "channels.start": "operator.admin",
+  "channels.stop": "operator.admin",
+  "channels.logout": "operator.admin",
+  "channels.pairing.list": "operator.pairing",
+  "channels.pairing.approve": "operator.pairing",
+  "channels.pairing.dismiss": "operator.pairing",
+  "pairing.list": "operator.pairing",
+  "pairing.approve": "operator.pairing",
+  "pairing.revoke": "operator.pairing",
+} as const satisfies Readonly<Record<string, Scope>>;
+
 export interface LiveChannels {
   /**
    * Starts a channel and resolves after the first try; a failed one is tried again with
@@ -58,7 +62,7 @@ export interface LiveChannels {
     target: Pick<OutboundMessage, "accountId" | "to" | "threadId">,
     signal: AbortSignal,
   ): Promise<void>;
-  /** channels.status, .start, .stop and .logout, pairing.list, pairing.approve, pairing.revoke. */
+  /** `channels.*` and `pairing.*`. */
   methods(): KernelMethod[];
 }
 

@@ -7,6 +7,7 @@ import {
   type OutboundMessage,
   RclawError,
 } from "@rclaw/plugin-sdk";
+import type { OpenAccount } from "./access.ts";
 import { channelMethods, type StartedChannel } from "./methods.ts";
 import type { ChannelPorts, LiveChannels } from "@rclaw/plugin-sdk/services/channels";
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
@@ -25,6 +26,8 @@ export interface Channels extends Omit<LiveChannels, "methods"> {
   receive(channelId: string, message: InboundMessage, signal?: AbortSignal): Promise<void>;
   /** channels.status, channels.start, channels.stop, channels.logout. */
   channelMethods(): KernelMethod[];
+  /** Of every channel that runs; one that does not say is left out. */
+  accounts(signal: AbortSignal): Promise<readonly OpenAccount[]>;
 }
 
 /** Taken before, though a name, a group's title or the configuration changed since: the platform's id says which message it is. */
@@ -33,6 +36,7 @@ function isRepeat(error: unknown, idempotencyKey: string): boolean {
 }
 
 const attempts = 3;
+const accountsMs = 5_000;
 const maxTold = 200;
 
 /**
@@ -351,6 +355,20 @@ export function createChannels(options: ChannelsOptions): Channels {
       await channel
         .typing?.(target, signal)
         .catch((error: unknown) => log.debug({ err: error, channel: channelId }, "typing failed"));
+    },
+    async accounts(signal) {
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(accountsMs)]);
+      const lists = [...started.values()].map(async ({ id, channel }): Promise<readonly OpenAccount[]> => {
+        const found = await channel?.accounts({ probe: false, signal: limit });
+        return (found ?? []).map((account) => ({
+          channel: id,
+          channelLabel: channel?.label ?? id,
+          account,
+        }));
+      });
+      return (await Promise.allSettled(lists)).flatMap((list) =>
+        list.status === "fulfilled" ? list.value : [],
+      );
     },
     channelMethods: () => channelMethods({ started, forgetLogin, config, log, now }),
   };

@@ -1,11 +1,12 @@
 import { defineService } from "@rclaw/plugin-sdk/services/service";
+import { accessMethods } from "./access.ts";
 import { createChannels } from "./channels.ts";
 import { createPairing, pairingMethods } from "./pairing.ts";
 
 export default defineService("channels", {
   openChannels({ credentials, ...ports }) {
     const pairing = createPairing({ dir: credentials, log: ports.log });
-    const { channelMethods, start, deliver, typing } = createChannels({ ...ports, pairing });
+    const { channelMethods, accounts, start, deliver, typing } = createChannels({ ...ports, pairing });
     const notify = async (
       channel: string,
       accountId: string,
@@ -22,7 +23,11 @@ export default defineService("channels", {
       start,
       deliver,
       typing,
-      methods: () => [...channelMethods(), ...pairingMethods({ pairing, notify })],
+      methods: () => [
+        ...channelMethods(),
+        ...pairingMethods({ pairing, notify }),
+        ...accessMethods({ pairing, notify, accounts, config: ports.config }),
+      ],
     };
   },
 });

@@ -64,8 +64,8 @@ export interface PairingOptions {
 /** Without I, O, 0 and 1, which people mistake for each other. 32 letters, so a code is 40 bits. */
 const alphabet = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 const codeLength = 8;
-const lifeMs = 3_600_000;
-const maxPending = 3;
+export const lifeMs = 3_600_000;
+export const maxPending = 3;
 const wrongCodes = { max: 5, windowMs: 60_000 };
 
 /** Files are OpenClaw's, so that people who move over stay let in. */

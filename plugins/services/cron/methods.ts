@@ -129,9 +129,9 @@ export function cronMethods({
     return { ok: true, ran: true };
   }
 
-  function get(id: string): object {
+  function get(id: string): CronJob {
     const job = store.find(id);
-    if (job) return withRevision(job);
+    if (job) return job;
     const message = `cron job not found: ${id}. List automations and retry with a current job id.`;
     throw new RclawError("INVALID_REQUEST", message, { details: { jobId: id } });
   }
