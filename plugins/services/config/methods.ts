@@ -26,7 +26,10 @@ interface Replacement {
   readonly method: string;
   readonly caller: Caller;
   readonly baseHash: string | undefined;
+  readonly isOnlyLook?: boolean;
 }
+
+const maxLookChars = 65_536;
 
 /** `config.*` of the gateway protocol. */
 export function configMethods(options: ConfigMethodOptions): KernelMethod[] {
@@ -37,14 +40,15 @@ export function configMethods(options: ConfigMethodOptions): KernelMethod[] {
   const inTurn = createTurns();
 
   async function replace(
-    { method, caller, baseHash }: Replacement,
+    { method, caller, baseHash, isOnlyLook: needsNoHash = false }: Replacement,
     next: (file: CurrentText) => string,
   ): Promise<{ answer: object; changedPaths: readonly string[]; requiresRestart: boolean }> {
     refusePlugin(method, caller);
     count(method, caller);
     const before = current();
     const file = await readConfigFile(before.path);
-    if (file.exists) requireHash(baseHash, file.hash, () => countConflict(method, caller));
+    const isLastWriter = needsNoHash && baseHash === undefined;
+    if (file.exists && !isLastWriter) requireHash(baseHash, file.hash, () => countConflict(method, caller));
     const raw = next(currentText(file.raw, before));
     // To apply is to make sure that this is what runs, also when somebody has just saved the same by hand.
     const loaded = raw === file.raw && method !== "config.apply" ? before : await write(raw);
@@ -108,7 +112,7 @@ export function configMethods(options: ConfigMethodOptions): KernelMethod[] {
       inTurn(async () => {
         const { raw, baseHash } = params;
         const { answer, changedPaths, requiresRestart } = await replace(
-          { method: "config.patch", caller, baseHash },
+          { method: "config.patch", caller, baseHash, isOnlyLook: isOnlyLook(raw) },
           (file) => {
             const changes = parse(raw);
             if (!isObject(changes))
@@ -179,6 +183,20 @@ function withoutRestart(
 function refusePlugin(method: string, { kind, principal }: Caller): void {
   if (kind !== "plugin") return;
   throw new RclawError("PERMISSION_DENIED", `${principal} called ${method}, which is for people only`);
+}
+
+/** How a page looks: of two who choose at once the later one is right, and nobody has to read it first. */
+function isOnlyLook(raw: string): boolean {
+  if (raw.length > maxLookChars) return false;
+  let changes: unknown;
+  try {
+    changes = json5.parse(raw);
+  } catch {
+    return false;
+  }
+  if (!isObject(changes) || Object.keys(changes).join() !== "ui") return false;
+  const { ui } = changes;
+  return isObject(ui) && Object.keys(ui).join() === "prefs" && isObject(ui["prefs"]);
 }
 
 function requireHash(baseHash: string | undefined, hash: string | null, onConflict: () => void): void {

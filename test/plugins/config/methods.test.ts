@@ -124,6 +124,24 @@ test("config.patch merges, removes with null, merges lists by id, and keeps comm
 `);
 });
 
+test("how a page looks is patched without a hash, and nothing else is", async () => {
+  const { call, refusal, home } = await configured();
+  const raw = '{"ui":{"prefs":{"theme":"knot","accent":"theme"}}}';
+  expect(await call("config.patch", { raw, note: "control-ui prefs sync" })).toMatchObject({ ok: true });
+  expect((await home.load()).config).toMatchObject({ ui: { prefs: { theme: "knot", accent: "theme" } } });
+  const needed = { message: "config base hash required; re-run config.get and retry" };
+  for (const more of [
+    '{"ui":{"prefs":{"theme":"claw"}},"gateway":{"port":1}}',
+    '{"ui":{"prefs":null}}',
+    '{"ui":{"prefs":{},"assistant":{}}}',
+    '{"ui":null}',
+    "{}",
+    "[]",
+    "{",
+  ])
+    expect(await refusal("config.patch", { raw: more })).toMatchObject(needed);
+});
+
 test("a sentinel in a patch keeps the value, and one for nothing is refused", async () => {
   const { get, call, refusal, home } = await configured();
   await call("config.patch", {
