@@ -203,6 +203,9 @@ export function createFeed({ context, subscriptions, now }: FeedOptions) {
       else if (event === "client.disconnected" && isRecord(payload))
         subscriptions.end(String(payload["connId"]));
     },
+    /** It concerns no session in particular. */
+    regrouped: (): void =>
+      send(subscriptions.everybody(), "sessions.changed", { reason: "groups", ts: now() }),
     close(): void {
       for (const { timer } of known.values()) clearTimeout(timer);
       known.clear();

@@ -1,5 +1,6 @@
 import { definePlugin } from "@rclaw/plugin-sdk";
 import { createFeed } from "./feed.ts";
+import { groupMethods } from "./groups.ts";
 import { conversationMethods } from "./methods.ts";
 import { createSubscriptions } from "./subscriptions.ts";
 
@@ -10,6 +11,10 @@ export default definePlugin({
     const feed = createFeed({ context, subscriptions, now: Date.now });
     context.gateway.onEvent(feed.hear);
     context.defer(() => feed.close());
-    for (const method of conversationMethods({ context, subscriptions })) context.methods.register(method);
+    const methods = [
+      ...conversationMethods({ context, subscriptions }),
+      ...groupMethods({ context, changed: feed.regrouped }),
+    ];
+    for (const method of methods) context.methods.register(method);
   },
 });

@@ -91,3 +91,48 @@ export const followParams = Type.Object(
 );
 
 export const noParams = Type.Object({}, closed);
+
+const scope = Type.Object({}, { additionalProperties: true });
+export const searchParams = Type.Object(
+  {
+    query: Type.String({ minLength: 1, maxLength: 4_096 }),
+    agentId: optional,
+    sessionKeys: Type.Optional(Type.Array(name, { minItems: 1, maxItems: 200 })),
+    /** Params of `sessions.list`, which judges them. */
+    scope: Type.Optional(scope),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 25 })),
+  },
+  closed,
+);
+
+const group = Type.String({ minLength: 1, maxLength: 512 });
+export const groupNameParams = Type.Object({ name: group }, closed);
+export const groupRenameParams = Type.Object({ name: group, to: group }, closed);
+export const groupsPutParams = Type.Object(
+  {
+    names: Type.Array(group, { maxItems: 1_000 }),
+    sectionOrder: Type.Optional(Type.Array(group, { maxItems: 1_000 })),
+  },
+  closed,
+);
+
+const target = Type.Object(
+  {
+    key: name,
+    agentId: optional,
+    expectedSessionId: optional,
+    expectedLifecycleRevision: optional,
+    expectedSandboxMode: Type.Optional(Type.Null()),
+    expectedPermissionMode: Type.Optional(Type.Null()),
+    expectedNativeRuntimeConsent: Type.Optional(Type.Null()),
+  },
+  closed,
+);
+export const patchManyParams = Type.Object(
+  {
+    targets: Type.Array(target, { minItems: 1, maxItems: 100 }),
+    /** Params of `sessions.patch`, which judges them. */
+    patch: scope,
+  },
+  closed,
+);

@@ -1,6 +1,13 @@
 import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import { randomUUID } from "node:crypto";
-import { type Caller, defineMethod, type Method, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
+import {
+  type Caller,
+  defineMethod,
+  isRclawError,
+  type Method,
+  type PluginContext,
+  RclawError,
+} from "@rclaw/plugin-sdk";
 import type { Static } from "typebox";
 import { createSessions } from "./create.ts";
 import {
@@ -9,9 +16,12 @@ import {
   followParams,
   getParams,
   noParams,
+  patchManyParams,
+  searchParams,
   sendParams,
   subscribeParams,
 } from "./methods.schema.ts";
+import { createSearch } from "./search.ts";
 import type { Subscriptions } from "./subscriptions.ts";
 
 export interface ConversationMethodsOptions {
@@ -28,6 +38,7 @@ export function conversationMethods({
 }: ConversationMethodsOptions): readonly Method[] {
   const { sessions, methods, runs } = context;
   const create = createSessions(context, keyOf);
+  const search = createSearch(context, { keyOf, now: Date.now });
 
   /** A short key may be another agent's than the first one's. */
   function keyOf(given: string, agentId?: string): string {
@@ -101,6 +112,27 @@ export function conversationMethods({
     return { subscribed: connId !== undefined, ...(list !== undefined && { list }) };
   }
 
+  /** One that is refused keeps nobody else from being changed. */
+  async function patchMany(
+    { targets, patch }: Static<typeof patchManyParams>,
+    as: Caller,
+  ): Promise<{ readonly outcomes: readonly object[] }> {
+    const outcomes: object[] = [];
+    for (const { key, agentId, expectedSessionId } of targets) {
+      const about = { key, ...(agentId !== undefined && { agentId }) };
+      const params = { ...patch, ...about, ...(expectedSessionId !== undefined && { expectedSessionId }) };
+      try {
+        await methods.call("sessions.patch", params, { as });
+        outcomes.push({ ok: true, ...about });
+      } catch (error) {
+        if (!isRclawError(error)) throw error;
+        const { code, message, retryable } = error;
+        outcomes.push({ ok: false, ...about, error: { code, message, ...(retryable && { retryable }) } });
+      }
+    }
+    return { outcomes };
+  }
+
   const follow = (params: Static<typeof followParams>, { connId }: Caller): unknown => {
     // Who may decide hears of approvals by `exec.approval.requested`; without a replay in the answer
     // a client that asked for them by session knows that it has to look there.
@@ -145,6 +177,18 @@ export function conversationMethods({
       since,
       params: getParams,
       handle: ({ params, caller }) => get(params, caller),
+    }),
+    defineMethod({
+      name: "sessions.search",
+      since: "2026.9",
+      params: searchParams,
+      handle: ({ params, caller, signal }) => search(params, caller, signal),
+    }),
+    defineMethod({
+      name: "sessions.patchMany",
+      since: "2026.9",
+      params: patchManyParams,
+      handle: ({ params, caller }) => patchMany(params, caller),
     }),
     defineMethod({
       name: "sessions.subscribe",

@@ -151,6 +151,9 @@ export const patchParams = Type.Object(
     pinned: flag,
     archived: flag,
     unread: flag,
+    expectedMarkedUnreadAt: Type.Optional(Type.Union([Type.Number({ minimum: 0 }), Type.Null()])),
+    permissionMode: Type.Optional(nameOrNull),
+    expectedPermissionMode: Type.Optional(nameOrNull),
   },
   closed,
 );

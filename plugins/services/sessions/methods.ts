@@ -86,13 +86,15 @@ export function sessionMethods({
       const claimed = labelsOnTheWay.get(label);
       return (claimed !== undefined && claimed !== key) || store.hasLabel(label, key);
     };
-    const fields = patchFields(params, { key, entry: store.find(key), defaults: standard, isLabelTaken });
+    const entry = store.find(key);
+    const fields = patchFields(params, { key, entry, defaults: standard, now: now(), isLabelTaken });
     const label = typeof fields["label"] === "string" ? fields["label"] : undefined;
     // Two patches at once must not both find the label free.
     if (label !== undefined) labelsOnTheWay.set(label, key);
     try {
-      const entry = await store.patch(key, fields);
-      return { ok: true, path: store.indexFile, key, entry, resolved: resolvedModel(entry, standard) };
+      const changed = await store.patch(key, fields);
+      const resolved = resolvedModel(changed, standard);
+      return { ok: true, path: store.indexFile, key, entry: changed, resolved };
     } finally {
       if (label !== undefined) labelsOnTheWay.delete(label);
     }

@@ -9,6 +9,7 @@ export interface PatchPlace {
   readonly key: string;
   readonly entry: SessionEntry | undefined;
   readonly defaults: { readonly modelProvider?: string | undefined; readonly model?: string | undefined };
+  readonly now: number;
   /** Another session has this label. */
   isLabelTaken(label: string): boolean;
 }
@@ -83,9 +84,14 @@ export function patchFields(params: PatchParams, place: PatchPlace): Readonly<Re
     if (params[name] !== undefined) fields[name] = params[name];
   }
   // Not pinned is the same as never having been.
-  for (const name of ["pinned", "archived", "unread"] as const) {
+  for (const name of ["pinned", "archived"] as const) {
     if (params[name] !== undefined) fields[name] = params[name] || null;
   }
+  unread(fields, params, place);
+  if (params.permissionMode)
+    throw refused(
+      "permission modes are not available on this gateway; tools.profile and exec approvals say what the assistant may do",
+    );
   for (const name of [
     "spawnedBy",
     "spawnDepth",
@@ -112,6 +118,19 @@ export function resolvedModel(
     ...(modelProvider !== undefined && { modelProvider }),
     ...(name !== undefined && { model: name }),
   };
+}
+
+/** Who opens a session has read it, but not what somebody marked as unread meanwhile. */
+function unread(
+  fields: Fields,
+  { unread: wanted, expectedMarkedUnreadAt }: PatchParams,
+  place: PatchPlace,
+): void {
+  const markedAt = place.entry?.["markedUnreadAt"] ?? null;
+  const isLate = expectedMarkedUnreadAt !== undefined && expectedMarkedUnreadAt !== markedAt;
+  if (wanted === undefined || (!wanted && isLate)) return;
+  fields["unread"] = wanted || null;
+  fields["markedUnreadAt"] = wanted ? place.now : null;
 }
 
 interface Level {

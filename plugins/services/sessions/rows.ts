@@ -13,7 +13,7 @@ const rowFields = words(`
   thinkingLevel verboseLevel reasoningLevel elevatedLevel sendPolicy
   inputTokens outputTokens totalTokens totalTokensFresh responseUsage
   modelProvider model contextTokens deliveryContext lastChannel lastTo lastAccountId
-  category icon color pinned archived unread fastMode`);
+  category icon color pinned archived unread markedUnreadAt fastMode`);
 
 export function rowOf(entry: Listed, standard: Standard): Record<string, unknown> {
   const parsed = parseKey(entry.key);
