@@ -18,6 +18,7 @@ export const operationMethods = {
   "update.run": "operator.admin",
   "update.status": "operator.admin",
   "gateway.identity.get": "operator.read",
+  "system.info": "operator.read",
 } as const satisfies Readonly<Record<string, Scope>>;
 
 /** Service "operations": what whoever looks after a gateway asks it. */

@@ -1,5 +1,22 @@
 import { defineMethod, type Method, RclawError } from "@rclaw/plugin-sdk";
-import { noParams, sessionParams, tasksParams, visibilityParams } from "./methods.schema.ts";
+import {
+  agentParams,
+  artifactsParams,
+  catalogParams,
+  githubParams,
+  historyParams,
+  libraryParams,
+  noParams,
+  sessionParams,
+  setupCodeParams,
+  tasksParams,
+  transcriptsParams,
+  visibilityParams,
+} from "./methods.schema.ts";
+
+const since = "2026.9";
+/** The page has its own themes, and this one where nothing else was chosen; a gateway of ours adds none. */
+const claw = { id: "claw", name: "Claw", source: "builtin", modes: ["light", "dark"] };
 
 /**
  * Lists of things that do not exist here. A client that is told "none" goes on; one that is told
@@ -57,6 +74,86 @@ export function emptyLists(): readonly Method[] {
       since: "2026.9",
       params: visibilityParams,
       handle: unavailable("Session observer is unavailable."),
+    }),
+    ...settingsPages(unavailable),
+  ];
+}
+
+/** The same for the pages behind the chat: settings, plugins, skills, worktrees, meetings. */
+function settingsPages(unavailable: (message: string) => () => Promise<never>): readonly Method[] {
+  return [
+    defineMethod({ name: "users.list", since, params: noParams, handle: async () => ({ profiles: [] }) }),
+    defineMethod({
+      name: "artifacts.list",
+      since,
+      params: artifactsParams,
+      handle: async () => ({ artifacts: [] }),
+    }),
+    defineMethod({
+      name: "worktrees.list",
+      since,
+      params: noParams,
+      handle: async () => ({ worktrees: [] }),
+    }),
+    defineMethod({
+      name: "transcripts.list",
+      since,
+      params: transcriptsParams,
+      handle: async () => ({ sessions: [], nextCursor: null }),
+    }),
+    defineMethod({
+      name: "skills.library.list",
+      since,
+      params: libraryParams,
+      handle: async () => ({ entries: [], defaultTarget: "unavailable", defaultSelectionLimit: 64 }),
+    }),
+    defineMethod({
+      name: "skills.proposals.list",
+      since,
+      params: agentParams,
+      handle: async () => ({ proposals: [], installedSkills: [] }),
+    }),
+    defineMethod({
+      name: "themes.list",
+      since,
+      params: noParams,
+      handle: async () => ({
+        current: { id: claw.id, mode: "system", scope: "gateway", overrides: {} },
+        theme: claw,
+        themes: [],
+      }),
+    }),
+    defineMethod({
+      name: "plugins.catalog.browse",
+      since,
+      params: catalogParams,
+      handle: async () => ({
+        items: [],
+        remoteError:
+          "rclaw has no catalog of plugins to browse; `rclaw plugin list` shows what is there, `rclaw plugin add` installs more",
+      }),
+    }),
+    defineMethod({
+      name: "approval.history",
+      since,
+      params: historyParams,
+      handle: unavailable(
+        "rclaw keeps no history of approvals; what waits is shown, and the log has what was decided",
+      ),
+    }),
+    defineMethod({
+      name: "tools.github.status",
+      since,
+      params: githubParams,
+      handle: unavailable("rclaw signs in to GitHub for nobody; the assistant uses what this machine has"),
+    }),
+    defineMethod({
+      name: "device.pair.setupCode",
+      since,
+      params: setupCodeParams,
+      handle: unavailable(
+        "rclaw makes no setup codes; enter the gateway's address and token in the app, then approve it here",
+      ),
     }),
   ];
 }

@@ -3,6 +3,7 @@ import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import { operationMethods as scopes, type OperationPorts } from "@rclaw/plugin-sdk/services/operations";
 import { createIdentity } from "./identity.ts";
 import { tailLog } from "./log-tail.ts";
+import { machine } from "./machine.ts";
 import { noParams, tailParams, updateParams, updateStatusParams } from "./methods.schema.ts";
 import { createUpdates } from "./update.ts";
 
@@ -35,6 +36,12 @@ export function methods(ports: OperationPorts): KernelMethod[] {
       since: "2026.5.7",
       params: noParams,
       handle: () => identity(),
+    }),
+    defineMethod({
+      name: "system.info",
+      since: "2026.9",
+      params: noParams,
+      handle: () => machine(ports.stateDir),
     }),
   ];
   return list.map((method) => ({ ...method, scope: scopes[method.name as keyof typeof scopes] }));
