@@ -69,6 +69,7 @@ export const deviceMethods = {
   "device.pair.approve": "operator.pairing",
   "device.pair.reject": "operator.pairing",
   "device.pair.remove": "operator.pairing",
+  "device.pair.rename": "operator.pairing",
   "device.token.rotate": "operator.pairing",
   "device.token.revoke": "operator.pairing",
 } as const satisfies Readonly<Record<string, Scope>>;

@@ -37,6 +37,7 @@ export const pairedFile = Type.Record(
   Type.Object({
     ...about,
     approvedScopes: Type.Optional(scopes),
+    operatorLabel: Type.Optional(text),
     tokens: Type.Optional(
       Type.Record(
         Type.String(),
@@ -60,6 +61,10 @@ export const pairedFile = Type.Record(
 export const noParams = Type.Object({}, strict);
 export const requestParams = Type.Object({ requestId: text }, strict);
 export const deviceParams = Type.Object({ deviceId: text }, strict);
+export const renameParams = Type.Object(
+  { deviceId: text, label: Type.String({ minLength: 1, maxLength: 64 }) },
+  strict,
+);
 export const revokeParams = Type.Object({ deviceId: text, role: text }, strict);
 export const rotateParams = Type.Object(
   { deviceId: text, role: text, scopes: Type.Optional(scopes) },

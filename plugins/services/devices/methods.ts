@@ -3,7 +3,14 @@ import { coversScopes, deviceMethods as scopes, type DeviceRole } from "@rclaw/p
 import type { KernelMethod } from "@rclaw/plugin-sdk/services/method";
 import { createWriteLimit } from "@rclaw/plugin-sdk/services/write-limit";
 import type { Book } from "./devices.ts";
-import { deviceParams, noParams, requestParams, revokeParams, rotateParams } from "./devices.schema.ts";
+import {
+  deviceParams,
+  noParams,
+  renameParams,
+  requestParams,
+  revokeParams,
+  rotateParams,
+} from "./devices.schema.ts";
 import type { Paired, Pending, Token } from "./files.ts";
 import { approved, minted, publicView, scopesOf } from "./pairing.ts";
 
@@ -92,6 +99,21 @@ export function deviceMethods(book: Book, inTurn: InTurn): KernelMethod[] {
           log.info({ device: deviceId }, "device removed");
           closeDevice(deviceId, undefined, "device removed");
           return { deviceId };
+        }),
+    }),
+    defineMethod({
+      name: "device.pair.rename",
+      since: "2026.9",
+      params: renameParams,
+      handle: ({ params: { deviceId, label: given }, caller }) =>
+        inTurn(async () => {
+          const label = given.trim();
+          if (label === "") throw new RclawError("INVALID_REQUEST", "label required");
+          const device = (await book.tables()).paired.get(deviceId);
+          if (!device || !mayManage(caller, deviceId))
+            throw new RclawError("INVALID_REQUEST", "unknown deviceId");
+          await book.put({ ...device, operatorLabel: label });
+          return { deviceId, label };
         }),
     }),
     defineMethod({

@@ -149,10 +149,11 @@ export function minted(
 
 /** Without the tokens themselves. Clients of protocol 3 know no more of a device than that release had. */
 export function publicView(paired: Paired, protocol?: number): object {
-  const { tokens = {}, scopes, approvedScopes: _approved, lastSeenAtMs, ...device } = paired;
+  const { tokens = {}, scopes, approvedScopes: _approved, lastSeenAtMs, operatorLabel, ...device } = paired;
   return {
     ...device,
     ...(protocol !== 3 && lastSeenAtMs !== undefined && { lastSeenAtMs }),
+    ...(protocol !== 3 && operatorLabel !== undefined && { operatorLabel }),
     ...(scopes?.length && { scopes }),
     tokens: Object.values(tokens)
       .map(({ token: _token, ...rest }) => rest)

@@ -146,3 +146,24 @@ test("a device without administration removes itself and no other", async () => 
   });
   await desk.call("device.pair.remove", { deviceId: "other" }, other);
 });
+
+test("a name that a person gave a device stays, also when the device comes back with its own", async () => {
+  await using desk = await openDesk();
+  granted(await desk.devices.admit({ ...local, deviceId: "named" }));
+  const rename = { deviceId: "named", label: " Kitchen " };
+  expect(await desk.call("device.pair.rename", rename)).toEqual({ deviceId: "named", label: "Kitchen" });
+  granted(
+    await desk.devices.admit({
+      ...local,
+      deviceId: "named",
+      displayName: "Phone",
+      scopes: ["operator.pairing"],
+    }),
+  );
+  const { paired } = await desk.call("device.pair.list");
+  expect(paired).toMatchObject([{ deviceId: "named", displayName: "Phone", operatorLabel: "Kitchen" }]);
+  await expect(desk.call("device.pair.rename", { ...rename, label: "  " })).rejects.toThrow("label required");
+  await expect(desk.call("device.pair.rename", { ...rename, deviceId: "nobody" })).rejects.toThrow(
+    "unknown deviceId",
+  );
+});
