@@ -211,8 +211,8 @@ export function createPluginHost(options: PluginHostOptions) {
     slot.trouble = undefined;
     slot.troubledAt = [];
     // A start that was under way sees its lifetime end.
-    const all = [ending, lifetime && end(id, lifetime), activating?.catch(() => undefined)];
-    await leave(slot, Promise.all(all));
+    const started = activating?.catch(() => undefined);
+    await leave(slot, Promise.all([ending, lifetime ? end(id, lifetime) : undefined, started]));
   }
 
   async function leave(slot: Slot, gone: Promise<unknown>): Promise<void> {
