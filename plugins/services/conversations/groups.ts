@@ -1,4 +1,6 @@
+import { kept } from "@rclaw/plugin-sdk/services/kept";
 import { isRecord } from "@rclaw/plugin-sdk/services/record";
+import { createTurns } from "@rclaw/plugin-sdk/turns";
 import { defineMethod, type Method, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
 import { groupNameParams, groupRenameParams, groupsPutParams, noParams } from "./methods.schema.ts";
 
@@ -21,13 +23,7 @@ const key = "groups";
 /** `sessions.groups.*`: a session is in the group its category names; what is kept here is their order, and empty ones. */
 export function groupMethods({ context, changed }: GroupsOptions): readonly Method[] {
   const { sessions, methods, storage } = context;
-  let last: Promise<unknown> = Promise.resolve();
-
-  function inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = last.then(work);
-    last = turn.catch(() => undefined);
-    return turn;
-  }
+  const inTurn = createTurns();
 
   async function members(): Promise<ReadonlyMap<string, readonly string[]>> {
     const found = new Map<string, string[]>();
@@ -41,13 +37,12 @@ export function groupMethods({ context, changed }: GroupsOptions): readonly Meth
 
   /** Also a group that came to be by a session's category is one. */
   async function read(used: ReadonlyMap<string, unknown>): Promise<Groups> {
-    const stored = await storage.get(key);
+    const stored = await kept<Partial<Record<keyof Groups, unknown>>>(storage, key, isRecord);
     const list = (value: unknown): string[] =>
       Array.isArray(value) ? value.filter((name) => typeof name === "string") : [];
-    const kept = isRecord(stored) ? stored : {};
     return {
-      names: [...new Set([...list(kept["names"]), ...used.keys()])],
-      sectionOrder: list(kept["sectionOrder"]),
+      names: [...new Set([...list(stored?.names), ...used.keys()])],
+      sectionOrder: list(stored?.sectionOrder),
     };
   }
 
@@ -90,8 +85,8 @@ export function groupMethods({ context, changed }: GroupsOptions): readonly Meth
     for (const sessionKey of inGroup) await methods.call("sessions.patch", { key: sessionKey, category: to });
     const renamed = (list: readonly string[]): string[] =>
       unique(list.flatMap((item) => (item !== name ? [item] : to === null ? [] : [to])));
-    const kept = await keep({ names: renamed(names), sectionOrder: renamed(sectionOrder) });
-    return { ...kept, updatedSessions: inGroup.length };
+    const groups = await keep({ names: renamed(names), sectionOrder: renamed(sectionOrder) });
+    return { ...groups, updatedSessions: inGroup.length };
   }
 
   return [

@@ -1,6 +1,7 @@
 import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import { withoutHead } from "@rclaw/plugin-sdk/services/message-head";
 import { type Caller, type PluginContext, RclawError, type TranscriptEntry } from "@rclaw/plugin-sdk";
+import { createTurns } from "@rclaw/plugin-sdk/turns";
 import type { Static } from "typebox";
 import { messageIn } from "./messages.ts";
 import type { searchParams } from "./methods.schema.ts";
@@ -31,7 +32,7 @@ export function createSearch(
   { sessions, methods }: PluginContext,
   { keyOf, now }: { keyOf(given: string, agentId?: string): string; now(): number },
 ) {
-  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = createTurns();
   let waiting = 0;
 
   async function rowsFor(
@@ -95,9 +96,7 @@ export function createSearch(
         details: { retryAfterMs: 1_000 },
       });
     waiting++;
-    const turn = last.then(() => search(params, caller, signal)).finally(() => waiting--);
-    last = turn.catch(() => undefined);
-    return turn;
+    return inTurn(() => search(params, caller, signal)).finally(() => waiting--);
   };
 }
 

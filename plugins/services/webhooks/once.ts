@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { PluginContext } from "@rclaw/plugin-sdk";
 import { kept } from "@rclaw/plugin-sdk/services/kept";
+import { createTurns } from "@rclaw/plugin-sdk/turns";
 
 /** A sender's key stands for one piece of work in one place: the same key with another text is another one. */
 export function onceKey(path: string, key: string, work: object): string {
@@ -16,7 +17,8 @@ const maxKept = 1_000;
 /** Does what has no run that would know of it, once for each key, also across a restart. */
 export function createOnce(storage: PluginContext["storage"], now: () => number) {
   const running = new Map<string, Promise<void>>();
-  let last: Promise<unknown> = Promise.resolve();
+  /** So that none is written over what another has just read. */
+  const inTurn = createTurns();
 
   async function recent(): Promise<ReadonlyMap<string, number>> {
     const rows = (await kept<readonly [string, number][]>(storage, "woken", Array.isArray)) ?? [];
@@ -24,15 +26,11 @@ export function createOnce(storage: PluginContext["storage"], now: () => number)
     return new Map(rows.filter(([, at]) => at >= oldest));
   }
 
-  /** One note after the other, so that none is written over what another has just read. */
-  function note(key: string): Promise<void> {
-    const noted = last.then(async () => {
+  const note = (key: string): Promise<void> =>
+    inTurn(async () => {
       const rows = [...(await recent()), [key, now()] as const].slice(-maxKept);
       await storage.set("woken", rows);
     });
-    last = noted.catch(() => undefined);
-    return noted;
-  }
 
   async function perform(key: string, work: () => Promise<void>): Promise<void> {
     try {
