@@ -1,16 +1,13 @@
 import {
   type Block,
-  type Message,
   type PluginContext,
-  RclawError,
   type Run,
   type Session,
   type TranscriptEntry,
   type Usage,
 } from "@rclaw/plugin-sdk";
-import { ask } from "./ask.ts";
 import { type Conversation, type Conversations, readBack } from "./cache.ts";
-import { contextOf, type Settings } from "./config.ts";
+import type { Settings } from "./config.ts";
 import type { RunEvents } from "./events.ts";
 import { runLoop } from "./loop.ts";
 import {
@@ -23,11 +20,13 @@ import {
   textOf,
 } from "./messages.ts";
 import type { ModelRef, Models } from "./models.ts";
-import { askingForLess } from "./overflow.ts";
 import { ownLines } from "./own-lines.ts";
+import { asker, prepare } from "./prepare.ts";
 import type { createPrompts } from "./prompt.ts";
-import { asThinking, type RunRequest } from "./request.ts";
-import { asUserText, envelope, isSilent, systemLine } from "./text.ts";
+import { recorder } from "./record.ts";
+import type { RunRequest } from "./request.ts";
+import { asUserText, envelope, systemLine } from "./text.ts";
+import { placeOf, type Work } from "./work.ts";
 import { Writer } from "./writer.ts";
 
 export interface TurnParts {
@@ -146,30 +145,6 @@ export async function runTurn(session: Session, options: TurnOptions, parts: Tur
   };
 }
 
-interface Work {
-  readonly workspaceDir: string;
-  readonly session: Session;
-  readonly writer: Writer;
-  readonly conversation: Conversation;
-  readonly texts: string[];
-  usage: Usage;
-  lastUsage: Usage;
-  from: ModelRef | undefined;
-  /** The model that was asked last, whether it answered or not. */
-  asked: ModelRef | undefined;
-  contextTokens: number | undefined;
-}
-
-function placeOf({ session: { key, entry }, workspaceDir }: Work, { agentId, request }: TurnOptions) {
-  return {
-    agentId,
-    sessionKey: key,
-    sessionId: entry.sessionId,
-    workspaceDir,
-    messageProvider: request.channel ?? "webchat",
-  };
-}
-
 async function openConversation(
   session: Session,
   { agentId }: TurnOptions,
@@ -240,91 +215,19 @@ async function addUser({ run, request, text }: TurnOptions, writer: Writer, part
   });
 }
 
-/** Hooks, model, prompt, loop. */
+/** Asks and calls tools until the model has nothing more to do. */
 async function converse(work: Work, options: TurnOptions, parts: TurnParts): Promise<void> {
-  const { session, conversation, writer } = work;
-  const { run, request, text, agentId, isOwner, events, signal } = options;
-  const { context, models, settings, prompts } = parts;
-  const { hooks } = context;
-  const place = placeOf(work, options);
-  const { channel } = request;
-  const history: readonly Message[] = conversation.messages;
-
-  const resolved = await hooks.run("before_model_resolve", { prompt: text }, place);
-  const started = await hooks.run("before_agent_start", { prompt: text, messages: history }, place);
-  const choices = await models.candidates({
-    hook: { ...started, ...resolved },
-    ...(request.model && { params: request.model }),
-    entry: session.entry,
-    agentId,
-  });
-  const tools = await context.tools.list({
-    sessionKey: session.key,
-    agentId,
-    isOwner,
-    ...(channel && { channel }),
-  });
-  const built = await hooks.run("before_prompt_build", { prompt: text, messages: history }, place);
-  const system =
-    built.systemPrompt ??
-    started.systemPrompt ??
-    (await prompts.prompt(agentId, tools, channel, request.extraSystemPrompt));
-  const prepended = [started.prependContext, built.prependContext].filter(Boolean).join("\n\n");
-  const thinking =
-    request.thinking ?? asThinking(session.entry.thinkingLevel) ?? asThinking(settings.thinking);
-  const base = {
-    system,
-    tools,
-    cacheKey: session.entry.sessionId,
-    ...(thinking && { thinking }),
-    ...(settings.maxTokens && { maxTokens: settings.maxTokens }),
-  };
-
-  const window = choices[0] && (await models.windowOf(choices[0]));
-  const room = contextOf(settings, window);
-  work.contextTokens = room.tokens;
-  const fit = (limit: number): void => parts.conversations.fit(conversation, limit);
-  fit(room.chars);
-  work.asked = choices[0];
-  /** Says what is asked, to each model that is: a hook must not hear of a question only when it is answered. */
-  let announce: (choice: ModelRef) => void = () => undefined;
-  const asking = {
-    providers: context.providers,
-    models,
-    retry: settings.retry,
-    log: context.log,
-    onTry(choice: ModelRef): void {
-      work.asked = choice;
-      announce(choice);
-    },
-  };
-  const askModel = askingForLess((messages) => {
-    const { hasThinking } = conversation;
-    return ask(choices, { ...base, messages, hasThinking }, signal, asking);
-  }, fit);
-  const loop = runLoop(withContext(conversation.messages, prepended), {
+  const { session, conversation } = work;
+  const { run, request, agentId, isOwner, events, signal } = options;
+  const { context, settings } = parts;
+  const prepared = await prepare(work, options, parts);
+  const askModel = await asker(prepared, work, options, parts);
+  const record = recorder(work, options, parts);
+  const loop = runLoop(withContext(conversation.messages, prepared.prepended), {
     signal,
     maxTurns: settings.maxTurns,
     resultLimit: Math.min(400_000, Math.floor(settings.contextChars * 0.3)),
-    async ask(messages) {
-      signal.throwIfAborted();
-      announce = ({ provider, model }) =>
-        void hooks.run(
-          "llm_input",
-          {
-            runId: run.id,
-            sessionId: session.entry.sessionId,
-            provider,
-            model,
-            systemPrompt: system,
-            prompt: text,
-            historyMessages: messages,
-            imagesCount: request.images.length,
-          },
-          place,
-        );
-      return askModel(messages);
-    },
+    ask: askModel,
     callTool: (id, name, input) =>
       context.tools.call(name, input, {
         sessionKey: session.key,
@@ -333,81 +236,12 @@ async function converse(work: Work, options: TurnOptions, parts: TurnParts): Pro
         toolCallId: id,
         isOwner,
         signal,
-        ...(channel && { channel }),
+        ...(request.channel && { channel: request.channel }),
         onUpdate: (output) => events.toolUpdate(id, name, output),
       }),
   });
-
-  for await (const event of loop) {
-    switch (event.type) {
-      case "text":
-        events.add(event.delta);
-        break;
-      case "assistant": {
-        const said = textOf(event.content);
-        work.from = event.from;
-        work.usage = sum(work.usage, event.usage);
-        work.lastUsage = event.usage;
-        if (event.stopReason === "refusal" && said.trim() === "") throw refused(event.from);
-        const stored = storedAssistant(event.content, {
-          from: event.from,
-          usage: event.usage,
-          stopReason: event.stopReason,
-          timestamp: parts.now(),
-        });
-        await writer.add(stored, event.content.length > 0 ? assistant(event.content, event.from) : undefined);
-        if (said.trim() !== "" && !isSilent(said)) work.texts.push(said.trim());
-        void hooks.run(
-          "llm_output",
-          {
-            runId: run.id,
-            sessionId: session.entry.sessionId,
-            provider: event.from.provider,
-            model: event.from.model,
-            assistantTexts: [...work.texts],
-            lastAssistant: stored,
-            usage: { ...event.usage, total: total(event.usage) },
-          },
-          place,
-        );
-        if (event.content.some(({ type }) => type === "tool_use")) events.nextAnswer();
-        break;
-      }
-      case "tool-start":
-        // From here on something may happen outside: the call must be on disk, or a restart would not know of it.
-        await writer.flush();
-        events.toolStart(event.id, event.name, event.input);
-        break;
-      case "tool-result": {
-        const { id, name, content, isError } = event.outcome;
-        events.toolResult(id, name, event.outcome);
-        await writer.add(storedToolResult(event.outcome, parts.now()), {
-          role: "user",
-          content: [{ type: "tool_result", id, content, isError }],
-        });
-        break;
-      }
-      case "thinking":
-        break;
-    }
-  }
+  for await (const event of loop) await record(event);
 }
-
-function refused({ provider, model }: ModelRef): RclawError {
-  return new RclawError(
-    "UNAVAILABLE",
-    `The model ${provider}/${model} declined to answer this; put it differently or choose another model`,
-    {
-      details: { kind: "refusal" },
-    },
-  );
-}
-
-const assistant = (content: readonly Block[], { provider }: ModelRef): HistoryMessage => ({
-  role: "assistant",
-  content: [...content],
-  maker: provider,
-});
 
 /** What plugins add to this prompt stands in front of the user's words, for this run only. */
 function withContext(messages: readonly HistoryMessage[], prepended: string): readonly HistoryMessage[] {
@@ -452,16 +286,4 @@ async function keepPartial(
   }
   // Calls without results and the like are put right when the conversation is read again.
   conversation.stale = true;
-}
-
-const total = ({ input, output, cacheRead, cacheWrite }: Usage): number =>
-  input + output + cacheRead + cacheWrite;
-
-function sum(a: Usage, b: Usage): Usage {
-  return {
-    input: a.input + b.input,
-    output: a.output + b.output,
-    cacheRead: a.cacheRead + b.cacheRead,
-    cacheWrite: a.cacheWrite + b.cacheWrite,
-  };
 }
