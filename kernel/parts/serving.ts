@@ -135,6 +135,8 @@ export function createServing(options: ServingOptions) {
             (caller) => caller.deviceId === deviceId && (role ?? caller.role) === caller.role,
             reason,
           ),
+        isConnected: (deviceId) =>
+          gateway?.clients().some(({ caller }) => caller.deviceId === deviceId) ?? false,
       }),
     ));
 

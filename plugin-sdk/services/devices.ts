@@ -45,6 +45,7 @@ export interface DevicesOptions {
   broadcast(event: string, payload: unknown): void;
   /** Ends the connections of a device whose right to them ended, after the answer that says so. */
   closeDevice(deviceId: string, role: DeviceRole | undefined, reason: string): void;
+  isConnected(deviceId: string): boolean;
 }
 
 /** The devices of one state folder. What it answers is durable. */

@@ -18,7 +18,7 @@ type InTurn = <T>(task: () => Promise<T>) => Promise<T>;
 
 /** `device.pair.*` and `device.token.*` of the gateway protocol. */
 export function deviceMethods(book: Book, inTurn: InTurn): KernelMethod[] {
-  const { now, closeDevice, log } = book.options;
+  const { now, closeDevice, isConnected, log } = book.options;
   // The old token is kept in mind as a secret for as long as the gateway runs.
   const limit = createWriteLimit(30, ({ principal }) => principal);
 
@@ -53,7 +53,10 @@ export function deviceMethods(book: Book, inTurn: InTurn): KernelMethod[] {
         const inOrder = [...paired.values()].sort((a, b) => b.approvedAtMs - a.approvedAtMs);
         return {
           pending: await book.waiting(),
-          paired: inOrder.map((device) => publicView(device, protocol)),
+          paired: inOrder.map((device) => ({
+            ...publicView(device, protocol),
+            ...(protocol !== 3 && { connected: isConnected(device.deviceId) }),
+          })),
         };
       },
     }),

@@ -79,6 +79,7 @@ export async function startGateway(
     redactor: { add: () => undefined },
     now,
     broadcast: (event, payload) => gateway.broadcast(event, payload),
+    isConnected: () => false,
     closeDevice: (deviceId, role, reason) =>
       gateway.closeWhere(
         (caller) => caller.deviceId === deviceId && (role ?? caller.role) === caller.role,

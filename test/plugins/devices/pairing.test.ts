@@ -2,7 +2,7 @@ import { createPublicKey } from "node:crypto";
 import type { DeviceAtDoor } from "@rclaw/plugin-sdk/services/devices";
 import { expect, test } from "vitest";
 import { createDevice } from "../../support/ws-client.ts";
-import { byDevice, granted, openDesk, phone, refused } from "./setup.ts";
+import { admin, byDevice, granted, openDesk, phone, refused } from "./setup.ts";
 
 test("a stranger waits for the owner, who is told once and decides", async () => {
   await using desk = await openDesk();
@@ -180,6 +180,22 @@ test("who fills the list pushes out the oldest requests, and the list stays shor
   expect(pending).toHaveLength(256);
   expect(pending.map((item: { requestId: string }) => item.requestId)).not.toContain(requestId);
   expect(pending[0].displayName).toHaveLength(256);
+});
+
+test("a client of protocol 4 sees which devices are connected now", async () => {
+  await using desk = await openDesk();
+  granted(await desk.devices.admit({ ...phone, isSilent: true }));
+  granted(await desk.devices.admit({ ...phone, deviceId: "tablet", isSilent: true }));
+  desk.connected.add("phone");
+  const { paired } = await desk.call("device.pair.list", {}, { ...admin, protocol: 4 });
+  expect(
+    Object.fromEntries(paired.map((row: Record<string, string>) => [row["deviceId"], row["connected"]])),
+  ).toEqual({
+    phone: true,
+    tablet: false,
+  });
+  const older = await desk.call("device.pair.list", {}, { ...admin, protocol: 3 });
+  expect(older.paired[0]).not.toHaveProperty("connected");
 });
 
 test("what a device is called follows it, and when it was seen last", async () => {

@@ -43,6 +43,8 @@ export interface Desk extends AsyncDisposable {
   readonly events: readonly { readonly event: string; readonly payload: Record<string, unknown> }[];
   readonly closed: readonly { readonly deviceId: string; readonly role: string | undefined }[];
   readonly secrets: readonly string[];
+  /** Whose connections are open now. */
+  readonly connected: Set<string>;
   devices: Devices;
   /** Minutes and hours go by. */
   pass(ms: number): void;
@@ -58,6 +60,7 @@ export async function openDesk(): Promise<Desk> {
   const events: { event: string; payload: Record<string, unknown> }[] = [];
   const closed: { deviceId: string; role: string | undefined }[] = [];
   const secrets: string[] = [];
+  const connected = new Set<string>();
   let time = Date.parse("2026-11-22T10:00:00Z");
   const log = {
     debug: () => undefined,
@@ -74,6 +77,7 @@ export async function openDesk(): Promise<Desk> {
       broadcast: (event, payload) =>
         void events.push({ event, payload: structuredClone(payload) as Record<string, unknown> }),
       closeDevice: (deviceId, role) => void closed.push({ deviceId, role }),
+      isConnected: (deviceId) => connected.has(deviceId),
     });
   let methods: ReturnType<Devices["methods"]> | undefined;
   const desk: Desk = {
@@ -81,6 +85,7 @@ export async function openDesk(): Promise<Desk> {
     events,
     closed,
     secrets,
+    connected,
     devices: open(),
     pass: (ms) => void (time += ms),
     async reopen() {
