@@ -74,6 +74,11 @@ test("what does not exist answers as OpenClaw does where it is not set up", asyn
     provider: "none",
     embedding: { ok: false, error: "memory search unavailable" },
   });
+  expect(await ask(client, "doctor.memory.dreamDiary", { agentId: "main" })).toEqual({
+    agentId: "main",
+    found: false,
+    path: "DREAMS.md",
+  });
   const refusals: readonly [string, object, string][] = [
     ["wizard.status", { sessionId: "nope" }, "wizard not found"],
     ["wizard.next", { sessionId: "nope" }, "wizard not found"],

@@ -22,6 +22,18 @@ export default definePlugin({
     );
     methods.register(
       defineMethod({
+        name: "doctor.memory.dreamDiary",
+        since: "2026.5.7",
+        params: memoryParams,
+        handle: async ({ params: { agentId } }) => ({
+          agentId: agentId?.trim() || "main",
+          found: false,
+          path: "DREAMS.md",
+        }),
+      }),
+    );
+    methods.register(
+      defineMethod({
         name: "push.test",
         since: "2026.2.17",
         params: pushParams,
