@@ -264,7 +264,10 @@ function helloWriter(
   return (connId, { caller, grant }, protocol) => {
     const { presence, health, ...rest } = options.snapshot(caller);
     const server = JSON.stringify({ version: options.version, connId, host });
-    const features = `{"methods":${JSON.stringify(options.methods.names())},"events":${events}}`;
+    const names = options.methods.names();
+    const capabilities = names.includes("models.list") ? `["published-model-catalog"]` : "[]";
+    const more = protocol < 4 ? "" : `,"capabilities":${capabilities}`;
+    const features = `{"methods":${JSON.stringify(names)},"events":${events}${more}}`;
     const snapshot = `{"presence":[${presence.map(toJson).join(",")}],"health":${toJson(health)},${JSON.stringify(rest).slice(1)}`;
     const auth = JSON.stringify({ role: caller.role, scopes: caller.scopes, ...grant });
     return `{"type":"hello-ok","protocol":${protocol},"server":${server},"features":${features},"snapshot":${snapshot},"auth":${auth},"policy":${policy}}`;

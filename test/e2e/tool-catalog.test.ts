@@ -1,7 +1,7 @@
 import { beforeAll, expect, test } from "vitest";
 import { freshForAll } from "../support/fresh.ts";
-import { ask, say } from "../support/product.ts";
-import type { Client } from "../support/ws-client.ts";
+import { ask, say, token } from "../support/product.ts";
+import { type Client, connectClient } from "../support/ws-client.ts";
 
 const refused = (message: string): object => ({ code: "INVALID_REQUEST", message });
 
@@ -9,7 +9,9 @@ const product = freshForAll({
   model: "openai-completions",
   files: { "workspace-cook/skills/tea/SKILL.md": "---\nname: tea\ndescription: Makes\n  tea.\n---\n" },
   config: {
-    models: { providers: { openai: { models: [{ id: "m" }, { id: "big" }] } } },
+    models: {
+      providers: { openai: { models: [{ id: "m" }, { id: "big" }, { id: "deep", reasoning: true }] } },
+    },
     agents: {
       defaults: { model: "openai/m", models: { "openai/m": { alias: "quick" } } },
       list: [
@@ -141,4 +143,28 @@ test("models are listed as each protocol wants them", async () => {
     preparedOnly: true,
   });
   expect(models.map(({ id, alias }: Record<string, string>) => [id, alias])).toEqual([["m", "quick"]]);
+});
+
+test("a client of protocol 4 sees how a model may think, who answers first, and which provider is ready", async () => {
+  const { client: four, answer } = await connectClient(product.url, {
+    token,
+    minProtocol: 4,
+    maxProtocol: 4,
+  });
+  expect(answer.payload.features.capabilities).toEqual(["published-model-catalog"]);
+  const { models } = await ask(four, "models.list", { view: "all", includeDetails: true });
+  const shown = (wanted: string): object => models.find(({ id }: { id: string }) => id === wanted);
+  expect(shown("m")).toMatchObject({ available: true, tags: ["default", "configured"] });
+  expect(shown("m")).not.toHaveProperty("thinkingLevels");
+  expect(shown("deep")).toMatchObject({
+    available: true,
+    tags: [],
+    thinkingDefault: "off",
+    thinkingLevels: ["off", "minimal", "low", "medium", "high", "xhigh"].map((id) => ({ id, label: id })),
+  });
+  expect(models.find(({ provider }: { provider: string }) => provider === "anthropic")).toMatchObject({
+    available: false,
+  });
+  const three = await connectClient(product.url, { token, maxProtocol: 3 });
+  expect(three.answer.payload.features).not.toHaveProperty("capabilities");
 });

@@ -70,7 +70,7 @@ export function createAnswers({ context, settings, models, agentOf, running }: A
   }
 
   async function modelList(signal: AbortSignal): Promise<string> {
-    const all = (await models.list(signal)).map(({ id, provider }) => `${String(provider)}/${String(id)}`);
+    const all = (await models.list(signal)).map(({ id, provider }) => `${provider}/${id}`);
     const more = all.length > maxListed ? [`... and ${all.length - maxListed} more`] : [];
     const aliases = [...settings.aliases].map(([alias, ref]) => `${alias} = ${ref}`);
     return ["Models:", ...all.slice(0, maxListed), ...more, ...aliases].join("\n");

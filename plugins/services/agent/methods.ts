@@ -332,8 +332,8 @@ export function agentMethods({
       params: modelsListParams,
       async handle({ params, caller, signal }) {
         const agentId = knownAgent(params.agentId);
-        const withAlias = (caller.protocol ?? 3) >= 4;
-        return { models: await models.list(signal, { ...params, agentId, withAlias }) };
+        const isNewer = (caller.protocol ?? 3) >= 4;
+        return { models: await models.list(signal, { ...params, agentId, isNewer }) };
       },
     }),
     defineMethod({

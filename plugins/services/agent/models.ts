@@ -6,6 +6,7 @@ import {
   type SessionEntry,
 } from "@rclaw/plugin-sdk";
 import type { Settings } from "./config.ts";
+import { type Listed, modelRows } from "./model-rows.ts";
 
 export interface ModelRef {
   readonly provider: string;
@@ -31,8 +32,10 @@ interface ListWishes {
   readonly provider?: string;
   readonly view?: string;
   readonly agentId?: string;
-  /** Only protocol 4 knows of them. */
-  readonly withAlias?: boolean;
+  /** Only protocol 4 knows of aliases, and of the levels at which a model thinks. */
+  readonly isNewer?: boolean;
+  /** What it costs to find out: whether the provider is ready. */
+  readonly includeDetails?: boolean;
 }
 
 interface Search {
@@ -42,7 +45,7 @@ interface Search {
 
 export interface ModelsOptions {
   readonly providers: PluginContext["providers"];
-  readonly settings: Pick<Settings, "model" | "known" | "aliases" | "agents">;
+  readonly settings: Pick<Settings, "model" | "known" | "aliases" | "agents" | "thinking">;
   readonly log: PluginContext["log"];
   readonly signal: AbortSignal;
   now?(): number;
@@ -210,8 +213,8 @@ export function createModels({ providers, settings, log, signal, now = Date.now 
     /** The `models.list` method: what every enabled provider has, a provider that fails left out. */
     async list(
       callSignal: AbortSignal,
-      { provider: wanted, view, agentId, withAlias }: ListWishes = {},
-    ): Promise<readonly Record<string, unknown>[]> {
+      { provider: wanted, view, agentId, isNewer, includeDetails }: ListWishes = {},
+    ): Promise<readonly Listed[]> {
       const limit = AbortSignal.any([callSignal, AbortSignal.timeout(5_000)]);
       const ids = providers.ids().filter((id) => wanted === undefined || id === wanted);
       const lists = await Promise.all(
@@ -227,14 +230,20 @@ export function createModels({ providers, settings, log, signal, now = Date.now 
       const all = lists
         .flat()
         .sort((a, b) => a.provider.localeCompare(b.provider) || a.name.localeCompare(b.name));
-      const refs = settings.agents.get(agentId ?? "")?.model ?? [];
-      const named = new Set([...settings.known, ...settings.model, ...refs]);
+      const own = settings.agents.get(agentId ?? "")?.model ?? [];
+      const named = new Set([...settings.known, ...settings.model, ...own]);
       const chosen = all.filter(({ provider, id }) => named.has(`${provider}/${id}`));
-      const aliases = new Map([...settings.aliases].map(([alias, ref]) => [ref, alias]));
       // Where nothing is chosen, everything is there to choose from.
-      return (view === "configured" && chosen.length > 0 ? chosen : all).map((model) => {
-        const alias = withAlias ? aliases.get(`${model.provider}/${model.id}`) : undefined;
-        return alias === undefined ? model : { ...model, alias };
+      const shown = view === "configured" && chosen.length > 0 ? chosen : all;
+      if (!isNewer) return shown;
+      const asked = includeDetails
+        ? ids.map(async (id) => [id, (await ready(id))?.ok ?? false] as const)
+        : [];
+      return modelRows(shown, {
+        settings,
+        order: own.length > 0 ? own : settings.model,
+        named,
+        ...(includeDetails && { isReady: new Map(await Promise.all(asked)) }),
       });
     },
   };
