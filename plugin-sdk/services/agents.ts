@@ -1,10 +1,11 @@
 import type { Config } from "./config.ts";
+import { isRecord } from "./record.ts";
 import { valueAt } from "./value-at.ts";
 
 /** The agent there is when the configuration names none. */
 export const mainAgent = "main";
 
-/** One agent, with what `agents.list` says of it. */
+/** One agent, with what `agents.list` and, on top of it, `agents.entries` say of it. */
 export interface Agent {
   readonly id: string;
   readonly isDefault: boolean;
@@ -30,6 +31,11 @@ export function agentsOf(config: unknown): readonly Agent[] {
   for (const entry of Array.isArray(list) ? list.filter(isEntry) : []) {
     const id = agentIdOf(entry.id);
     if (!byId.has(id)) byId.set(id, entry);
+  }
+  const named: unknown = valueAt(config, "agents.entries");
+  for (const [name, entry] of Object.entries(isRecord(named) ? named : {})) {
+    const id = agentIdOf(name);
+    if (isRecord(entry)) byId.set(id, { ...byId.get(id), ...entry });
   }
   if (byId.size === 0) return [{ id: mainAgent, isDefault: true, entry: {} }];
   const all = [...byId];

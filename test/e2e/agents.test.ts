@@ -385,6 +385,41 @@ test("a file of the workspace is written whole and read back, and clients of pro
   ]);
 });
 
+test("what the Control UI of 2026.9 writes of an agent counts, is changed where it stands, and goes with it", async () => {
+  const four = await product.connect({ maxProtocol: 4 });
+  const { parsed, hash } = await ask(four, "config.get", {});
+  const entries = { main: { model: "openai/other" }, cook: { name: "Cook" } };
+  const raw = JSON.stringify({ ...parsed, agents: { ...parsed.agents, entries } });
+  await ask(four, "config.set", { raw, baseHash: hash });
+  const rows = async (): Promise<unknown> =>
+    (await ask(four, "agents.list")).agents.map((row: Record<string, unknown>) => [
+      row["id"],
+      row["name"],
+      row["model"],
+    ]);
+  expect(await rows()).toEqual([
+    ["main", undefined, { primary: "openai/other" }],
+    ["cook", "Cook", { primary: "openai/m" }],
+  ]);
+  await say(four, "hello");
+  expect(mock.getLastRequest()?.body).toMatchObject({ model: "other" });
+
+  expect(await refusal("agents.create", { name: "cook", workspace: file("workspace-x") }, four)).toEqual(
+    refused('agent "cook" already exists'),
+  );
+  await ask(four, "agents.create", { name: "Guest", workspace: file("workspace-guest") });
+  await ask(four, "agents.update", { agentId: "main", name: "Clawdia", model: "openai/m" });
+  await ask(four, "agents.delete", { agentId: "cook", deleteFiles: false });
+  expect(await rows()).toEqual([
+    ["main", "Clawdia", { primary: "openai/m" }],
+    ["guest", "Guest", { primary: "openai/m" }],
+  ]);
+  expect((await config()).agents).toMatchObject({
+    list: [{ id: "main" }, { id: "guest", name: "Guest" }],
+    entries: { main: { model: "openai/m", name: "Clawdia" } },
+  });
+});
+
 test("memory.md is shown where there is no MEMORY.md", async () => {
   await ask(client, "agents.files.set", { agentId: "main", name: "memory.md", content: "tea" });
   const { files } = await ask(client, "agents.files.list", { agentId: "main" });

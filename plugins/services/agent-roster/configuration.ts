@@ -1,5 +1,6 @@
 import { type Caller, isRclawError, type PluginContext, RclawError } from "@rclaw/plugin-sdk";
 import { type Agent, agentIdOf, agentsOf } from "@rclaw/plugin-sdk/services/agents";
+import { isRecord } from "@rclaw/plugin-sdk/services/record";
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
 import { createTurns } from "@rclaw/plugin-sdk/turns";
 
@@ -67,6 +68,23 @@ export function entriesOf({ parsed, config }: Snapshot): readonly unknown[] {
       "agents.list stands in a file that the configuration includes; change it there",
     );
   return [];
+}
+
+/** Where its settings stand: by its id, which counts first, or in the list. */
+export function pathOf(snapshot: Snapshot, agentId: string): string | undefined {
+  const named = namesOf(snapshot, agentId)[0];
+  if (named !== undefined) return named;
+  const place = placeOf(entriesOf(snapshot), agentId);
+  return place < 0 ? undefined : `agents.list.${place}`;
+}
+
+/** Its places in `agents.entries`. A name with a dot in it no edit can reach. */
+export function namesOf({ parsed }: Snapshot, agentId: string): readonly string[] {
+  const named = valueAt(parsed, "agents.entries");
+  const names = Object.keys(isRecord(named) ? named : {});
+  return names
+    .filter((name) => agentIdOf(name) === agentId && !name.includes("."))
+    .map((name) => `agents.entries.${name}`);
 }
 
 export function placeOf(entries: readonly unknown[], agentId: string): number {

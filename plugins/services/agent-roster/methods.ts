@@ -15,7 +15,7 @@ import { configPaths } from "@rclaw/plugin-sdk/services/paths";
 import { kindOf, readPlain } from "@rclaw/plugin-sdk/services/plain-file";
 import { valueAt } from "@rclaw/plugin-sdk/services/value-at";
 import { folderOf } from "@rclaw/plugin-sdk/services/workspaces";
-import { type Edit, entriesOf, placeOf, type Snapshot } from "./configuration.ts";
+import { type Edit, entriesOf, namesOf, pathOf, placeOf, type Snapshot } from "./configuration.ts";
 import type { RosterOptions } from "./files.ts";
 import { type Identity, withIdentity } from "./identity.ts";
 import { createParams, deleteParams, noParams, updateParams } from "./methods.schema.ts";
@@ -85,7 +85,7 @@ export function rosterMethods({ context, configuration }: RosterOptions): readon
     const model = line(params.model);
     const answer = await configuration.change(caller, async (snapshot) => {
       const entries = entriesOf(snapshot);
-      if (placeOf(entries, agentId) >= 0)
+      if (pathOf(snapshot, agentId) !== undefined)
         throw new RclawError("INVALID_REQUEST", `agent "${agentId}" already exists`);
       if (entries.length >= maxAgents)
         throw new RclawError("INVALID_REQUEST", `there are ${entries.length} agents; delete one first`);
@@ -128,13 +128,12 @@ export function rosterMethods({ context, configuration }: RosterOptions): readon
     const name = line(params.name);
     const shown = { emoji: line(params.emoji), avatar: line(params.avatar) };
     await configuration.change(caller, async (snapshot) => {
-      const entries = entriesOf(snapshot);
-      const place = placeOf(entries, agentId);
-      if (place < 0) throw notFound(agentId);
+      const at = pathOf(snapshot, agentId);
+      if (at === undefined) throw notFound(agentId);
       const workspace = line(params.workspace);
       const identity = {
         ...shown,
-        name: valueAt(entries[place], "identity.name") === undefined ? undefined : name,
+        name: valueAt(snapshot.parsed, `${at}.identity.name`) === undefined ? undefined : name,
       };
       const changes: Readonly<Record<string, unknown>> = {
         name,
@@ -146,8 +145,8 @@ export function rosterMethods({ context, configuration }: RosterOptions): readon
       };
       const values: Edit[] = Object.entries(changes)
         .filter(([, value]) => value !== undefined)
-        .map(([key, value]) => ({ path: `agents.list.${place}.${key}`, value }));
-      if (params.model === null) values.push({ path: `agents.list.${place}.model` });
+        .map(([key, value]) => ({ path: `${at}.${key}`, value }));
+      if (params.model === null) values.push({ path: `${at}.model` });
       return { values, result: undefined };
     });
     await writeIdentity(await sessions.workspace(agentId), { name, ...shown });
@@ -158,15 +157,13 @@ export function rosterMethods({ context, configuration }: RosterOptions): readon
     const agentId = agentIdOf(params.agentId);
     if (agentId === mainAgent) throw new RclawError("INVALID_REQUEST", `"${mainAgent}" cannot be deleted`);
     const { folders, removedBindings } = await configuration.change(caller, async (snapshot) => {
-      const entries = entriesOf(snapshot);
-      const place = placeOf(entries, agentId);
-      if (place < 0) throw notFound(agentId);
+      if (pathOf(snapshot, agentId) === undefined) throw notFound(agentId);
       if (agentId === defaultAgentOf(snapshot.config))
         throw new RclawError(
           "INVALID_REQUEST",
           `"${agentId}" cannot be deleted: it is the default agent; set default on another one first`,
         );
-      const { bindings, ...plan } = removal(snapshot, entries, agentId);
+      const { bindings, ...plan } = removal(snapshot, agentId);
       const folders = agentsOf(snapshot.config).map((agent) => ({
         agent,
         folder: folderOf(snapshot.config, agent.id, { env, stateDir }),
@@ -277,12 +274,14 @@ function modelOf(model: unknown): object {
 
 /** The edits that take an agent out, and whatever would send messages its way. */
 function removal(
-  { parsed }: Snapshot,
-  entries: readonly unknown[],
+  snapshot: Snapshot,
   agentId: string,
 ): { readonly values: readonly Edit[]; readonly bindings: number } {
+  const { parsed } = snapshot;
+  const entries = entriesOf(snapshot);
   const place = placeOf(entries, agentId);
-  const values: Edit[] = [entries.length === 1 ? { path: "agents.list" } : { path: `agents.list.${place}` }];
+  const values: Edit[] = namesOf(snapshot, agentId).map((name) => ({ path: name }));
+  if (place >= 0) values.push({ path: entries.length === 1 ? "agents.list" : `agents.list.${place}` });
   const isOwn = (id: unknown): boolean => typeof id === "string" && agentIdOf(id) === agentId;
   const without = (at: string, isGone: (item: unknown) => boolean): number => {
     const list = valueAt(parsed, at);

@@ -3,11 +3,11 @@ import { agentsOf, defaultAgentOf } from "@rclaw/plugin-sdk/services/agents";
 /** The `agents` section of the configuration, as the manifest's schema leaves it. */
 export interface AgentsConfig {
   readonly defaults?: AgentDefaults;
-  readonly list?: readonly AgentEntry[];
+  readonly list?: readonly (AgentEntry & { readonly id: string })[];
+  readonly entries?: Readonly<Record<string, AgentEntry>>;
 }
 
 interface AgentEntry {
-  readonly id: string;
   readonly name?: string;
   readonly model?: ModelChoice;
   readonly identity?: { readonly name?: string };
@@ -123,7 +123,7 @@ export function contextOf(
   return { tokens: Math.min(tokens, window ?? tokens), chars: Math.min(contextChars, room) };
 }
 
-function settingsOfAgent({ model, name, identity }: Partial<AgentEntry>): AgentSettings {
+function settingsOfAgent({ model, name, identity }: AgentEntry): AgentSettings {
   return { name: identity?.name?.trim() || name?.trim() || undefined, model: choices(model) };
 }
 
