@@ -236,14 +236,15 @@ export function createModels({ providers, settings, log, signal, now = Date.now 
       // Where nothing is chosen, everything is there to choose from.
       const shown = view === "configured" && chosen.length > 0 ? chosen : all;
       if (!isNewer) return shown;
-      const asked = includeDetails
-        ? ids.map(async (id) => [id, (await ready(id))?.ok ?? false] as const)
-        : [];
+      // Whoever picks a model wants to know which ones answer; a list of everything is not kept waiting for that.
+      const isAsked = includeDetails === true || view === "configured";
+      const asked = isAsked ? [...new Set(shown.map(({ provider }) => provider))] : [];
+      const states = asked.map(async (id) => [id, (await ready(id))?.ok ?? false] as const);
       return modelRows(shown, {
         settings,
         order: own.length > 0 ? own : settings.model,
         named,
-        ...(includeDetails && { isReady: new Map(await Promise.all(asked)) }),
+        ...(isAsked && { isReady: new Map(await Promise.all(states)) }),
       });
     },
   };
