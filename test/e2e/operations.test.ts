@@ -284,3 +284,30 @@ test("what a client names as a lock or an index is not read out to it, and a dev
     }
   await client.close();
 });
+
+test("a key that was set from the Models page is taken away from there, and is nowhere then", async () => {
+  await using product = await startFresh({ model: "anthropic", env: { ANTHROPIC_API_KEY: "" } });
+  const client = await product.connect({ maxProtocol: 4 });
+  const key = "sk-ant-api03-CANARY-set-by-page-0123456789";
+  await ask(client, "models.authSetApiKey", { provider: "anthropic", agentId: "main", apiKey: key });
+  expect((await ask(client, "models.authStatus", { agentId: "main" })).providers).toMatchObject([
+    { provider: "anthropic", status: "static", apiKey: { source: "config" } },
+  ]);
+  const wish = { provider: "anthropic", credentialType: "api_key", agentId: "main" };
+  expect(await ask(client, "models.authLogout", wish)).toEqual({
+    provider: "anthropic",
+    removedProfiles: ["anthropic:default"],
+    abortedRunIds: [],
+  });
+  expect(await product.state.filesWith(key)).toEqual([]);
+  expect((await ask(client, "models.authStatus", { agentId: "main" })).providers).toMatchObject([
+    { provider: "anthropic", status: "missing" },
+  ]);
+  expect(await ask(client, "models.authLogout", wish)).toMatchObject({
+    removedProfiles: [],
+    warning: expect.stringContaining('no key of "anthropic" is stored'),
+  });
+  expect((await client.request("models.authLogout", { provider: "nobody" })).error).toMatchObject({
+    message: 'there is no provider "nobody". See: rclaw plugin list',
+  });
+});

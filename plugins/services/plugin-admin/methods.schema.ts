@@ -26,7 +26,11 @@ export const runtimeParams = Type.Object(
   strict,
 );
 export const logoutParams = Type.Object(
-  { channel: id, account: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })) },
+  {
+    channel: Type.Optional(id),
+    provider: Type.Optional(id),
+    account: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
+  },
   strict,
 );
 

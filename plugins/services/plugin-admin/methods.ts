@@ -216,18 +216,15 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
     return { id, enabled: true, started, ...(probe && { probe }), next };
   }
 
-  /** Takes away what an account logs in with. The rest of its settings waits for the next login. */
-  async function logout({
-    channel,
-    account = "default",
-  }: {
-    channel: string;
-    account?: string;
-  }): Promise<unknown> {
-    const owner = [...options.plugins().values()].find(({ manifest }) =>
-      manifest.contributes.channels?.includes(channel),
+  /** Takes away what an account, or a provider, logs in with. The rest of its settings waits for the next login. */
+  async function logout(params: { channel?: string; provider?: string; account?: string }): Promise<unknown> {
+    const { channel, provider, account = "default" } = params;
+    const [kind, name = ""] =
+      channel === undefined ? (["provider", provider] as const) : ["channel", channel];
+    const owner = [...options.plugins().values()].find(({ manifest: { contributes } }) =>
+      (channel === undefined ? contributes.providers : contributes.channels)?.includes(name),
     );
-    if (!owner) throw new RclawError("NOT_FOUND", `there is no channel "${channel}". See: rclaw plugin list`);
+    if (!owner) throw new RclawError("NOT_FOUND", `there is no ${kind} "${name}". See: rclaw plugin list`);
     const base = configPathOf(owner.manifest);
     const places =
       account === "default" ? [base, `${base}.accounts.default`] : [`${base}.accounts.${account}`];
@@ -240,8 +237,12 @@ export function pluginMethods(options: PluginAdminPorts): KernelMethod[] {
     const names = stored.flatMap((path) => secretsIn(valueAt(config(), path)));
     if (stored.length > 0) await options.configure(stored.map((path) => ({ path, value: undefined })));
     const used = new Set(secretsIn(config()));
-    for (const name of names.filter((given) => !used.has(given))) await options.setSecret(name, undefined);
-    return { channel, accountId: account, cleared: stored.length > 0 };
+    for (const secret of names.filter((given) => !used.has(given)))
+      await options.setSecret(secret, undefined);
+    return {
+      ...(channel === undefined ? { provider } : { channel, accountId: account }),
+      cleared: stored.length > 0,
+    };
   }
 
   return [

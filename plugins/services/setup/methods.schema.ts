@@ -37,6 +37,16 @@ export const authStatusParams = Type.Object(
 );
 
 const filled = Type.String({ pattern: "\\S", maxLength: 8_192 });
+export const authLogoutParams = Type.Object(
+  {
+    provider: filled,
+    agentId: Type.Optional(Type.String()),
+    credentialType: Type.Optional(Type.Literal("api_key")),
+    profileIds: Type.Optional(Type.Array(filled, { maxItems: 256 })),
+  },
+  strict,
+);
+
 /** The protocol takes others as well. */
 export const authKeyParams = Type.Object({
   provider: filled,
