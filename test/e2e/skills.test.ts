@@ -193,6 +193,7 @@ test("nothing is installed by the gateway, and the answer says what to do instea
       code: "UNAVAILABLE",
       message: expect.stringContaining("no skill registry"),
     });
+  expect((await client.request("skills.search", { limit: 20 })).payload).toEqual({ results: [] });
 });
 
 test("what is asked wrongly is refused in the protocol's words", async () => {

@@ -164,7 +164,11 @@ export function skillMethods(context: PluginContext): readonly Method[] {
       name: "skills.search",
       since: "2026.5.7",
       params: searchParams,
-      handle: () => Promise.reject(new RclawError("UNAVAILABLE", noHub)),
+      // A page that opens asks for what there is: nothing. Whoever looks for something hears why.
+      async handle({ params }) {
+        if (params.query === undefined) return { results: [] };
+        throw new RclawError("UNAVAILABLE", noHub);
+      },
     }),
     defineMethod({
       name: "skills.detail",
