@@ -41,6 +41,20 @@ async function refusal(client: Client, method: string, params: object): Promise<
 }
 
 describe("a node that connects", () => {
+  test("may offer skills and tools of its own, as OpenClaw's does since 2026.9, and hears that none was taken", async () => {
+    const { node, device } = await connectNode();
+    const skill = { name: "tea", description: "Makes tea.", content: "# Tea" };
+    expect(await ask(node, "node.skills.update", { skills: [skill] })).toEqual({
+      nodeId: device.id,
+      skills: [],
+    });
+    const tool = { pluginId: "kettle", name: "boil", description: "Boils." };
+    expect(await ask(node, "node.pluginTools.update", { tools: [tool] })).toEqual({
+      nodeId: device.id,
+      tools: [],
+    });
+  });
+
   test("is listed and described with what it can and may, and nothing that it may not", async () => {
     const { node, device } = await connectNode();
     const operator = await product.connect();

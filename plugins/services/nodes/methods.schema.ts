@@ -72,6 +72,10 @@ export const invokeProgressParams = Type.Object(
   strict,
 );
 
+const offers = Type.Array(Type.Object({ name: Type.String({ maxLength: 64 }) }), { maxItems: 1_024 });
+export const skillsUpdateParams = Type.Object({ skills: offers }, strict);
+export const toolsUpdateParams = Type.Object({ tools: offers }, strict);
+
 export const eventParams = Type.Object(
   { event: name, payload: Type.Optional(Type.Unknown()), payloadJSON: text },
   strict,

@@ -28,6 +28,8 @@ import {
   invokeResultParams,
   nodeParams,
   noParams,
+  skillsUpdateParams,
+  toolsUpdateParams,
 } from "./methods.schema.ts";
 import { type NodesConfig, refusalOf } from "./policy.ts";
 import type { NodeWork } from "./work.ts";
@@ -222,6 +224,19 @@ function ownMethods({ context, invokes, onNodeEvent }: NodeMethodsOptions): Meth
         // Nobody here follows a command while it runs.
         return { ok: true, ignored: true };
       },
+    }),
+    // The assistant takes neither skills nor tools from nodes: of what a node offers, nothing was taken.
+    defineMethod({
+      name: "node.skills.update",
+      since: "2026.9",
+      params: skillsUpdateParams,
+      handle: async ({ caller }) => ({ nodeId: caller.deviceId, skills: [] }),
+    }),
+    defineMethod({
+      name: "node.pluginTools.update",
+      since: "2026.9",
+      params: toolsUpdateParams,
+      handle: async ({ caller }) => ({ nodeId: caller.deviceId, tools: [] }),
     }),
     defineMethod({
       name: "node.event",
