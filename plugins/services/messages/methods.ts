@@ -24,6 +24,15 @@ interface SendCall {
   readonly idempotencyKey: string;
 }
 
+interface ActionCall {
+  readonly channel: string;
+  readonly action: string;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly accountId?: unknown;
+  readonly sessionKey?: unknown;
+  readonly idempotencyKey: string;
+}
+
 interface Account {
   readonly accountId: string;
   readonly enabled?: boolean;
@@ -119,8 +128,10 @@ export function messageMethods({ context, once, mirror }: MethodsOptions): reado
     throw invalid(`unsupported poll channel: ${channel}`);
   }
 
-  async function act(params: { readonly channel: string; readonly action: string }): Promise<never> {
+  /** OpenClaw's command line sends with it since 2026.9. */
+  async function act(params: ActionCall, caller: Caller): Promise<unknown> {
     if (params.channel.trim().toLowerCase() === "webchat") throw invalid(internalOnly);
+    if (params.action === "send") return send(sendCallOf(params), caller);
     const channel = choose(await ask(), params.channel, "unsupported channel");
     throw invalid(`Channel ${channel} does not support action ${params.action}.`);
   }
@@ -142,7 +153,7 @@ export function messageMethods({ context, once, mirror }: MethodsOptions): reado
       name: "message.action",
       since: "2026.5.7",
       params: messageActionParams,
-      handle: ({ params }) => act(params),
+      handle: ({ params, caller }) => act(params, caller),
     }),
   ];
 }
@@ -167,6 +178,30 @@ function textOf({ message, mediaUrl, mediaUrls = [], buffer, parseMode }: SendCa
       `channels carry text only: "${other.slice(0, 80)}" is no http or https address to send along`,
     );
   return [text, ...media].filter(Boolean).join("\n");
+}
+
+/** What stands in an action's params nobody has looked at yet. */
+function sendCallOf({ channel, params, accountId, sessionKey, idempotencyKey }: ActionCall): SendCall {
+  const text = (...values: readonly unknown[]): string | undefined =>
+    values.find((value) => typeof value === "string" && value.trim() !== "") as string | undefined;
+  const { mediaUrls } = params;
+  const call = {
+    message: text(params["message"]),
+    mediaUrl: text(params["mediaUrl"], params["media"]),
+    mediaUrls: Array.isArray(mediaUrls) ? mediaUrls.filter((url) => typeof url === "string") : undefined,
+    buffer: text(params["buffer"]),
+    accountId: text(params["accountId"], accountId),
+    threadId: text(params["threadId"]),
+    replyToId: text(params["replyTo"], params["replyToId"]),
+    sessionKey: text(sessionKey),
+  };
+  // The bounds of `send`, whose params are looked at before they come here.
+  if ((call.message?.length ?? 0) > 200_000 || (call.mediaUrls?.length ?? 0) > 32)
+    throw invalid(
+      "invalid message.action params: at most 200000 characters and 32 mediaUrls are sent at once",
+    );
+  const given = Object.fromEntries(Object.entries(call).filter(([, value]) => value !== undefined));
+  return { ...given, to: text(params["to"], params["target"]) ?? "", channel, idempotencyKey };
 }
 
 /** Some clients write "telegram:42" for 42. */

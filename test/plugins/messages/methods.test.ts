@@ -96,6 +96,59 @@ test("addresses on the web go along as text; files of this machine do not leave 
   expect(sent).toHaveLength(1);
 });
 
+test("the command line of 2026.9 sends with message.action, and it is the same as send", async () => {
+  const { send, sent } = await setUp({ telegram: [account("default"), account("work")] });
+  // The literal frame of `openclaw message send --channel telegram --target 777 --message "hi Zoe"`.
+  const frame = {
+    channel: "telegram",
+    action: "send",
+    params: {
+      pin: false,
+      gifPlayback: false,
+      forceDocument: false,
+      silent: false,
+      json: false,
+      dryRun: false,
+      verbose: false,
+      channel: "telegram",
+      target: "777",
+      message: "hi Zoe",
+      action: "send",
+      to: "telegram:777",
+      __sessionKey: "agent:main:main",
+      __agentId: "main",
+    },
+    senderIsOwner: true,
+    agentId: "main",
+    conversationReadOrigin: "direct-operator",
+    idempotencyKey: "fe1c6175-4cea-4e90-ae74-bf185711524b",
+  };
+  const answer = { runId: frame.idempotencyKey, messageId: "1", channel: "telegram", chatId: "777" };
+  expect(await send(frame, "message.action")).toEqual(answer);
+  expect(await send(frame, "message.action")).toEqual(answer);
+  expect(sent).toEqual([{ channel: "telegram", accountId: "default", to: "777", text: "hi Zoe" }]);
+
+  const more = {
+    to: "8",
+    media: "https://example.org/a.png",
+    accountId: "work",
+    replyTo: "5",
+    threadId: "6",
+  };
+  await send({ ...frame, idempotencyKey: "k-2", params: more }, "message.action");
+  expect(sent[1]).toMatchObject({
+    accountId: "work",
+    text: "https://example.org/a.png",
+    replyTo: "5",
+    threadId: "6",
+  });
+  const refused = (params: object) =>
+    expect(send({ ...frame, idempotencyKey: "k-3", params }, "message.action")).rejects;
+  await refused({ message: "hi" }).toThrow("Delivering to TELEGRAM requires target");
+  await refused({ to: "8" }).toThrow("text or media is required");
+  await refused({ to: "8", message: "x".repeat(200_001) }).toThrow("at most 200000 characters");
+});
+
 test("no channel has polls or actions, and none is pretended", async () => {
   const { send } = await setUp({ telegram: [account("default")] });
   const poll = (fields: object) => send({ question: "q", options: ["a", "b"], ...fields }, "poll");
