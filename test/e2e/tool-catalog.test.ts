@@ -96,7 +96,8 @@ test("what is denied stands in the catalog, and not among what a session has", a
 test("an agent may be left fewer tools than the others have", async () => {
   const sessionKey = "agent:guest:main";
   await say(client, "hello", { sessionKey });
-  const { groups } = await ask(client, "tools.effective", { sessionKey });
+  const { groups, profile } = await ask(client, "tools.effective", { sessionKey });
+  expect(profile).toBe("minimal");
   expect(idsOf(groups)).toEqual([["core", ["read"]]]);
   const asked = product.model.mock.getRequests().at(-1)?.body as { tools: { function?: { name: string } }[] };
   expect(asked.tools.map((tool) => tool.function?.name)).toEqual(["read"]);

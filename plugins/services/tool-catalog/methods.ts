@@ -103,7 +103,8 @@ export function catalogMethods({ methods, tools, sessions }: PluginContext): rea
       };
       const { known, offered } = await toolsAt(place);
       const mine = known.filter(({ id }) => offered.has(id));
-      const profile = valueAt(config, "tools.profile");
+      const own = agentsOf(config).find(({ id }) => id === agentId)?.entry;
+      const profile = valueAt(own, "tools.profile") ?? valueAt(config, "tools.profile");
       return {
         agentId,
         profile: typeof profile === "string" ? profile : "full",
