@@ -102,7 +102,10 @@ const cases: Readonly<Record<string, Case | Elsewhere>> = {
   },
   "hs-protocol-mismatch-high": { differs: accepted("4 is spoken here") },
   "hs-protocol-range-ok": {
-    differs: { "connect: /protocol is 4 instead of 3": "the highest both sides speak" },
+    differs: {
+      "connect: /protocol is 4 instead of 3": "the highest both sides speak",
+      "connect: /features/capabilities is new": "clients of 4 want to know what else they may ask",
+    },
   },
   "hs-invalid-role": {},
   "hs-wrong-token": {},
