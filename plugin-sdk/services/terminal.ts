@@ -24,13 +24,6 @@ export interface TerminalPorts {
   resolveSecret(value: string): Promise<string>;
 }
 
-export interface HelpScreen {
-  readonly version: string;
-  /** Names with a line on each. */
-  readonly commands: ReadonlyMap<string, string>;
-  readonly json: boolean;
-}
-
 /** A gateway that is ready, for the person who started it. */
 export interface StartScreen {
   readonly version: string;
@@ -52,7 +45,6 @@ export interface TerminalService {
     help: boolean,
     ports: TerminalPorts,
   ): Promise<number>;
-  showHelp(help: HelpScreen): Promise<void>;
   showStart(started: StartScreen): Promise<void>;
   /** Opens the page in this person's browser. */
   openPage(page: string): Promise<void>;

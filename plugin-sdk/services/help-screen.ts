@@ -1,4 +1,9 @@
-import type { HelpScreen } from "@rclaw/plugin-sdk/services/terminal";
+export interface HelpScreen {
+  readonly version: string;
+  /** Names with a line on each. */
+  readonly commands: ReadonlyMap<string, string>;
+  readonly json: boolean;
+}
 
 const gateway = "gateway";
 
