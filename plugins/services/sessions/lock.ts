@@ -45,11 +45,14 @@ async function acquire(stateDir: string, info: LockInfo): Promise<Lock> {
   };
 }
 
+/** What stands in these is nobody's to take away, whatever it is called. */
+const ofPeople = /^(?:workspace|skills)/;
+
 /** Whoever has the state folder clears up after those who were killed in it. */
 async function tidy(stateDir: string): Promise<void> {
   const foldersIn = async (folder: string): Promise<readonly string[]> =>
     (await readdir(folder, { withFileTypes: true }).catch((): Dirent[] => []))
-      .filter((entry) => entry.isDirectory())
+      .filter((entry) => entry.isDirectory() && !ofPeople.test(entry.name))
       .map(({ name }) => path.join(folder, name));
   const folders = [
     stateDir,

@@ -115,11 +115,12 @@ test("whoever takes the state folder clears up after those who were killed in th
   leave(".config.json.bak.0123456789ab.tmp", long);
   leave(".config.json.ba9876543210.tmp");
   leave("notes.tmp", long);
+  leave("workspace/.mine.0123456789ab.tmp", long);
   leave("plugins/voice/storage.json", long);
   await (await acquireLock(temp.dir, {})).release();
   const left = fs.readdirSync(temp.dir, { recursive: true, withFileTypes: true });
   expect(
     left.flatMap((entry) => (entry.isFile() ? [entry.name] : [])).sort(),
     "somebody may be about to rename the young one",
-  ).toEqual([".config.json.ba9876543210.tmp", "notes.tmp", "storage.json"]);
+  ).toEqual([".config.json.ba9876543210.tmp", ".mine.0123456789ab.tmp", "notes.tmp", "storage.json"]);
 });
