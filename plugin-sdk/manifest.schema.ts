@@ -74,6 +74,9 @@ const contributes = Type.Object(
     hooks: Type.Optional(
       Type.Array(Type.Union([Type.String({ pattern: "^[a-z_]+$" }), hook]), { maxItems: 64 }),
     ),
+    capabilities: Type.Optional(
+      names("^[a-z][a-z0-9-]{0,63}$", "What clients of protocol 4 may count on, as the greeting tells them."),
+    ),
     services: Type.Optional(
       names(
         "^[a-z][a-z0-9-]{0,63}$",

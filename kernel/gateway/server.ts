@@ -41,6 +41,8 @@ export interface GatewayOptions {
   readonly allowedOrigins: readonly string[];
   /** For hello-ok. */
   readonly events: readonly string[];
+  /** Told to clients of protocol 4. */
+  readonly capabilities: readonly string[];
   snapshot(caller: Caller): HelloSnapshot;
   readonly limits?: Partial<Limits>;
   /** Default node:http's; another one for TLS. */
@@ -255,6 +257,7 @@ function helloWriter(
   limits: Limits,
 ): (connId: string, client: Arrival, protocol: number) => string {
   const events = JSON.stringify(options.events);
+  const capabilities = JSON.stringify(options.capabilities);
   const policy = JSON.stringify({
     maxPayload: limits.maxPayload,
     maxBufferedBytes: limits.maxBufferedBytes,
@@ -264,10 +267,8 @@ function helloWriter(
   return (connId, { caller, grant }, protocol) => {
     const { presence, health, ...rest } = options.snapshot(caller);
     const server = JSON.stringify({ version: options.version, connId, host });
-    const names = options.methods.names();
-    const capabilities = names.includes("models.list") ? `["published-model-catalog"]` : "[]";
     const more = protocol < 4 ? "" : `,"capabilities":${capabilities}`;
-    const features = `{"methods":${JSON.stringify(names)},"events":${events}${more}}`;
+    const features = `{"methods":${JSON.stringify(options.methods.names())},"events":${events}${more}}`;
     const snapshot = `{"presence":[${presence.map(toJson).join(",")}],"health":${toJson(health)},${JSON.stringify(rest).slice(1)}`;
     const auth = JSON.stringify({ role: caller.role, scopes: caller.scopes, ...grant });
     return `{"type":"hello-ok","protocol":${protocol},"server":${server},"features":${features},"snapshot":${snapshot},"auth":${auth},"policy":${policy}}`;

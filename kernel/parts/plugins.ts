@@ -236,11 +236,14 @@ export async function createPluginParts(options: PluginPartsOptions) {
     /** Something of a plugin broke while it was asked. */
     failed,
     declareAll,
-    /** What enabled plugins may send to clients. */
-    events: (): string[] =>
-      [...catalog.plugins.values()]
-        .filter(({ manifest }) => isEnabled(manifest))
-        .flatMap(({ manifest }) => manifest.permissions?.events ?? []),
+    /** What clients are told of enabled plugins when they come in. */
+    greeting() {
+      const enabled = [...catalog.plugins.values()].filter(({ manifest }) => isEnabled(manifest));
+      return {
+        events: enabled.flatMap(({ manifest }) => manifest.permissions?.events ?? []),
+        capabilities: enabled.flatMap(({ manifest }) => manifest.contributes.capabilities ?? []),
+      };
+    },
     /** Brings up what runs by itself; one that fails does not hold up the others. */
     async startAll(): Promise<void> {
       const starting = [...catalog.plugins.values()].filter(

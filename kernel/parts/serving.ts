@@ -218,6 +218,7 @@ export function createServing(options: ServingOptions) {
     await sessions.store();
     await ensureToken();
     const tls = await openTls({ tls: config.tls, hosts, paths, log });
+    const greeting = plugins.greeting();
     gateway = createGateway({
       get auth() {
         return authRules();
@@ -228,7 +229,8 @@ export function createServing(options: ServingOptions) {
       get allowedOrigins() {
         return settings.config().gateway?.controlUi?.allowedOrigins ?? [];
       },
-      events: [...new Set([...ownEvents, ...plugins.events()])],
+      events: [...new Set([...ownEvents, ...greeting.events])],
+      capabilities: greeting.capabilities,
       http,
       devices,
       tailnetUser: (ip) => tailnetUser(ip, life.signal),

@@ -93,6 +93,7 @@ export async function startGateway(
     auth: { mode: "token", token },
     version: "0.0.0-test",
     allowedOrigins: [],
+    capabilities: [],
     events: ["connect.challenge", "agent", "chat", "presence", "tick", "shutdown", "health"],
     snapshot: (_caller: Caller) => ({
       presence: presence.list(),

@@ -205,6 +205,7 @@ async function idle(): Promise<{ gateway: ReturnType<typeof createGateway> }> {
     log: silent,
     allowedOrigins: [],
     events: [],
+    capabilities: [],
     devices: () => Promise.reject(new Error("no devices in this test")),
     snapshot: () => ({
       presence: [],
